@@ -1,0 +1,46 @@
+"""The one form that every finding has, wherever it comes from.
+
+A finding is plain data: checks return lists of them, edges print, count or store them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a person should know about a submission, an image or a prediction.
+
+    Parameters
+    ----------
+    code : stable, documented name such as ``FILE_MISSING``; scripts and waivers refer to it.
+    severity : ``error`` refuses, ``warning`` asks, ``info`` tells.
+    message : what is wrong, in one sentence, with the offending value.
+    file, line, field : where it is wrong, as precisely as known (paths as submitted).
+    mend : what to do about it, in one sentence.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    file: str | None = None
+    line: int | None = None
+    field: str | None = None
+    mend: str | None = None
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict) -> Finding:
+        return cls(**data)
+
+
+def has_errors(findings: Iterable[Finding]) -> bool:
+    """Whether any finding refuses."""
+    return any(f.severity == "error" for f in findings)

@@ -1,0 +1,17 @@
+"""Where the files that ship with the library are: schemas and the site's templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def resource(name: str) -> Path:
+    """Path of a shipped folder or file, e.g. ``resource("site/templates")``.
+
+    A wheel carries them in ``slidebox/_data``; a checkout has them in ``workflow/``.
+    """
+    package = Path(__file__).parent
+    for base in (package / "_data", package.parent):
+        if (base / name).exists():
+            return base / name
+    raise FileNotFoundError(f"slidebox ships no {name!r}; is the installation whole?")
