@@ -1,0 +1,36 @@
+# Slidebox: a submission goes in, an archived, viewable, checkable study comes out.
+#
+#   snakemake --cores 2                 all that is pending in the inbox
+#   snakemake --cores 2 --config only=SB-CELLS
+#   snakemake --cores 2 challenges      releases of the benchmarks
+#   snakemake --cores 2 leaderboards    scores of all entries
+#   snakemake --cores 2 audit           re-reads the vault
+#
+# Each file in rules/ is one stage, in the order the data goes.
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/validate.smk"
+include: "rules/archive.smk"
+include: "rules/images.smk"
+include: "rules/catalogue.smk"
+include: "rules/challenges.smk"
+
+
+# A failed submission keeps `index` from running: the others must be found all the same.
+onerror:
+    slidebox_index.catch_up(CONFIG)
+
+
+rule all:
+    default_target: True
+    input:
+        RECEIPTS,
+        INDEX,

@@ -1,0 +1,65 @@
+# Catalogue: the study's pages and tables, the receipt that seals it, and the index over all studies.
+#
+# Reads:  what the stages before wrote, and the vault
+# Writes: public/<accession>/ (or embargoed/<accession>/), results/receipts/<accession>~<key>.json,
+#         public/index.html and public/catalogue/
+
+
+def slices(wildcards):
+    """The lists of images of all slices; the number of slices stands in the key."""
+    n = queue.slices_of(wildcards.key)
+    return [f"{STAGES}/images/{i}of{n}.json".format(**wildcards) for i in range(1, n + 1)]
+
+
+rule study:
+    input:
+        validation=f"{STAGES}/validation.json",
+        archived=f"{STAGES}/archived.json",
+        files=f"{STAGES}/files.jsonl",
+        filesets=f"{STAGES}/filesets.json",
+        images=slices,
+    output:
+        f"{STAGES}/published.json",
+    log:
+        f"{LOGS}/study.log",
+    benchmark:
+        f"{TIMES}/study.tsv"
+    message:
+        "{wildcards.accession}: writing the study's pages"
+    script:
+        "../scripts/study.py"
+
+
+# The receipt is the truth about what is done: written last, and in one step.
+rule seal:
+    input:
+        validation=f"{STAGES}/validation.json",
+        archived=f"{STAGES}/archived.json",
+        images=slices,
+        published=f"{STAGES}/published.json",
+    output:
+        f"{RESULTS}/receipts/{{accession}}~{{key}}.json",
+    log:
+        f"{LOGS}/seal.log",
+    benchmark:
+        f"{TIMES}/seal.tsv"
+    message:
+        "{wildcards.accession}: sealing"
+    script:
+        "../scripts/seal.py"
+
+
+# One index for each set of receipts: a set that has its index needs no job.
+rule index:
+    input:
+        lambda wildcards: RECEIPTS if wildcards.state == STATE else [],
+    output:
+        f"{RESULTS}/index/{{state}}.json",
+    log:
+        f"{RESULTS}/logs/index/{{state}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/index/{{state}}.tsv"
+    message:
+        "writing the catalogue's index"
+    script:
+        "../scripts/index.py"

@@ -1,0 +1,40 @@
+# What all stages share: the checked configuration, the queue, and the patterns of wildcards.
+#
+# Reads:  config, the inbox's `.ready` headers, the names in results/receipts
+# Gives:  CONFIG, QUEUE, RECEIPTS (what is to be sealed), INDEX (the catalogue after that)
+#
+# Only the main process looks at the inbox: jobs parse this file again, and must see the plan that
+# stands in their paths, not a queue that has changed since.
+
+import sys
+
+from slidebox import config as slidebox_config
+from slidebox.ingest import challenges as challenge_plan
+from slidebox.ingest import index as slidebox_index
+from slidebox.ingest import queue
+from snakemake.exceptions import WorkflowError
+
+try:
+    CONFIG = slidebox_config.load(config)
+except slidebox_config.ConfigError as error:
+    sys.exit(str(error))
+
+MAIN = workflow.is_main_process
+QUEUE = queue.scan(CONFIG) if MAIN else []
+SEALED = queue.receipts(CONFIG) if MAIN else set()
+STATE = queue.catalogue_key(SEALED | {(item.accession, item.key) for item in QUEUE})
+
+RESULTS = CONFIG.results.as_posix()
+STAGES = f"{RESULTS}/{{accession}}/{{key}}"
+LOGS = f"{RESULTS}/logs/{{accession}}/{{key}}"
+TIMES = f"{RESULTS}/benchmarks/{{accession}}/{{key}}"
+
+RECEIPTS = [f"{RESULTS}/receipts/{item.accession}~{item.key}.json" for item in QUEUE]
+INDEX = f"{RESULTS}/index/{STATE}.json"
+
+
+wildcard_constraints:
+    accession="[A-Za-z0-9][A-Za-z0-9-]{0,63}",
+    key=queue.KEY,
+    state="[0-9a-f]{12}",
+    slug="[a-z0-9][a-z0-9-]*",

@@ -1,0 +1,123 @@
+"""The configuration: one model, from which the JSON Schema and the checks come.
+
+``config/config.yaml`` is read by Snakemake, ``--config key=value`` goes over it, and
+`load` turns the result into a checked `Config` before any job is planned.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+_UNITS = {"": 1, "B": 1}
+_UNITS |= {f"{p}B": 1000 ** (i + 1) for i, p in enumerate("KMGT")}
+_UNITS |= {f"{p}iB": 1024 ** (i + 1) for i, p in enumerate("KMGT")}
+
+
+def parse_bytes(value: Any) -> Any:
+    """Bytes from a number or a text such as ``512MB`` (10**6) or ``2GiB`` (2**30)."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().replace(" ", "")
+    number = text.rstrip("KMGTiBkmgtb")
+    unit = text[len(number) :]
+    for known, factor in _UNITS.items():
+        if unit.lower() == known.lower():
+            try:
+                return int(float(number) * factor)
+            except ValueError:
+                break
+    raise ValueError(f"{value!r} is not a size; write it like 512MB or 2GiB")
+
+
+Size = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class Images(_Section):
+    """How OME-Zarr is derived."""
+
+    memory: Size = Field("512MB", description="Memory that one image may take.")
+
+
+class Site(_Section):
+    """What the public pages say of the archive itself."""
+
+    title: str = Field("Slidebox", description="Name of the archive, on every page.")
+    base_url: str | None = Field(
+        None, description="Address at which `public` is served; absolute links need it."
+    )
+    contact: str | None = Field(None, description="E-mail address or URL for questions.")
+
+
+class Config(_Section):
+    """Keys of ``config/config.yaml``. Paths are relative to the working directory."""
+
+    inbox: Path = Field(Path("inbox"), description="One folder a submission, named by accession.")
+    vault: Path = Field(Path("vault"), description="OCFL storage root that keeps the originals.")
+    public: Path = Field(Path("public"), description="What a web server may show to everyone.")
+    embargoed: Path = Field(
+        Path("embargoed"), description="Studies that wait for their release date; never serve it."
+    )
+    private: Path = Field(
+        Path("private"), description="Hidden labels and scores of challenges; never serve it."
+    )
+    results: Path = Field(Path("results"), description="Reports of each stage, and the receipts.")
+    curation: Path = Field(Path("curation"), description="Curators' changes, a file a study.")
+    challenges: Path = Field(Path("challenges"), description="One folder a challenge.")
+    entries: Path = Field(
+        Path("entries"), description="Predictions: <challenge>/<team>/<entry>/ with entry.yaml."
+    )
+    only: str | None = Field(None, description="Take this accession only.")
+    acceptance: Literal["auto", "curator"] = Field(
+        "auto", description="auto: what has no error is published; curator: a person accepts it."
+    )
+    slice_size: Size = Field(
+        "50GB", description="A submission is derived in as many jobs as it holds of these bytes."
+    )
+    images: Images = Field(default_factory=Images)
+    site: Site = Field(default_factory=Site)
+
+
+class ConfigError(ValueError):
+    """The configuration can't be used; the text has one line a problem."""
+
+
+def load(values: dict[str, Any]) -> Config:
+    """Check a configuration; `ConfigError` says every wrong key at once."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(e) for e in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        from difflib import get_close_matches
+
+        fields = Config.model_fields
+        if len(error["loc"]) == 2:
+            fields = type(getattr(Config(), str(error["loc"][0]))).model_fields
+        near = get_close_matches(str(error["loc"][-1]), list(fields), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(fields)}"
+        return f"config: unknown key {key!r}; {hint}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"config: {key}: {message} (got {error['input']!r})"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the configuration, as shipped in ``schemas/config.schema.json``."""
+    schema = Config.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://slidebox.invalid/schemas/config.schema.json",
+        **schema,
+        "title": "Slidebox configuration",
+    }

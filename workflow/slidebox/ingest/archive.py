@@ -1,0 +1,101 @@
+"""Stage 2: the originals become a version in the vault."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from slidebox import atomic, deposit
+from slidebox.config import Config
+from slidebox.findings import Finding
+from slidebox.ingest.paths import Stages, now, read_json
+from slidebox.vault import Refused, Vault
+
+log = logging.getLogger(__name__)
+
+USER = ("Slidebox", "mailto:archive@localhost")
+
+
+def archive(config: Config, accession: str, key: str, threads: int = 1) -> None:
+    """Commit an accepted deposit; write archived.json and files.jsonl.
+
+    What has changed since the validation is refused by name: ``archived.json`` then has status
+    ``refused`` and the findings, and the vault is as it was.
+    """
+    stages, started = Stages(config, accession, key), now()
+    validation = read_json(stages.validation)
+    if validation["status"] != "accepted":
+        outcome, files = {"status": "skipped"}, []
+    else:
+        outcome, files = _commit(config, stages, threads)
+    log.info("%s: %s", accession, outcome)
+    with atomic.replacing(stages.files) as handle:
+        for path, size, sha256, version in files:
+            row = {"path": path, "size": size, "sha256": sha256, "version": version}
+            handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+    times = {"started": started, "ended": now()}
+    atomic.write_json(stages.archived, {"accession": accession, **outcome, "times": times})
+
+
+def _commit(config: Config, stages: Stages, threads: int):
+    plan = read_json(stages.filesets)
+    try:
+        ready = deposit.read_ready(stages.inbox)
+        door = deposit.read_deposit(stages.inbox)
+        vault = Vault(config.vault)
+        head = vault.head(stages.accession)
+        if door.base not in (None, head):
+            raise deposit.DepositError([_superseded(f"version {head} came meanwhile")])
+        commit = vault.commit(
+            stages.accession,
+            stages.inbox,
+            ready.entries(),
+            meta=_meta(stages, plan),
+            message=door.message or ("first deposit" if head is None else "new deposit"),
+            user=USER,
+            mode=door.mode,
+            given=_given(plan),
+            threads=threads,
+        )
+    except (deposit.DepositError, Refused) as error:
+        return {"status": "refused", "findings": [f.to_dict() for f in error.findings]}, []
+    return {"status": "archived", "version": commit.version, "new": commit.new}, commit.files
+
+
+def _superseded(why: str) -> Finding:
+    return Finding(
+        "DEPOSIT_SUPERSEDED",
+        "error",
+        f"the deposit can't be archived any more: {why}",
+        file=deposit.DEPOSIT,
+        mend="Look at what changed since, then submit again.",
+    )
+
+
+def _meta(stages: Stages, plan: dict) -> dict[str, bytes]:
+    """What the vault keeps beside the files: from it everything public can be rebuilt."""
+
+    def text(data) -> bytes:
+        return (json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
+
+    validation = read_json(stages.validation)
+    validation.pop("times", None)
+    meta = {
+        "record.json": text(plan["record"]),
+        "filesets.json": text({k: plan[k] for k in ("accession", "filesets")}),
+        "validation.json": text(validation),
+    }
+    curation = stages.config.curation / f"{stages.accession}.yaml"
+    if curation.is_file():
+        meta["curation.yaml"] = curation.read_bytes()
+    return meta
+
+
+def _given(plan: dict) -> dict[str, str]:
+    """Checksums that the submitter gave, to be held against what is read."""
+    return {
+        file["path"]: file["sha256"]
+        for fileset in plan["filesets"]
+        for file in fileset["files"]
+        if file.get("sha256")
+    }

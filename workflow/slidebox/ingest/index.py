@@ -1,0 +1,61 @@
+"""The catalogue's index over all sealed studies that are public."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from slidebox import atomic
+from slidebox.config import Config
+from slidebox.ingest import queue
+from slidebox.ingest.paths import Stages, now, read_json
+
+log = logging.getLogger(__name__)
+
+
+def current(config: Config) -> dict[str, dict[str, Any]]:
+    """The receipt in force of each accession: of the accepted ones, the last sealed."""
+    best: dict[str, dict[str, Any]] = {}
+    for accession, key in sorted(queue.receipts(config)):
+        receipt = read_json(Stages(config, accession, key).receipt)
+        if receipt["status"] != "accepted":
+            continue
+        rank = (receipt["version"], receipt["sealed"])
+        held = best.get(accession)
+        if held is None or rank >= (held["version"], held["sealed"]):
+            best[accession] = receipt
+    return best
+
+
+def public_studies(config: Config) -> Iterator[dict[str, Any]]:
+    """study.json of each public study, in order of accession."""
+    for accession, receipt in sorted(current(config).items()):
+        if receipt["where"] == "public":
+            yield read_json(config.public / accession / "study.json")
+
+
+def index(config: Config, state: str) -> None:
+    """Write public/index.html and public/catalogue/, and a mark for this set of receipts."""
+    from slidebox import catalogue  # late: the Snakefile imports this module while it is parsed
+
+    started = now()
+    catalogue.build_index(
+        public_studies(config),
+        site_root=config.public,
+        title=config.site.title,
+        base_url=config.site.base_url,
+        contact=config.site.contact,
+    )
+    times = {"started": started, "ended": now()}
+    atomic.write_json(config.results / "index" / f"{state}.json", {"state": state, "times": times})
+    for old in (config.results / "index").glob("*.json"):
+        if old.stem != state:
+            old.unlink(missing_ok=True)
+
+
+def catch_up(config: Config) -> None:
+    """Index what is sealed when the run itself could not, because some job failed."""
+    state = queue.catalogue_key(queue.receipts(config))
+    if not (config.results / "index" / f"{state}.json").exists():
+        index(config, state)

@@ -1,0 +1,125 @@
+"""The queue: what stands in the inbox less what has a receipt.
+
+A submission's *state key* is a digest of all that decides what must be done: its ``.ready``, its
+curation and whether its release date has come. Equal key, receipt there: nothing to do. The number
+of slices stands in the key (``<12 hex>-<slices>``, or without a number for one), so that jobs on
+other nodes see the plan of the main process in their paths.
+
+Imported while the Snakefile is parsed: standard library only, one folder listing each, no walk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from slidebox import deposit
+from slidebox.config import Config
+
+KEY = r"[0-9a-f]{12}(-[0-9]+)?"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One submission to be taken in."""
+
+    accession: str
+    key: str
+    bytes: int
+    files: int
+
+
+def slices_of(key: str) -> int:
+    """Into how many jobs the images of this state are divided."""
+    return int(key.partition("-")[2] or 1)
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as scan:
+            return {entry.name for entry in scan}
+    except FileNotFoundError:
+        return set()
+
+
+def receipts(config: Config) -> set[tuple[str, str]]:
+    """(accession, key) of every receipt."""
+    found = set()
+    for name in _names(config.results / "receipts"):
+        accession, tilde, key = name.removesuffix(".json").partition("~")
+        if tilde and name.endswith(".json") and not name.startswith("."):
+            found.add((accession, key))
+    return found
+
+
+def _due(config: Config, today: date) -> set[tuple[str, str]]:
+    """(accession, 12 hex) of embargoed states whose release date has come.
+
+    Sealing leaves a file ``<accession>~<12 hex>~<date>`` for each embargoed state.
+    """
+    due = set()
+    for name in _names(config.results / "embargoes"):
+        accession, _, rest = name.partition("~")
+        state, _, day = rest.partition("~")
+        try:
+            if date.fromisoformat(day) <= today:
+                due.add((accession, state))
+        except ValueError:
+            continue
+    return due
+
+
+def scan(config: Config, today: date | None = None) -> list[Item]:
+    """Submissions without a receipt for their present state, in order of accession.
+
+    Folders without ``.ready`` are still arriving and are passed over. A folder whose name can't be
+    an accession is named on standard error: nothing else could report it.
+    """
+    today = today or datetime.now(UTC).date()
+    sealed = {(accession, key.partition("-")[0]) for accession, key in receipts(config)}
+    due = _due(config, today)
+    curated = _names(config.curation)
+    items = []
+    for name in sorted(_names(config.inbox)):
+        folder = config.inbox / name
+        if config.only not in (None, name):
+            continue
+        try:
+            line, header = deposit.read_header(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if problem := deposit.check_accession(name):
+            print(f"slidebox: {folder} can't be taken in: {problem}; rename it", file=sys.stderr)
+            continue
+        state = _state(config, name, line, curated, released=False)
+        if (name, state) in due:
+            state = _state(config, name, line, curated, released=True)
+        if (name, state) in sealed:
+            continue
+        size = header["bytes"] if header else 0
+        slices = max(1, -(-size // config.slice_size))
+        key = state if slices == 1 else f"{state}-{slices}"
+        items.append(Item(name, key, size, header["files"] if header else 0))
+    return items
+
+
+def _state(config: Config, accession: str, ready: bytes, curated: set[str], released: bool) -> str:
+    digest = hashlib.sha256(ready)
+    digest.update(b"\0released" if released else b"\0")
+    if f"{accession}.yaml" in curated:
+        digest.update((config.curation / f"{accession}.yaml").read_bytes())
+    door = config.inbox / accession / deposit.DEPOSIT
+    if door.is_file():
+        digest.update(b"\0" + door.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def catalogue_key(sealed: set[tuple[str, str]]) -> str:
+    """Digest of a set of receipts: the state of the archive that an index describes."""
+    text = json.dumps(sorted(sealed))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,108 @@
+"""Stage 5: the receipt, written last and in one step: the truth about what is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+from slidebox import __version__, atomic
+from slidebox.config import Config
+from slidebox.ingest import queue
+from slidebox.ingest.paths import Stages, now, read_json
+from slidebox.ingest.release import embargoed_until
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("numpy", "tifffile", "imagecodecs", "zarr", "numcodecs", "ome-zarr", "ome-zarr-models")
+IMAGE_FACTS = ("id", "series", "path", "derivation", "status", "digest", "tree", "bytes", "objects")
+
+
+def seal(config: Config, accession: str, key: str) -> None:
+    """Write the receipt of a submission's state, whether accepted or rejected."""
+    stages = Stages(config, accession, key)
+    validation, archived = read_json(stages.validation), read_json(stages.archived)
+    published = read_json(stages.published)
+    slices = queue.slices_of(key)
+    lists = [read_json(stages.images(number, slices)) for number in range(1, slices + 1)]
+    images = [image for part in lists for image in part["images"]]
+    late = [*archived.get("findings", []), *(i["finding"] for i in images if i.get("finding"))]
+    late = [finding for finding in late if finding not in validation["findings"]]
+    status = "rejected" if archived["status"] != "archived" else validation["status"]
+    findings = validation["findings"] + late
+    if late:
+        _join(stages, {**validation, "status": status, "findings": findings})
+    record = read_json(stages.filesets)["record"] if status == "accepted" else None
+    until = embargoed_until(record) if record else None
+    receipt: dict[str, Any] = {
+        "accession": accession,
+        "key": key,
+        "status": status,
+        "version": archived.get("version"),
+        "new_version": archived.get("new"),
+        "where": published.get("where"),
+        "embargoed_until": until.isoformat() if until else None,
+        "title": (record or {}).get("title"),
+        "files": validation["files"],
+        "bytes": validation["bytes"],
+        "files_sha256": _sha256(stages),
+        "images": [{k: image.get(k) for k in IMAGE_FACTS} for image in images],
+        "findings": {
+            level: sum(f["severity"] == level for f in findings)
+            for level in ("error", "warning", "info")
+        },
+        "errors": [f for f in findings if f["severity"] == "error"][:100],
+        "software": software(),
+        "settings": json.loads(config.model_dump_json(include={"images", "slice_size"})),
+        "stages": {
+            "validate": validation["times"],
+            "archive": archived["times"],
+            "images": [part["times"] for part in lists],
+            "study": published["times"],
+        },
+        "sealed": now(),
+    }
+    if until:
+        # A name that the queue can read without opening anything.
+        marker = f"{accession}~{key.partition('-')[0]}~{until.isoformat()}"
+        atomic.write_text(config.results / "embargoes" / marker, "")
+    atomic.write_json(stages.receipt, receipt)
+    log.info("%s: sealed as %s, version %s", accession, status, archived.get("version"))
+
+
+def _join(stages: Stages, validation: dict[str, Any]) -> None:
+    """Put what archiving and decoding found into the same report.
+
+    The files' times stay, or Snakemake would take finished stages for outdated.
+    """
+    from slidebox.validate import Validation, report
+
+    times = {path: path.stat() for path in (stages.validation, stages.validation_html)}
+    atomic.write_json(stages.validation, validation)
+    report.write_html(Validation.from_json(validation), stages.validation_html)
+    for path, status in times.items():
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _sha256(stages: Stages) -> str:
+    """Digest of the list of archived files (paths and their sha256)."""
+    digest = hashlib.sha256()
+    with stages.files.open("rb") as handle:
+        for line in handle:
+            digest.update(line)
+    return digest.hexdigest()
+
+
+def software() -> dict[str, str]:
+    """Versions of all that has a part in what is written."""
+    versions = {"slidebox": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,79 @@
+"""Stage 4: the pages, tables and lists of one study, without what is restricted."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from slidebox import __version__, atomic, catalogue
+from slidebox.config import Config
+from slidebox.ingest import queue
+from slidebox.ingest.paths import Stages, now, read_json
+from slidebox.ingest.release import forget_embargo, site_root
+from slidebox.vault import Vault
+
+log = logging.getLogger(__name__)
+
+
+def publish(config: Config, accession: str, key: str) -> None:
+    """Write the study's folder under public/ (or embargoed/), and published.json."""
+    stages, started = Stages(config, accession, key), now()
+    archived = read_json(stages.archived)
+    outcome: dict[str, Any] = {"status": "skipped"}
+    if archived["status"] == "archived":
+        record = read_json(stages.filesets)["record"]
+        root = site_root(config, record)
+        catalogue.build_study(_input(stages, archived["version"]), root)
+        if root == config.public:
+            forget_embargo(config, accession)
+        where = "public" if root == config.public else "embargoed"
+        outcome = {"status": "published", "where": where}
+    log.info("%s: %s", accession, outcome)
+    times = {"started": started, "ended": now()}
+    atomic.write_json(stages.published, {**outcome, "times": times})
+
+
+def _input(stages: Stages, version: int) -> catalogue.StudyInput:
+    plan = read_json(stages.filesets)
+    record = public_record(plan["record"])
+    filesets = {f["path"]: f for fs in plan["filesets"] for f in _described(fs)}
+    hidden = {path for path, row in filesets.items() if row["access"] != "public"}
+    validation = read_json(stages.validation)
+    slices = queue.slices_of(stages.key)
+    images = [
+        image
+        for number in range(1, slices + 1)
+        for image in read_json(stages.images(number, slices))["images"]
+    ]
+    findings = [f for f in validation["findings"] if f["file"] not in hidden]
+    findings += [image["finding"] for image in images if image.get("finding")]
+    blank = {"part": None, "role": "other", "source_image": None}
+    files = (
+        {**file, **{k: filesets.get(file["path"], blank)[k] for k in blank}}
+        for file in stages.iter_files()
+        if file["path"] not in hidden
+    )
+    return catalogue.StudyInput(
+        accession=stages.accession,
+        version=version,
+        versions=list(Vault(stages.config.vault).versions(stages.accession)),
+        record=record,
+        images=images,
+        files=files,
+        findings=findings,
+        provenance={"software": {"slidebox": __version__}, "key": stages.key},
+    )
+
+
+def _described(fileset: dict[str, Any]):
+    for file in fileset["files"]:
+        about = {k: fileset[k] for k in ("part", "role", "source_image", "access")}
+        yield {"path": file["path"], **about}
+
+
+def public_record(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without its restricted components and annotation sets."""
+    public = dict(record)
+    for part in ("study_components", "annotation_sets"):
+        public[part] = [p for p in record.get(part, []) if p.get("access") != "restricted"]
+    return public
