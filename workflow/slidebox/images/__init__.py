@@ -1,0 +1,26 @@
+"""Images: read what microscopes write, derive OME-Zarr from it in one pass, and prove it.
+
+>>> from slidebox import images
+>>> with images.open_image("cells.nd2") as file:         # doctest: +SKIP
+...     for series in file.series:
+...         print(series.name, series.axes, series.shape, series.pixel_size)
+"""
+
+from .group import group_files
+from .ids import derivation_id, image_id
+from .model import Channel, ImageFile, Series, UnreadableImage
+from .registry import FORMATS, Format, can_read, open_image
+
+__all__ = [
+    "FORMATS",
+    "Channel",
+    "Format",
+    "ImageFile",
+    "Series",
+    "UnreadableImage",
+    "can_read",
+    "derivation_id",
+    "group_files",
+    "image_id",
+    "open_image",
+]

@@ -1,0 +1,1 @@
+"""One module a family of formats; each has ``open_file(path, format) -> ImageFile``."""

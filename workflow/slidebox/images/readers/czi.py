@@ -1,0 +1,165 @@
+"""Zeiss CZI by czifile: each scene is a series, the tiles of a mosaic are joined, pyramids are left out."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import czifile
+import numpy as np
+
+from .. import units
+from ..model import Channel, ImageFile, Series, UnreadableImage
+from ..registry import version
+
+# Dimensions that OME has no axis for become channels, each with its index in the channel's name.
+_EXTRA = "VRIHB"
+
+
+def open_file(path: Path, name: str) -> ImageFile:
+    czi = czifile.CziFile(path, squeeze=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            xml = czi.metadata() or ""
+            series = []
+            for key in sorted(czi.scenes):
+                series.append(_series(czi.scenes[key], len(series), xml))
+    except BaseException:
+        czi.close()
+        raise
+    return ImageFile(
+        str(path), name, "czifile", version("czifile"), series, {"metadata.xml": xml}, czi.close
+    )
+
+
+def _series(scene, index: int, xml: str) -> Series:
+    sizes, starts = scene.sizes, dict(zip(scene.dims, scene.start, strict=True))
+    known = {"T", "C", "Z", "Y", "X", "S"}
+    extra = [d for d in scene.dims if d not in known and sizes[d] > 1]
+    odd = [d for d in extra if d not in _EXTRA]
+    if odd:
+        raise UnreadableImage(
+            f"dimension {odd[0]} ({sizes[odd[0]]}) of this CZI has no axis in OME-Zarr"
+        )
+    samples = sizes.get("S", 1)
+    x0, y0, width, height = scene.bbox
+    combos = list(itertools.product(*[range(sizes[d]) for d in extra]))
+    n = {
+        "t": sizes.get("T", 1),
+        "c": sizes.get("C", 1) * len(combos) * samples,
+        "z": sizes.get("Z", 1),
+    }
+    axes = "".join(a for a in "tcz" if n[a] > 1) + "yx"
+    shape = tuple(n[a] for a in "tcz" if n[a] > 1) + (height, width)
+    dtype = np.dtype(scene.dtype)
+
+    def read(t: int, c: int, z: int, top: int, bottom: int) -> np.ndarray:
+        c, combo = divmod(c, len(combos))
+        where = {"T": t, "C": c, "Z": z, **dict(zip(extra, combos[combo], strict=True))}
+        selection = {d: starts[d] + i for d, i in where.items() if d in starts}
+        out = np.zeros((bottom - top, width, samples), dtype)
+        try:
+            part = scene(**selection)
+            if (top, bottom) != (0, height):
+                part = part(roi=(x0, y0 + top, width, bottom - top))
+        except ValueError as error:
+            if "matches no subblocks" not in str(error):
+                raise
+            if "selection" in str(error) and not sparse:
+                raise UnreadableImage("the file holds no data for this plane") from error
+            return out.transpose(2, 0, 1)  # a gap between the tiles of a mosaic
+        part_x, part_y, part_w, part_h = part.bbox
+        pixels = np.asarray(part.asarray(maxworkers=1))
+        pixels = pixels.reshape(part_h, part_w, samples)
+        out[part_y - y0 - top : part_y - y0 - top + part_h, part_x - x0 : part_x - x0 + part_w] = (
+            pixels
+        )
+        if samples >= 3 and bgr:
+            pass  # czifile has put BGR into RGB order
+        return out.transpose(2, 0, 1)
+
+    bgr = str(getattr(scene.pixeltype, "name", "")).upper().startswith("BGR")
+    sparse = False
+    scales, unit = scene.coord_scales, scene.coord_units
+    pixel_size = {a: units.micrometers(scales.get(a.upper()), unit.get(a.upper())) for a in "xyz"}
+    step = units.seconds(scales.get("T"), unit.get("T")) if n["t"] > 1 else None
+    stage = _positions(xml, index)
+    channels = _channels(scene, sizes.get("C", 1), extra, combos, samples)
+    series = Series(
+        index, scene.name, axes, shape, dtype, read, pixel_size, step, channels,
+        rgb=samples >= 3, samples=samples, stage_position=stage,
+        rows=min(scene.subblock_sizes.get("Y", height), height) if height * width > 1 << 24 else None,
+    )  # fmt: skip
+    facts = scene.objective
+    for ours, theirs in (
+        ("NominalMagnification",) * 2,
+        ("LensNA",) * 2,
+        ("Immersion",) * 2,
+        ("Model", "Name"),
+    ):
+        if facts.get(theirs):
+            series.acquisition[ours] = facts[theirs]
+    if scene.datetime is not None:
+        series.start_time = str(scene.datetime)
+    if extra:
+        series.notes.append(f"dimension {', '.join(extra)} is kept as channels")
+    if scene.is_upsampled or scene.is_downsampled:
+        series.notes.append(
+            "some tiles are stored at another resolution and were resampled by czifile"
+        )
+    return series
+
+
+def _channels(scene, count: int, extra: list[str], combos, samples: int) -> list[Channel]:
+    facts = list(scene.channels.items())
+    if len(facts) > count:  # the metadata may list channels that this scene hasn't got
+        facts = facts[:count]
+    channels = []
+    for c in range(count):
+        name, fact = facts[c] if c < len(facts) else (None, {})
+        for combo in combos:
+            suffix = " ".join(f"{d}{i}" for d, i in zip(extra, combo, strict=True))
+            for _ in range(samples):
+                channels.append(
+                    Channel(
+                        name=f"{name or f'Channel {c}'} {suffix}".strip() if suffix else name,
+                        color=_color(fact.get("Color")) if samples == 1 else None,
+                        emission_wavelength=_one(fact.get("EmissionWavelength")),
+                        excitation_wavelength=_one(fact.get("ExcitationWavelength")),
+                        fluor=fact.get("Fluor") or fact.get("DyeName"),
+                        contrast_method=fact.get("ContrastMethod"),
+                        acquisition_mode=fact.get("AcquisitionMode"),
+                        exposure_time=units.seconds(fact.get("ExposureTime"), "ns"),
+                    )
+                )
+    return channels
+
+
+def _one(value: Any) -> float | None:
+    if isinstance(value, tuple | list):
+        return None  # a detection range is no wavelength
+    return units.wavelength(value)
+
+
+def _color(value: str | None) -> str | None:
+    """``#AARRGGBB`` or ``#RRGGBB`` as RRGGBB."""
+    match = re.fullmatch(r"#?(?:[0-9A-Fa-f]{2})?([0-9A-Fa-f]{6})", value or "")
+    return match[1].upper() if match else None
+
+
+def _positions(xml: str, index: int) -> dict[str, float] | None:
+    """Centre of a scene on the stage (um), where the metadata say it."""
+    scenes = re.findall(r"<Scene [^>]*>.*?</Scene>", xml, re.S)
+    if index < len(scenes):
+        match = re.search(
+            r"<CenterPosition>\s*([-\d.eE+]+)\s*,\s*([-\d.eE+]+)\s*</CenterPosition>", scenes[index]
+        )
+        if match:
+            x, y = units.position(match[1]), units.position(match[2])
+            if x is not None and y is not None:
+                return {"x": x, "y": y}
+    return None

@@ -1,0 +1,187 @@
+"""Imaris IMS and plain HDF5 arrays by h5py; NeXus and ilastik files through the tags that they have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from .. import units
+from ..model import Channel, ImageFile, Series, UnreadableImage
+from ..registry import version
+
+_MAX_SERIES = 500
+
+
+def open_file(path: Path, name: str) -> ImageFile:
+    try:
+        import hdf5plugin  # noqa: F401  registers more compressors
+    except ImportError:
+        pass
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise UnreadableImage(f"not a whole HDF5 file: {error}") from error
+    try:
+        imaris = "DataSetInfo" in file and "DataSet" in file
+        series = [_imaris(file, path)] if imaris else _datasets(file, path)
+        return ImageFile(
+            str(path), "ims" if imaris else name, "h5py", version("h5py"), series, {}, file.close
+        )
+    except BaseException:
+        file.close()
+        raise
+
+
+def _text(group, key: str) -> str | None:
+    """Imaris writes attributes as arrays of single characters."""
+    value = group.attrs.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return b"".join(np.atleast_1d(value).astype("S1")).decode("utf-8", "replace").strip("\0 ")
+
+
+def _number(group, key: str) -> float | None:
+    try:
+        return float(_text(group, key) or "")
+    except ValueError:
+        return None
+
+
+def _imaris(file, path: Path) -> Series:
+    info = file["DataSetInfo"]
+    head = info["Image"]
+    full = file["DataSet/ResolutionLevel 0"]
+    times = sorted((k for k in full if k.startswith("TimePoint ")), key=lambda k: int(k.split()[1]))
+    if not times:
+        raise UnreadableImage("the file has no time point")
+    channels = sorted(
+        (k for k in full[times[0]] if k.startswith("Channel ")), key=lambda k: int(k.split()[1])
+    )
+    first = full[times[0]][channels[0]]
+    # the arrays are padded to whole chunks; the true size is in the attributes
+    width, height, depth = (
+        int(_number(first, f"ImageSize{a}") or _number(head, a) or 0) for a in "XYZ"
+    )
+    data = first["Data"]
+    if (
+        not 0 < width <= data.shape[2]
+        or not 0 < height <= data.shape[1]
+        or not 0 < depth <= data.shape[0]
+    ):
+        depth, height, width = data.shape
+    n = {"t": len(times), "c": len(channels), "z": depth}
+
+    def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
+        return full[f"{times[t]}/{channels[c]}/Data"][z, y0:y1, :width][None]
+
+    unit = _text(head, "Unit") or "um"
+    sizes = {}
+    for place, (axis, count) in enumerate((("x", width), ("y", height), ("z", depth))):
+        low, high = _number(head, f"ExtMin{place}"), _number(head, f"ExtMax{place}")
+        if low is not None and high is not None:
+            sizes[axis] = units.micrometers(abs(high - low) / count, unit)
+    found = []
+    for c in range(len(channels)):
+        group = info.get(f"Channel {c}")
+        if group is None:
+            found.append(Channel())
+            continue
+        value = (_text(group, "Color") or "").split()
+        color = units.color(*(round(float(v) * 255) for v in value)) if len(value) == 3 else None
+        found.append(Channel(_text(group, "Name"), color, units.wavelength(_text(group, "LSMEmissionWavelength")),
+                             units.wavelength(_text(group, "LSMExcitationWavelength"))))  # fmt: skip
+    return Series(
+        0, _text(head, "Name") or path.stem, "".join(a for a in "tcz" if n[a] > 1) + "yx",
+        (*(n[a] for a in "tcz" if n[a] > 1), height, width), data.dtype, read, sizes,
+        _imaris_step(info, len(times)), found, rows=data.chunks[1] if data.chunks else 1,
+    )  # fmt: skip
+
+
+def _imaris_step(info, count: int) -> float | None:
+    if count < 2 or "TimeInfo" not in info:
+        return None
+    first, last = (
+        _text(info["TimeInfo"], "TimePoint1"),
+        _text(info["TimeInfo"], f"TimePoint{count}"),
+    )
+    try:
+        span = np.datetime64(last.replace(" ", "T")) - np.datetime64(first.replace(" ", "T"))
+    except (AttributeError, ValueError):
+        return None
+    return units.seconds(span / np.timedelta64(1, "ms") / 1000 / (count - 1))
+
+
+def _datasets(file, path: Path) -> list[Series]:
+    """Every numeric array of two to five dimensions whose last two are a picture's."""
+    found: list = []
+
+    def visit(name: str, item) -> None:
+        if (
+            isinstance(item, h5py.Dataset)
+            and item.dtype.kind in "buifc"
+            and 2 <= item.ndim <= 5
+            and item.size
+        ):
+            if min(item.shape[-2:]) >= 8 and len(found) < _MAX_SERIES:
+                found.append((name, item))
+
+    file.visititems(visit)
+    return [_dataset(name, item, n) for n, (name, item) in enumerate(found)]
+
+
+def _dataset(name: str, item, index: int) -> Series:
+    letters, notes = _letters(item, notes := [])
+    if "y" not in letters or "x" not in letters:
+        raise UnreadableImage(f"dataset {name} has no y and x axis")
+    rgb = letters[-1] == "c" and item.shape[-1] in (3, 4) and item.dtype == np.uint8
+    sizes = dict(zip(letters, item.shape, strict=True))
+    trailing = letters[-1] == "c"
+    samples = sizes["c"] if trailing else 1
+    axes = "".join(a for a in "tcz" if sizes.get(a, 1) > 1) + "yx"
+
+    def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
+        where = {"t": t, "c": c, "z": z, "y": slice(y0, y1), "x": slice(None)}
+        index = tuple(slice(None) if a == "c" and trailing else where[a] for a in letters)
+        part = item[index]
+        left = [a for a in letters if a in "yx" or (a == "c" and trailing)]
+        part = part.transpose([left.index(a) for a in "cyx" if a in left])
+        return part.reshape(samples, y1 - y0, sizes["x"])
+
+    pixel_size: dict[str, float | None] = {}
+    element = item.attrs.get("element_size_um")  # ilastik, napari, Fiji's HDF5 plugin: z, y, x
+    if element is not None and len(np.atleast_1d(element)) == 3:
+        pixel_size = {
+            a: units.micrometers(v) for a, v in zip("zyx", np.atleast_1d(element), strict=True)
+        }
+    place = letters.index("y")
+    return Series(
+        index, name, axes, (*(sizes[a] for a in axes[:-2]), sizes["y"], sizes["x"]), item.dtype, read, pixel_size,
+        rgb=rgb, samples=samples, rows=item.chunks[place] if item.chunks else 1, notes=notes,
+    )  # fmt: skip
+
+
+def _letters(item, notes: list[str]) -> tuple[list[str], list[str]]:
+    """Axis letters of a dataset: by vigra's axistags, by dimension labels, else by position."""
+    tags = item.attrs.get("axistags")
+    if tags is not None:
+        try:
+            text = tags.decode() if isinstance(tags, bytes) else str(tags)
+            keys = [a["key"] for a in json.loads(text)["axes"]]
+            if len(keys) == item.ndim and set(keys) <= set("tczyx"):
+                return keys, notes
+        except (ValueError, KeyError, TypeError):
+            pass
+    labels = [str(d.label).lower() for d in item.dims]
+    if set(labels) <= set("tczyx") and len(set(labels)) == item.ndim:
+        return labels, notes
+    if item.ndim == 2:
+        return list("yx"), notes
+    notes.append("the file names no axes; they are taken by position")
+    if item.ndim == 3 and item.shape[-1] in (3, 4) and item.dtype == np.uint8:
+        return list("yxc"), notes
+    return list({3: "zyx", 4: "czyx", 5: "tczyx"}[item.ndim]), notes

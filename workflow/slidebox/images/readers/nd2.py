@@ -1,0 +1,164 @@
+"""Nikon ND2 by nd2: each XY position is a series, each frame is read alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import nd2
+import numpy as np
+
+from .. import units
+from ..model import Channel, ImageFile, Series, UnreadableImage
+from ..registry import version
+
+
+def open_file(path: Path, name: str) -> ImageFile:
+    file = nd2.ND2File(path)
+    try:
+        series = _all_series(file, path)
+        metadata = {
+            "text_info.txt": "\n".join(f"{k}: {v}" for k, v in (file.text_info or {}).items())
+        }
+        return ImageFile(str(path), name, "nd2", version("nd2"), series, metadata, file.close)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _all_series(file, path: Path) -> list[Series]:
+    sizes = dict(file.sizes)
+    components = sizes.pop("S", 1)
+    in_frame = sizes.get("C", 1)
+    outer = [(a, n) for a, n in sizes.items() if a not in "CYX"]
+    odd = [a for a, n in outer if a not in "TZP" and n > 1]
+    if odd:
+        raise UnreadableImage(f"loop {odd[0]} of this ND2 has no axis in OME-Zarr", file=str(path))
+    lengths = dict(outer)
+    height, width = sizes["Y"], sizes["X"]
+    samples = components * in_frame
+    channels = (
+        [_channel(c, file.is_rgb) for c in file.metadata.channels or []] if file.metadata else []
+    )
+    if components > 1:
+        channels = [c for c in channels for _ in range(components)]
+    voxel = file.voxel_size()
+    calibrated = (True, True, True)
+    if file.metadata and file.metadata.channels:
+        calibrated = file.metadata.channels[0].volume.axesCalibrated
+    names, places = _points(file)
+    count = lengths.get("P", 1)
+    n = {"t": lengths.get("T", 1), "c": samples, "z": lengths.get("Z", 1)}
+    axes = "".join(a for a in "tcz" if n[a] > 1) + "yx"
+    shape = tuple(n[a] for a in "tcz" if n[a] > 1) + (height, width)
+    pixel_size = {
+        "x": units.micrometers(voxel.x) if calibrated[0] else None,
+        "y": units.micrometers(voxel.y) if calibrated[1] else None,
+        "z": units.micrometers(voxel.z) if n["z"] > 1 else None,
+    }
+    step = _time_step(file)
+    result = []
+    for p in range(count):
+
+        def read(t: int, c: int, z: int, y0: int, y1: int, p: int = p) -> np.ndarray:
+            where = {"T": t, "Z": z, "P": p}
+            number = 0
+            for axis, length in outer:
+                number = number * length + where.get(axis, 0)
+            frame = np.asarray(file.read_frame(number))
+            return _samples_first(frame, in_frame, components, height, width)[:, y0:y1]
+
+        series = Series(
+            p, names[p] if p < len(names) and names[p] else (path.stem if count == 1 else f"XY{p + 1:02}"), axes, shape,
+            file.dtype, read, dict(pixel_size), step, [Channel(**_fields(c)) for c in channels],
+            rgb=components == 3 and in_frame == 1, samples=samples, rows=None,
+            stage_position=places[p] if p < len(places) else _first_position(file, p),
+        )  # fmt: skip
+        if file.metadata and file.metadata.channels:
+            scope = file.metadata.channels[0].microscope
+            for key, value in (("NominalMagnification", scope.objectiveMagnification), ("Model", scope.objectiveName),
+                               ("LensNA", scope.objectiveNumericalAperture)):  # fmt: skip
+                if value:
+                    series.acquisition[key] = value
+        date = (file.text_info or {}).get("date")
+        if date:
+            series.acquisition["date"] = date
+        result.append(series)
+    return result
+
+
+def _samples_first(
+    frame: np.ndarray, channels: int, components: int, height: int, width: int
+) -> np.ndarray:
+    """A frame as nd2 gives it, (C, Y, X[, S]) or (Y, X[, S]), as (samples, Y, X)."""
+    if frame.size != channels * components * height * width:
+        raise UnreadableImage(
+            f"the frame has {frame.shape}, not {channels}x{components}x{height}x{width}"
+        )
+    frame = frame.reshape(channels, height, width, components)
+    if components == 1:
+        return frame[..., 0]
+    return np.moveaxis(frame, -1, 1).reshape(channels * components, height, width)
+
+
+def _fields(channel: Channel) -> dict:
+    return {name: getattr(channel, name) for name in Channel.__slots__}
+
+
+def _channel(item, rgb: bool) -> Channel:
+    meta = item.channel
+    color = meta.color
+    flags = [f.lower() for f in item.microscope.modalityFlags or []]
+    contrast = None
+    if "brightfield" in flags:
+        contrast = "Brightfield"
+    elif "phaseContrast".lower() in flags:
+        contrast = "Phase"
+    elif "fluorescence" in flags and meta.emissionLambdaNm:
+        contrast = "Fluorescence"
+    return Channel(
+        name=meta.name,
+        color=None if rgb or color is None else units.color(color.r, color.g, color.b),
+        emission_wavelength=units.wavelength(meta.emissionLambdaNm),
+        excitation_wavelength=units.wavelength(meta.excitationLambdaNm),
+        contrast_method=contrast,
+    )
+
+
+def _points(file) -> tuple[list[str | None], list[dict[str, float]]]:
+    for loop in file.experiment or []:
+        if loop.type == "XYPosLoop":
+            points = loop.parameters.points
+            return [p.name for p in points], [
+                {"x": p.stagePositionUm.x, "y": p.stagePositionUm.y, "z": p.stagePositionUm.z}
+                for p in points
+            ]
+    return [], []
+
+
+def _first_position(file, position: int) -> dict[str, float] | None:
+    try:
+        meta = file.frame_metadata(0)
+        where = meta.channels[0].position.stagePositionUm
+        if any(where) and all(math.isfinite(v) for v in where):
+            return {"x": where.x, "y": where.y, "z": where.z}
+    except Exception:
+        return None
+    return None
+
+
+def _time_step(file) -> float | None:
+    """The measured mean period where the file has one, else the one that was asked for."""
+    for loop in file.experiment or []:
+        if loop.type == "TimeLoop":
+            measured = (
+                units.seconds(loop.parameters.periodDiff.avg, "ms")
+                if loop.parameters.periodDiff
+                else None
+            )
+            return measured or units.seconds(loop.parameters.periodMs, "ms")
+        if loop.type == "NETimeLoop" and len(loop.parameters.periods) == 1:
+            period = loop.parameters.periods[0]
+            measured = units.seconds(period.periodDiff.avg, "ms") if period.periodDiff else None
+            return measured or units.seconds(period.periodMs, "ms")
+    return None

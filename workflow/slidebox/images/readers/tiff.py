@@ -1,0 +1,548 @@
+"""The TIFF family by tifffile: OME-TIFF, ImageJ, LSM, STK, SVS, NDPI, SCN, QPTIFF and plain TIFF.
+
+Rows of a page are decoded segment by segment, so that a band of a huge slide costs a band of memory.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from .. import units
+from ..model import ImageFile, Series, UnreadableImage
+from ..registry import version
+from . import omexml
+
+_JPEG = {6, 7, 34892, 33007}
+# What tifffile's other axis letters are folded into. Q and I are "some sequence": shown as z, as
+# ImageJ does with a plain stack.
+_FOLD = {"Q": "z", "I": "z", "Z": "z", "T": "t", "C": "c", "S": "c", "R": "t", "H": "c", "E": "c", "L": "c",
+         "A": "c", "V": "c", "W": "c", "P": "t", "M": "t", "G": "t", "D": "z", "B": "c", "F": "t"}  # fmt: skip
+_ROLES = {
+    "label": "label",
+    "macro": "macro",
+    "thumbnail": "thumbnail",
+    "map": "map",
+    "overview": "macro",
+}
+
+
+def open_file(path: Path, name: str) -> ImageFile:
+    tiff = tifffile.TiffFile(path)
+    try:
+        return _describe(tiff, path, name)
+    except BaseException:
+        tiff.close()
+        raise
+
+
+def _describe(tiff: tifffile.TiffFile, path: Path, name: str) -> ImageFile:
+    lock = threading.Lock()
+    metadata: dict[str, str] = {}
+    ome_images: list[Series] = []
+    if tiff.is_ome:
+        name = "ome-tiff"
+        metadata["ome.xml"] = tiff.ome_metadata or ""
+    elif tiff.pages.first.description:
+        metadata["ImageDescription.txt"] = tiff.pages.first.description
+    found = list(tiff.series)
+    series = []
+    for number, item in enumerate(found):
+        if item.dtype is None or item.size == 0:
+            continue
+        series += _series(item, len(series), number, lock, path)
+    if tiff.is_ome:
+        _apply_ome(series, tiff.ome_metadata or "", path)
+    for one in series:
+        one.notes = list(dict.fromkeys(one.notes))
+    _vendor(tiff, series, found)
+    del ome_images
+
+    def close() -> None:
+        for one in found:
+            for page in one.pages:
+                if page is not None and page.parent is not tiff:
+                    page.parent.close()
+        tiff.close()
+
+    return ImageFile(str(path), name, "tifffile", version("tifffile"), series, metadata, close)
+
+
+# ---------------------------------------------------------------- pixels
+
+
+def _series(item, index: int, number: int, lock, path: Path) -> list[Series]:
+    """One of tifffile's series as one of ours."""
+    pages = item.pages
+    keyframe = item.keyframe
+    axes, shape = item.axes, item.shape
+    count = len(pages)
+    contiguous = count == 1 and item.dataoffset is not None and item.size > keyframe.size
+    inner_size = keyframe.size
+    # the leading axes that count pages; the rest is within a page
+    split, product = 0, 1
+    while split < len(axes) and math.prod(shape[split:]) > inner_size:
+        product *= shape[split]
+        split += 1
+    outer = [(a, n) for a, n in zip(axes[:split], shape[:split], strict=True)]
+    inner = [
+        (a, n) for a, n in zip(axes[split:], shape[split:], strict=True) if n > 1 or a in "YXS"
+    ]
+    if math.prod(n for _, n in inner) != inner_size or (not contiguous and product != count):
+        raise UnreadableImage(
+            f"series {number}: {count} pages of {keyframe.shape} don't make {axes} {shape}",
+            file=str(path),
+        )
+    notes = []
+    sizes = {"t": 1, "c": 1, "z": 1}
+    outer_map = []  # (canonical axis, length), in file order
+    for letter, n in outer:
+        axis = _FOLD.get(letter, "z")
+        if n > 1:
+            if letter not in "TCZS" and letter not in "QI":
+                notes.append(f"axis {letter} of the file ({n}) is kept as {axis}")
+            if letter in "QI" and n > 1:
+                notes.append("the file doesn't say what its sequence of planes is; it is kept as z")
+        sizes[axis] *= n
+        outer_map.append((axis, n))
+    inner_letters = "".join(a for a, n in inner)
+    depth = 1
+    samples = 1
+    for letter, n in inner:
+        if letter in "YX":
+            continue
+        axis = _FOLD.get(letter, "z")
+        if axis == "z" or letter in "ZD":
+            depth *= n
+        else:
+            samples *= n
+    sizes["z"] *= depth
+    ny = dict(inner).get("Y", 1)
+    nx = dict(inner).get("X", 1)
+    groups = sizes["c"]
+    sizes["c"] *= samples
+    out_axes = "".join(a for a in "tcz" if sizes[a] > 1) + "yx"
+    out_shape = tuple(sizes[a] for a in "tcz" if sizes[a] > 1) + (ny, nx)
+    rgb = samples in (3, 4) and keyframe.photometric in (2, 6) and "S" in inner_letters
+
+    def page_number(t: int, c: int, z: int) -> int:
+        """Position in file order of the page of canonical (t, c, z); several axes may share one."""
+        rest = {"t": t, "c": c, "z": z}
+        number, scale = 0, 1
+        for axis, n in reversed(outer_map):
+            rest[axis], here = divmod(rest[axis], n)
+            number += here * scale
+            scale *= n
+        return number
+
+    def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
+        z_outer, z_inner = divmod(z, depth)
+        number = page_number(t, c, z_outer)
+        if contiguous:
+            return _rows_contiguous(item, keyframe, number, z_inner, y0, y1, lock)
+        page = pages[number]
+        if page is None:
+            raise UnreadableImage("the file has no page for this plane")
+        return _rows(page, z_inner, y0, y1, lock)
+
+    role = _ROLES.get((item.name or "").split(" ")[0].lower(), "image") if item.kind in (
+        "svs", "ndpi", "scn", "qpi", "qptiff", "bif", "philips", "indica", "ventana", "avs") else "image"  # fmt: skip
+    if number > 0 and item.kind in ("lsm", "fluoview") and keyframe.is_reduced:
+        role = "thumbnail"
+    if number > 0 and item.kind in ("generic", "uniform") and keyframe.is_reduced:
+        role = "thumbnail"
+    if keyframe.is_contiguous or contiguous:
+        rows: int | None = 1
+    elif keyframe.jpegheader is not None and not _by_segment(keyframe):
+        rows = None
+    elif keyframe.is_tiled:
+        rows = keyframe.tilelength
+    else:
+        rows = min(keyframe.rowsperstrip, ny)
+    name = item.name or ""
+    return [
+        Series(index, name, out_axes, out_shape, keyframe.dtype if item.dtype is None else item.dtype, read,
+               rgb=rgb, samples=samples, rows=rows, role=role, notes=notes,
+               pixel_size=_resolution(keyframe, ny, nx) if not groups < 0 else {})
+    ]  # fmt: skip
+
+
+def _by_segment(page) -> bool:
+    """Whether an NDPI page has restart markers that let tifffile decode it in pieces."""
+    return bool(page.is_tiled)
+
+
+def _rows_contiguous(item, keyframe, number: int, z: int, y0: int, y1: int, lock) -> np.ndarray:
+    """Rows of a page of a series that is one run of bytes (ImageJ, STK, shaped)."""
+    sep, depth, height, width, contig = keyframe.shaped
+    dtype = np.dtype(keyframe.parent.byteorder + keyframe.dtype.char)
+    page = item.dataoffset + number * keyframe.size * dtype.itemsize
+    return _raw(
+        item.parent.filehandle, page, (sep, depth, height, width, contig), dtype, z, y0, y1, lock
+    )
+
+
+def _raw(fh, offset: int, shaped, dtype, z: int, y0: int, y1: int, lock) -> np.ndarray:
+    sep, depth, height, width, contig = shaped
+    row = width * contig * dtype.itemsize
+    parts = []
+    for s in range(sep):
+        at = offset + ((s * depth + z) * height + y0) * row
+        parts.append(_bytes(fh, at, (y1 - y0) * row, lock))
+    out = np.empty((sep * contig, y1 - y0, width), dtype)
+    for s, part in enumerate(parts):
+        band = np.frombuffer(part, dtype).reshape(y1 - y0, width, contig)
+        if contig == 1:
+            if sep == 1:
+                return band.reshape(1, y1 - y0, width)
+            out[s] = band[..., 0]
+        else:
+            out[s * contig : (s + 1) * contig] = band.transpose(2, 0, 1)
+    return out
+
+
+def _bytes(fh, offset: int, count: int, lock) -> bytes:
+    with lock:
+        fh.seek(offset)
+        data = fh.read(count)
+    if len(data) != count:
+        raise UnreadableImage(
+            f"the file ends at byte {fh.size}, this plane's data go to byte {offset + count}: it is cut off"
+        )
+    return data
+
+
+def _rows(page, z: int, y0: int, y1: int, lock) -> np.ndarray:
+    """Rows y0 to y1 of a page: (samples, rows, columns)."""
+    kf = page.keyframe
+    fh = page.parent.filehandle
+    if fh.closed:
+        with lock:
+            if fh.closed:
+                fh.open()
+    sep, depth, height, width, contig = kf.shaped
+    offsets, counts = page.dataoffsets, page.databytecounts
+    if not offsets:
+        raise UnreadableImage("the page has no data")
+    if kf.is_final and not kf.is_subsampled:
+        dtype = np.dtype(kf.parent.byteorder + kf._dtype.char)
+        return _raw(fh, offsets[0], kf.shaped, dtype, z, y0, y1, lock)
+    if depth > 1 or (kf.jpegheader is not None and not page.is_tiled) or kf.is_contiguous:
+        whole = page.asarray(squeeze=False, maxworkers=1, lock=lock)
+        return (
+            whole.reshape(kf.shaped)[:, z, y0:y1].transpose(0, 3, 1, 2).reshape(-1, y1 - y0, width)
+        )
+    with lock:
+        kf.init_decode()
+    if kf.is_tiled:
+        tall, across = kf.tilelength, -(-width // kf.tilewidth)
+    else:
+        tall, across = min(kf.rowsperstrip, height), 1
+    down = -(-height // tall)
+    out = np.empty((sep * contig, y1 - y0, width), kf._dtype)
+    arguments: dict[str, Any] = {"_fullsize": kf.is_tiled}
+    if kf.compression in _JPEG:
+        arguments |= {"jpegtables": page.jpegtables, "jpegheader": kf.jpegheader}
+    for s in range(sep):
+        for row in range(y0 // tall, -(-y1 // tall)):
+            for column in range(across):
+                number = (s * down + row) * across + column
+                if number >= len(offsets):
+                    raise UnreadableImage(
+                        f"the page has {len(offsets)} pieces of {sep * down * across}"
+                    )
+                # a piece without bytes is a legal hole (GDAL, NDPI): tifffile fills it
+                data = _bytes(fh, offsets[number], counts[number], lock) if counts[number] else None
+                piece, (_, _, top, left, _), (_, rows, columns, _) = kf.decode(
+                    data, number, **arguments
+                )
+                a, b = max(top, y0), min(top + rows, y1, height)
+                wide = min(columns, width - left)
+                target = out[s * contig : (s + 1) * contig, a - y0 : b - y0, left : left + wide]
+                if piece is None:
+                    target[...] = kf.nodata
+                else:
+                    target[...] = piece[0, a - top : b - top, :wide].transpose(2, 0, 1)
+    return out
+
+
+# ---------------------------------------------------------------- metadata
+
+
+def _resolution(page, ny: int, nx: int) -> dict[str, float | None]:
+    """Pixel size by the resolution tags, if they can be a microscope's.
+
+    A printing resolution (72 dpi and the like) isn't one: what is over 20 um a pixel is left out.
+    """
+    unit = {2: 25400.0, 3: 10000.0}.get(int(getattr(page, "resolutionunit", 1) or 1))
+    if unit is None:
+        return {}
+    sizes: dict[str, float | None] = {}
+    for axis, tag in (("x", 282), ("y", 283)):
+        value = page.tags.valueof(tag)
+        try:
+            per_unit = value[0] / value[1]
+        except (TypeError, ZeroDivisionError, IndexError):
+            return {}
+        if not per_unit > 0:
+            return {}
+        size = unit / per_unit
+        if size > 20:
+            return {}
+        sizes[axis] = float(f"{size:.12g}")
+    return sizes
+
+
+def _vendor(tiff: tifffile.TiffFile, series: list[Series], found) -> None:
+    for kind, apply in (
+        (tiff.is_imagej, _imagej),
+        (tiff.is_lsm, _lsm),
+        (tiff.is_stk, _stk),
+        (tiff.is_svs, _svs),
+        (tiff.is_scn, _scn),
+        (tiff.is_qpi, _qptiff),
+        (tiff.is_metaseries and not tiff.is_stk, _metaseries),
+        (tiff.is_fluoview, _fluoview),
+    ):
+        if kind and not (tiff.is_ome and apply is not _qptiff):
+            apply(tiff, series)
+
+
+def _imagej(tiff: tifffile.TiffFile, series: list[Series]) -> None:
+    data = tiff.imagej_metadata or {}
+    page = tiff.pages.first
+    unit = str(data.get("unit", "")).strip()
+    for one in series:
+        sizes: dict[str, float | None] = {}
+        for axis, tag, key in (("x", 282, "unit"), ("y", 283, "yunit")):
+            value = page.tags.valueof(tag)
+            here = str(data.get(key) or unit).strip() if key == "yunit" else unit
+            here = here.encode().decode("unicode_escape") if "\\u" in here else here
+            if value and value[0] and value[1]:
+                sizes[axis] = units.micrometers(value[1] / value[0], here or None)
+                if sizes[axis] is not None:
+                    sizes[axis] = float(f"{sizes[axis]:.9g}")
+        z_unit = str(data.get("zunit") or unit)
+        z_unit = z_unit.encode().decode("unicode_escape") if "\\u" in z_unit else z_unit
+        sizes["z"] = (
+            units.micrometers(abs(float(data["spacing"])), z_unit) if "spacing" in data else None
+        )
+        one.pixel_size = {a: sizes.get(a) for a in one.pixel_size}
+        if "t" in one.axes and data.get("finterval"):
+            one.time_step = units.seconds(data["finterval"], data.get("tunit", "s"))
+        n = one.size("c")
+        if str(data.get("mode", "")) in ("composite", "color", "grayscale") and one.rgb:
+            one.rgb = one.dtype == np.uint8 and "mode" not in data
+        labels = data.get("Labels") or []
+        labels = [labels] if isinstance(labels, str) else labels
+        luts = data.get("LUTs") or []
+        for c in range(n):
+            if len(luts) == n and np.shape(luts[c]) == (3, 256) and not one.rgb:
+                one.channels[c].color = units.color(*(int(v) for v in np.asarray(luts[c])[:, -1]))
+            elif n > 1 and data.get("mode") == "composite" and not one.rgb:
+                # ImageJ's defaults for composites without tables of their own
+                one.channels[c].color = (
+                    "FF0000",
+                    "00FF00",
+                    "0000FF",
+                    "FFFFFF",
+                    "00FFFF",
+                    "FF00FF",
+                    "FFFF00",
+                )[c % 7]
+        if n > 1 and len(labels) == n and len(set(labels)) == n:
+            for c, label in enumerate(labels):
+                one.channels[c].name = str(label)
+
+
+def _lsm(tiff: tifffile.TiffFile, series: list[Series]) -> None:
+    data = tiff.lsm_metadata or {}
+    one = series[0]
+    one.pixel_size = {
+        a: units.micrometers(data.get(f"VoxelSize{a.upper()}"), "m") for a in one.pixel_size
+    }
+    if one.pixel_size.get("z") and one.pixel_size["z"] < 1e-6:
+        one.pixel_size["z"] = None
+    stamps = data.get("TimeStamps")
+    if "t" in one.axes:
+        one.time_step = units.seconds(data.get("TimeIntervall"))
+        if one.time_step is None and stamps is not None and len(stamps) > 1:
+            one.time_step = units.seconds(float(np.median(np.diff(stamps))))
+    colors = data.get("ChannelColors") or {}
+    names, values = colors.get("ColorNames") or [], colors.get("Colors") or []
+    for c, channel in enumerate(one.channels):
+        if c < len(names):
+            channel.name = names[c]
+        if c < len(values):
+            channel.color = units.color(*values[c][:3])
+    for c, (emission, excitation) in enumerate(_lsm_wavelengths(data)):
+        if c < len(one.channels):
+            one.channels[c].emission_wavelength = emission
+            one.channels[c].excitation_wavelength = excitation
+    one.rgb = False
+    scan = data.get("ScanInformation") or {}
+    if scan.get("Objective"):
+        one.acquisition["Objective"] = scan["Objective"]
+
+
+def _lsm_wavelengths(data) -> list[tuple[float | None, float | None]]:
+    """Detection band centres and the track's laser lines, in channel order."""
+    found = []
+    for track in (data.get("ScanInformation") or {}).get("Tracks") or []:
+        if not track.get("Acquire", 1):
+            continue
+        lasers = [
+            c.get("Wavelength")
+            for c in track.get("IlluminationChannels") or []
+            if c.get("Acquire", 1)
+        ]
+        excitation = units.wavelength(lasers[0]) if len(lasers) == 1 else None
+        for channel in track.get("DetectionChannels") or []:
+            if not channel.get("Acquire", 1):
+                continue
+            low, high = (
+                channel.get("SpiWavelengthStart"),
+                channel.get("SpiWavelengthStop", channel.get("SpiWavelengthEnd")),
+            )
+            emission = units.wavelength((low + high) / 2) if low and high else None
+            found.append((emission, excitation))
+    return found
+
+
+def _stk(tiff: tifffile.TiffFile, series: list[Series]) -> None:
+    data = tiff.stk_metadata or {}
+    one = series[0]
+    unit = data.get("CalibrationUnits")
+    if data.get("SpatialCalibration") and unit:
+        for axis, key in (("x", "XCalibration"), ("y", "YCalibration")):
+            one.pixel_size[axis] = units.micrometers(data.get(key), str(unit).strip("\0 "))
+    distance = np.ravel(data.get("ZDistance", []))
+    if "z" in one.axes and distance.size and np.all(distance > 0):
+        one.pixel_size["z"] = units.micrometers(float(np.median(np.abs(distance))))
+    created = np.asarray(data.get("DatetimeCreated", []))
+    if "t" in one.axes and created.size > 1:
+        steps = np.diff(created).astype("timedelta64[ms]").astype(float) / 1000
+        one.time_step = units.seconds(float(np.median(steps)))
+    waves = np.ravel(data.get("Wavelengths", []))
+    for c, channel in enumerate(one.channels):
+        if c < waves.size:
+            channel.emission_wavelength = units.wavelength(waves[c])
+    name = data.get("Name")
+    if name:
+        one.name = str(name)
+
+
+def _svs(tiff: tifffile.TiffFile, series: list[Series]) -> None:
+    text = tiff.pages.first.description
+    facts = dict(re.findall(r"\|\s*([^=|]+?)\s*=\s*([^|]+?)\s*(?=\||$)", text))
+    mpp = units.micrometers(facts.get("MPP"))
+    for one in series:
+        if one.role == "image":
+            one.pixel_size |= {"x": mpp, "y": mpp}
+            if facts.get("AppMag"):
+                one.acquisition["NominalMagnification"] = facts["AppMag"]
+        else:
+            one.pixel_size |= {"x": None, "y": None}
+
+
+def _scn(tiff: tifffile.TiffFile, series: list[Series]) -> None:
+    try:
+        root = ElementTree.fromstring(tiff.scn_metadata or "")
+    except ElementTree.ParseError:
+        return
+    ns = {"s": root.tag.partition("}")[0].strip("{")}
+    images = root.findall(".//s:image", ns)
+    for one, image in zip(series, images, strict=False):
+        view, pixels = image.find("s:view", ns), image.find("s:pixels", ns)
+        one.name = image.get("name") or one.name
+        if view is None or pixels is None:
+            continue
+        # Leica's sizes are in nm
+        for axis, key in (("x", "X"), ("y", "Y")):
+            size, count = view.get(f"size{key}"), pixels.get(f"size{key}")
+            if size and count:
+                one.pixel_size[axis] = units.micrometers(float(size) / float(count), "nm")
+        position = {a: units.position(view.get(f"offset{a.upper()}"), "nm") for a in "xy"}
+        if None not in position.values():
+            one.stage_position = position
+        whole = root.find(".//s:collection", ns)
+        if (
+            whole is not None
+            and view.get("sizeX") == whole.get("sizeX")
+            and view.get("sizeY") == whole.get("sizeY")
+        ):
+            one.role = "macro"  # the picture of the whole slide, with its label
+
+
+def _qptiff(tiff: tifffile.TiffFile, series: list[Series]) -> None:
+    for one, item in zip(series, tiff.series, strict=False):
+        if one.role != "image":
+            continue
+        names, number = [], 0
+        for page in item.pages:
+            try:
+                root = ElementTree.fromstring(page.aspage().description)
+            except (ElementTree.ParseError, AttributeError, ValueError):
+                continue
+            if number < len(one.channels):
+                channel = one.channels[number]
+                text = root.findtext("Name") or root.findtext("Biomarker")
+                if text and not one.rgb:
+                    channel.name = channel.fluor = text
+                value = re.findall(r"\d+", root.findtext("Color") or "")
+                if len(value) >= 3 and not one.rgb:
+                    channel.color = units.color(*(int(v) for v in value[:3]))
+                exposure = root.findtext("ExposureTime")
+                if exposure:
+                    channel.exposure_time = units.seconds(exposure, "us")
+            names.append(root)
+            number += 1
+
+
+def _metaseries(tiff: tifffile.TiffFile, series: list[Series]) -> None:
+    data = (tiff.metaseries_metadata or {}).get("PlaneInfo") or {}
+    for one in series:
+        unit = data.get("spatial-calibration-units")
+        if data.get("spatial-calibration-state") and unit:
+            for axis in "xy":
+                one.pixel_size[axis] = units.micrometers(
+                    data.get(f"spatial-calibration-{axis}"), unit
+                )
+        where = {a: units.position(data.get(f"stage-position-{a}")) for a in "xy"}
+        where["z"] = units.position(data.get("z-position"))
+        if where["x"] is not None and where["y"] is not None:
+            one.stage_position = {k: v for k, v in where.items() if v is not None}
+        channel = one.channels[0]
+        channel.name = channel.name or data.get("image-name") or data.get("_IllumSetting_")
+        channel.emission_wavelength = units.wavelength(data.get("wavelength"))
+        exposure = re.match(r"\s*([\d.]+)\s*(\w+)", str(data.get("Exposure Time", "")))
+        if exposure:
+            channel.exposure_time = units.seconds(exposure[1], exposure[2])
+
+
+def _fluoview(tiff: tifffile.TiffFile, series: list[Series]) -> None:
+    data = tiff.fluoview_metadata or {}
+    one = series[0]
+    for dimension in data.get("Dimensions") or []:
+        axis = str(dimension[0]).strip().lower()
+        if axis in one.pixel_size:
+            one.pixel_size[axis] = units.micrometers(dimension[2], str(dimension[3]).strip("\0 "))
+        if axis in ("t", "time") and "t" in one.axes:
+            one.time_step = units.seconds(dimension[2], str(dimension[3]).strip("\0 "))
+
+
+def _apply_ome(series: list[Series], xml: str, path: Path) -> None:
+    images = omexml.parse(xml)
+    for n, one in enumerate(series):
+        image = images[n] if len(images) == len(series) else omexml.matching(images, one)
+        if image is None:
+            one.notes.append("no Image of the OME-XML fits this series: its metadata are missing")
+            continue
+        omexml.apply(image, one)
