@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,13 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared test data (../shared/data) is not on this machine")
     return SHARED
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave slow tests out unless they are asked for: SLIDEBOX_SLOW=1, -m, or named one by one."""
+    asked = os.environ.get("SLIDEBOX_SLOW") or config.option.markexpr
+    if asked or any("::" in argument for argument in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]

@@ -149,7 +149,7 @@ def _broken(folder: Path) -> Iterable[dict[str, str]]:
 
 
 def _ome_tiff(path: Path, pixels: np.ndarray, metadata: dict) -> None:
-    """An OME-TIFF whose bytes depend on the pixels and the metadata alone (no date, a UUID from the name)."""
+    """An OME-TIFF whose bytes depend on name, pixels and metadata alone."""
     name = uuid.uuid5(uuid.NAMESPACE_URL, f"slidebox-demo/{path.name}")
     ome = tifffile.OmeXml(UUID=f"urn:uuid:{name}", Creator="Slidebox demo")
     axes = metadata.pop("axes")
@@ -169,7 +169,7 @@ def _ome_tiff(path: Path, pixels: np.ndarray, metadata: dict) -> None:
 
 
 def _stored(shape: Sequence[int]) -> tuple[int, ...]:
-    """tifffile's stored shape: pages, separate samples, depth, length, width, contiguous samples."""
+    """Stored shape as tifffile has it: pages, planar samples, depth, length, width, samples."""
     return (int(np.prod(shape[:-2], dtype=int)), 1, 1, shape[-2], shape[-1], 1)
 
 

@@ -161,5 +161,5 @@ class _Fileset:
 
 
 def label_name(part: str) -> str:
-    """Name of a label group from the name of its annotation set: ``Nuclei, train`` -> nuclei-train."""
+    """Name of a label group from that of its annotation set: ``Nuclei, test`` -> nuclei-test."""
     return re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") or "labels"

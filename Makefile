@@ -1,0 +1,52 @@
+# make demo    the whole workflow on a small inbox, in demo/
+# make test    the tests (SLIDEBOX_SLOW=1 make test: the slow ones too)
+# make setup   only the environment, in .venv/
+# Needs Python >= 3.12 and make; everything else is installed into .venv/ from hashed locks.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+CORES ?= 2
+PYTEST_ARGS ?=
+
+# Stamps are named by what they were made from: a changed lock, and only that, installs again.
+DIGEST = $(shell cat requirements/*.txt pyproject.toml | cksum | cut -d ' ' -f 1)
+
+.PHONY: help setup setup-dev demo test lint lock schemas clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+setup:
+	@.ci/setup run $(DIGEST)
+
+setup-dev:
+	@.ci/setup dev $(DIGEST)
+
+demo: setup
+	@$(BIN)/python -m slidebox.demo demo --cores $(CORES)
+
+test: setup-dev
+	@echo "Running the tests (about 5 minutes on two cores)"
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/snakefmt --check Snakefile rules
+	@$(BIN)/snakemake --lint
+
+# The locks: all versions with their hashes, for every platform, without addresses of registries.
+UV_LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes \
+	--no-header --no-emit-index-url --no-annotate
+lock: setup-dev
+	$(UV_LOCK) --extra workflow --extra build pyproject.toml -o requirements/run.txt
+	$(UV_LOCK) --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
+	$(BIN)/python -m slidebox.devel environment
+
+# What is generated from the code; tests hold it to the code.
+schemas: setup-dev
+	$(BIN)/python -m slidebox.devel schemas
+
+clean:
+	rm -rf demo .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,124 @@
+"""For developers: writes what is generated from the code. ``python -m slidebox.devel WHAT``.
+
+schemas      workflow/schemas/*.schema.json and config/README.md, from the models
+environment  environment.yml, from pyproject.toml and the lock
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from slidebox import atomic, config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Known on the conda channels below; the others come from PyPI, with pip.
+CONDA = frozenset(
+    """h5py hdf5plugin imagecodecs imageio jinja2 numpy pandas pyarrow pydantic pyyaml rich
+    scikit-image scipy snakemake tifffile zarr ome-types ome-zarr pytest nd2 mrcfile""".split()
+)
+
+
+def schemas() -> dict[str, dict]:
+    """File name -> JSON Schema of everything that people write."""
+    from slidebox import challenge, record
+
+    return {
+        "config.schema.json": config.json_schema(),
+        "study.schema.json": record.json_schema(),
+        "challenge.schema.json": challenge.json_schema(),
+    }
+
+
+def lock(name: str) -> dict[str, str]:
+    """Package -> version, as requirements/<name>.txt pins them (for Linux)."""
+    pins = {}
+    for line in (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines():
+        match = re.match(r"([A-Za-z0-9._-]+)==([^ ;\\]+) *(;.*?)?\\?$", line)
+        if match and not re.search(r"darwin'$|== '(win32|darwin|emscripten)'", match[3] or ""):
+            pins.setdefault(match[1], match[2])
+    return pins
+
+
+def direct() -> list[str]:
+    """Names of what the workflow and its tests need directly, sorted."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["readers"], *extras["site"], *extras["workflow"]]
+    names = {re.match(r"[A-Za-z0-9._-]+", spec)[0].lower() for spec in wanted}
+    return sorted((names | {"pytest"}) - {"slidebox"})
+
+
+def environment() -> str:
+    """Text of environment.yml: the lock's versions for conda users."""
+    pins = lock("dev")
+    conda = [f"  - {name}=={pins[name]}" for name in direct() if name in CONDA]
+    pip = [f"      - {name}=={pins[name]}" for name in direct() if name not in CONDA]
+    return "\n".join(
+        [
+            "# The versions of requirements/*.txt for conda users; `make lock` writes it, a test holds it.",
+            "#   conda env create -f environment.yml && conda activate slidebox",
+            "name: slidebox",
+            "channels:",
+            "  - conda-forge",
+            "  - bioconda",
+            "dependencies:",
+            "  - python==3.13.*",
+            "  - pip",
+            *conda,
+            "  - pip:",
+            *pip,
+            "      - -e .",
+            "",
+        ]
+    )
+
+
+def config_readme() -> str:
+    """Text of config/README.md: each key, its default and what it means."""
+    lines = [
+        "# Configuration",
+        "",
+        "`config.yaml` in this folder; `--config key=value` on Snakemake's command line goes over it.",
+        "An unknown key or a wrong type is said before anything runs. This page is generated from the",
+        "code (`make schemas`); `workflow/schemas/config.schema.json` is the same for machines.",
+        "",
+        "| key | default | meaning |",
+        "|---|---|---|",
+        *_keys(config.Config, ""),
+        "",
+        "Sizes are bytes, or texts such as `512MB` (10^6) and `2GiB` (2^30).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _keys(model: type[BaseModel], prefix: str):
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _keys(kind, f"{prefix}{name}.")
+        else:
+            default = "" if field.default is None else f"`{field.default}`"
+            yield f"| `{prefix}{name}` | {default} | {field.description} |"
+
+
+def main(what: str) -> None:
+    if what == "schemas":
+        for name, schema in schemas().items():
+            atomic.write_json(ROOT / "workflow" / "schemas" / name, schema)
+        atomic.write_text(ROOT / "config" / "README.md", config_readme())
+    elif what == "environment":
+        atomic.write_text(ROOT / "environment.yml", environment())
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) == 2 else "")

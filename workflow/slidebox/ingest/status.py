@@ -1,0 +1,99 @@
+"""Where every submission stands, read from the inbox, the stages' files and the receipts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slidebox import deposit
+from slidebox.config import Config
+from slidebox.ingest import queue
+from slidebox.ingest.paths import Stages, read_json
+
+
+def rows(config: Config, accession: str | None = None) -> list[dict[str, Any]]:
+    """One row a submission: accession, state, what it waits for, version, files, bytes, sealed."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, key in sorted(queue.receipts(config)):
+        if accession in (None, name):
+            row = _sealed(read_json(Stages(config, name, key).receipt))
+            if name not in found or (row["sealed"], key) >= (found[name]["sealed"], ""):
+                found[name] = row
+    for item in queue.scan(config):
+        if accession in (None, item.accession):
+            found[item.accession] = _pending(config, item)
+    for name in _arriving(config, accession):
+        found.setdefault(name, _row(name, "arriving", waits="slidebox submit"))
+    return [found[name] for name in sorted(found)]
+
+
+def _row(accession: str, state: str, **more: Any) -> dict[str, Any]:
+    row = {"accession": accession, "state": state, "waits": None, "version": None, "files": None}
+    return {**row, "bytes": None, "sealed": None, "stages": {}, "errors": [], **more}
+
+
+def _arriving(config: Config, accession: str | None) -> list[str]:
+    if not config.inbox.is_dir():
+        return []
+    return [
+        entry.name
+        for entry in config.inbox.iterdir()
+        if accession in (None, entry.name)
+        and entry.is_dir()
+        and not (entry / deposit.READY).exists()
+    ]
+
+
+def _sealed(receipt: dict[str, Any]) -> dict[str, Any]:
+    state, waits = "public", None
+    if receipt["status"] != "accepted":
+        state, waits = "returned", "the submitter: see the report"
+    elif receipt["where"] == "embargoed":
+        state, waits = "embargoed", f"its release on {receipt['embargoed_until']}"
+    kept = ("version", "files", "bytes", "sealed", "stages", "errors")
+    return _row(receipt["accession"], state, waits=waits, **{k: receipt[k] for k in kept})
+
+
+def _pending(config: Config, item: queue.Item) -> dict[str, Any]:
+    stages = Stages(config, item.accession, item.key)
+    done = {
+        "validate": stages.validation.exists(),
+        "archive": stages.archived.exists(),
+        "images": stages.images(1, queue.slices_of(item.key)).exists(),
+        "study": stages.published.exists(),
+    }
+    waits = next((f"stage {name}" for name, there in done.items() if not there), "stage seal")
+    state = "running" if any(done.values()) else "pending"
+    return _row(item.accession, state, waits=waits, files=item.files, bytes=item.bytes)
+
+
+def print_terminal(found: list[dict[str, Any]], detail: bool = False) -> None:
+    """The rows as a table; with `detail` the stages' times and the errors too."""
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)
+    colours = {"public": "green", "returned": "red", "running": "cyan", "embargoed": "magenta"}
+    table = Table(box=None, pad_edge=False)
+    for name in ("Accession", "State", "Version", "Files", "Size", "Sealed", "Waits for"):
+        table.add_column(name, justify="right" if name in ("Files", "Size", "Version") else "left")
+    for row in found:
+        colour = colours.get(row["state"], "default")
+        table.add_row(
+            row["accession"],
+            f"[{colour}]{row['state']}[/]",
+            str(row["version"] or ""),
+            "" if row["files"] is None else str(row["files"]),
+            "" if row["bytes"] is None else decimal(row["bytes"]),
+            row["sealed"] or "",
+            row["waits"] or "",
+        )
+    console.print(table)
+    if detail:
+        for row in found:
+            for stage, times in row["stages"].items():
+                for one in times if isinstance(times, list) else [times]:
+                    console.print(f"  {stage}: {one['started']} to {one['ended']}")
+            for error in row["errors"]:
+                console.print(f"  [red]{error['code']}[/] {escape(error['message'])}")
