@@ -15,6 +15,8 @@ rule archive:
         f"{LOGS}/archive.log",
     benchmark:
         f"{TIMES}/archive.tsv"
+    conda:
+        "../environment.yml"
     threads: 2
     message:
         "{wildcards.accession}: archiving"
@@ -25,6 +27,8 @@ rule archive:
 rule audit:
     log:
         f"{RESULTS}/logs/audit.log",
+    conda:
+        "../environment.yml"
     threads: 2
     message:
         "re-reading the vault"

@@ -5,25 +5,21 @@
 #         public/index.html and public/catalogue/
 
 
-def slices(wildcards):
-    """The lists of images of all slices; the number of slices stands in the key."""
-    n = queue.slices_of(wildcards.key)
-    return [f"{STAGES}/images/{i}of{n}.json".format(**wildcards) for i in range(1, n + 1)]
-
-
 rule study:
     input:
         validation=f"{STAGES}/validation.json",
         archived=f"{STAGES}/archived.json",
         files=f"{STAGES}/files.jsonl",
         filesets=f"{STAGES}/filesets.json",
-        images=slices,
+        images=image_lists,
     output:
         f"{STAGES}/published.json",
     log:
         f"{LOGS}/study.log",
     benchmark:
         f"{TIMES}/study.tsv"
+    conda:
+        "../environment.yml"
     message:
         "{wildcards.accession}: writing the study's pages"
     script:
@@ -35,7 +31,7 @@ rule seal:
     input:
         validation=f"{STAGES}/validation.json",
         archived=f"{STAGES}/archived.json",
-        images=slices,
+        images=image_lists,
         published=f"{STAGES}/published.json",
     output:
         f"{RESULTS}/receipts/{{accession}}~{{key}}.json",
@@ -43,6 +39,8 @@ rule seal:
         f"{LOGS}/seal.log",
     benchmark:
         f"{TIMES}/seal.tsv"
+    conda:
+        "../environment.yml"
     message:
         "{wildcards.accession}: sealing"
     script:
@@ -59,6 +57,8 @@ rule index:
         f"{RESULTS}/logs/index/{{state}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/index/{{state}}.tsv"
+    conda:
+        "../environment.yml"
     message:
         "writing the catalogue's index"
     script:

@@ -5,19 +5,6 @@
 #
 # They are made from what is sealed: run `snakemake` first.
 
-SLUGS = challenge_plan.slugs(CONFIG) if MAIN else []
-SEALED_STATE = queue.catalogue_key(SEALED)
-
-
-def release_mark(slug):
-    state = challenge_plan.release_state(CONFIG, slug, SEALED_STATE)
-    return f"{RESULTS}/challenges/{slug}~{state}.json"
-
-
-def leaderboard_mark(slug):
-    state = challenge_plan.leaderboard_state(CONFIG, slug, SEALED_STATE)
-    return f"{RESULTS}/leaderboards/{slug}~{state}.json"
-
 
 rule challenges:
     input:
@@ -38,6 +25,8 @@ rule release:
         f"{RESULTS}/logs/challenges/{{slug}}~{{state}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/challenges/{{slug}}~{{state}}.tsv"
+    conda:
+        "../environment.yml"
     threads: 2
     message:
         "{wildcards.slug}: assembling the release"
@@ -54,6 +43,8 @@ rule leaderboard:
         f"{RESULTS}/logs/leaderboards/{{slug}}~{{state}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/leaderboards/{{slug}}~{{state}}.tsv"
+    conda:
+        "../environment.yml"
     threads: 2
     message:
         "{wildcards.slug}: scoring the entries"

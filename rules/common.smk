@@ -9,16 +9,20 @@
 import sys
 
 from slidebox import config as slidebox_config
+from slidebox import resources
 from slidebox.ingest import challenges as challenge_plan
 from slidebox.ingest import index as slidebox_index
 from slidebox.ingest import queue
-from snakemake.exceptions import WorkflowError
 
 try:
     CONFIG = slidebox_config.load(config)
 except slidebox_config.ConfigError as error:
     sys.exit(str(error))
 
+# Jobs in an environment of their own (--software-deployment-method conda) find the library.
+resources.export_library()
+
+# Where queue and catalogue stand; jobs elsewhere have an empty queue and the paths they were given.
 MAIN = workflow.is_main_process
 QUEUE = queue.scan(CONFIG) if MAIN else []
 SEALED = queue.receipts(CONFIG) if MAIN else set()
@@ -31,6 +35,29 @@ TIMES = f"{RESULTS}/benchmarks/{{accession}}/{{key}}"
 
 RECEIPTS = [f"{RESULTS}/receipts/{item.accession}~{item.key}.json" for item in QUEUE]
 INDEX = f"{RESULTS}/index/{STATE}.json"
+
+SEALED_STATE = queue.catalogue_key(SEALED)
+SLUGS = challenge_plan.slugs(CONFIG) if MAIN else []
+
+
+def image_lists(wildcards):
+    """The lists of images of all slices; the number of slices stands in the key."""
+    n = queue.slices_of(wildcards.key)
+    return [
+        f"{STAGES}/images/{i}of{n}.json".format(**wildcards) for i in range(1, n + 1)
+    ]
+
+
+def release_mark(slug):
+    """What says that a challenge is released from the sealed state of the archive."""
+    state = challenge_plan.release_state(CONFIG, slug, SEALED_STATE)
+    return f"{RESULTS}/challenges/{slug}~{state}.json"
+
+
+def leaderboard_mark(slug):
+    """What says that all entries of a challenge are scored."""
+    state = challenge_plan.leaderboard_state(CONFIG, slug, SEALED_STATE)
+    return f"{RESULTS}/leaderboards/{slug}~{state}.json"
 
 
 wildcard_constraints:

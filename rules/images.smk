@@ -19,6 +19,8 @@ rule images:
     wildcard_constraints:
         slice="[0-9]+",
         slices="[0-9]+",
+    conda:
+        "../environment.yml"
     threads: 2
     message:
         "{wildcards.accession}: deriving OME-Zarr ({wildcards.slice} of {wildcards.slices})"

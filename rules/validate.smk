@@ -15,6 +15,8 @@ rule validate:
         f"{LOGS}/validate.log",
     benchmark:
         f"{TIMES}/validate.tsv"
+    conda:
+        "../environment.yml"
     threads: 2
     message:
         "{wildcards.accession}: validating"

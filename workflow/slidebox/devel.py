@@ -64,6 +64,7 @@ def environment() -> str:
         [
             "# The versions of requirements/*.txt for conda users; `make lock` writes it, a test holds it.",
             "#   conda env create -f environment.yml && conda activate slidebox",
+            "#   pip install --no-deps --editable .",
             "name: slidebox",
             "channels:",
             "  - conda-forge",
@@ -74,7 +75,6 @@ def environment() -> str:
             *conda,
             "  - pip:",
             *pip,
-            "      - -e .",
             "",
         ]
     )

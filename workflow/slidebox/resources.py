@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -15,3 +16,10 @@ def resource(name: str) -> Path:
         if (base / name).exists():
             return base / name
     raise FileNotFoundError(f"slidebox ships no {name!r}; is the installation whole?")
+
+
+def export_library() -> None:
+    """Let Python processes started from here import this very library, whatever their environment."""
+    mine = str(Path(__file__).parents[1])
+    others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != mine]
+    os.environ["PYTHONPATH"] = os.pathsep.join([mine, *others])
