@@ -1,0 +1,182 @@
+"""The inventory of an OCFL 1.1 object: what it says, read and written.
+
+https://ocfl.io/1.1/spec/#inventory. Digests are sha512 in lower-case hex, fixity holds sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slidebox.vault import disk
+
+NAME = "inventory.json"
+SIDECAR = "inventory.json.sha512"
+DECLARATION = "0=ocfl_object_1.1"
+DECLARATION_TEXT = b"ocfl_object_1.1\n"
+TYPE = "https://ocfl.io/1.1/spec/#inventory"
+
+State = dict[str, list[str]]
+
+
+class BadInventory(Exception):
+    """An inventory that is absent, isn't the one its sidecar names, or doesn't make sense."""
+
+
+@dataclass
+class Inventory:
+    """An object's inventory.
+
+    ``manifest``: sha512 -> content paths. ``versions``: "v1" -> its block, whose ``state`` is
+    sha512 -> logical paths. ``sha256``: content path -> sha256 (the fixity block, turned around).
+    """
+
+    id: str
+    head: int = 0
+    manifest: dict[str, list[str]] = field(default_factory=dict)
+    versions: dict[str, dict] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+    other_fixity: dict[str, dict] = field(default_factory=dict)
+    content_directory: str = "content"
+
+    def state(self, version: int | None = None) -> State:
+        """The state of a version (the head's when None); KeyError when there is none."""
+        return self.versions[f"v{self.head if version is None else version}"]["state"]
+
+    def paths(self, version: int | None = None) -> dict[str, str]:
+        """logical path -> sha512 of a version."""
+        return {path: digest for digest, paths in self.state(version).items() for path in paths}
+
+    def content(self, digest: str) -> str:
+        """The content path (the first one) of a digest."""
+        return self.manifest[digest][0]
+
+    def dump(self) -> Iterator[bytes]:
+        """The JSON in pieces: a line a digest, so that large inventories need little memory."""
+        quote = _quote
+        yield b"{\n"
+        yield f'  "id": {quote(self.id)},\n  "type": "{TYPE}",\n'.encode()
+        yield b'  "digestAlgorithm": "sha512",\n'
+        if self.content_directory != "content":
+            yield f'  "contentDirectory": {quote(self.content_directory)},\n'.encode()
+        yield f'  "head": "v{self.head}",\n'.encode()
+        fixity: dict[str, list[str]] = {}
+        for path in sorted(self.sha256):
+            fixity.setdefault(self.sha256[path], []).append(path)
+        blocks = {**self.other_fixity, **({"sha256": fixity} if fixity else {})}
+        yield b'  "fixity": {'
+        for number, (name, block) in enumerate(blocks.items()):
+            yield (b"," if number else b"") + f"\n    {quote(name)}: ".encode()
+            yield from _block(block, "    ")
+        yield b'\n  },\n  "manifest": ' if blocks else b'},\n  "manifest": '
+        yield from _block(self.manifest, "  ")
+        yield b',\n  "versions": {'
+        for number, (name, version) in enumerate(self.versions.items()):
+            yield (b"," if number else b"") + f"\n    {quote(name)}: {{".encode()
+            for key, value in version.items():
+                if key != "state":
+                    yield f"\n      {quote(key)}: {quote(value)},".encode()
+            yield b'\n      "state": '
+            yield from _block(version["state"], "      ")
+            yield b"\n    }"
+        yield b"\n  }\n}\n"
+
+    def write(self, folder: Path) -> str:
+        """Write inventory and sidecar into a folder, durably; its sha512."""
+        digest = hashlib.sha512()
+        fd = disk.create(folder / NAME)
+        try:
+            buffer = bytearray()
+            for piece in self.dump():
+                digest.update(piece)
+                buffer += piece
+                if len(buffer) >= 1 << 20:
+                    disk.write(fd, buffer)
+                    buffer = bytearray()
+            disk.write(fd, buffer)
+            disk.fsync(fd)
+        finally:
+            os.close(fd)
+        disk.put(folder / SIDECAR, sidecar(digest.hexdigest()))
+        return digest.hexdigest()
+
+
+def sidecar(digest: str) -> bytes:
+    """The text of a sidecar file."""
+    return f"{digest} {NAME}\n".encode()
+
+
+def digest_in_sidecar(folder: Path) -> str:
+    """The sha512 that a folder's sidecar promises; BadInventory when it can't be read."""
+    try:
+        text = (folder / SIDECAR).read_bytes()[:1000].decode("ascii", "replace").split()
+    except OSError as error:
+        raise BadInventory(f"{folder / SIDECAR}: {error.strerror}") from error
+    if len(text) != 2 or text[1] != NAME or len(text[0]) != 128:
+        raise BadInventory(f"{folder / SIDECAR}: not the digest of an inventory")
+    return text[0].lower()
+
+
+def load(folder: Path) -> Inventory:
+    """The inventory in a folder, when it is the one that its sidecar promises.
+
+    Raises BadInventory for anything else: nothing of a damaged inventory is believed.
+    """
+    promised = digest_in_sidecar(folder)
+    try:
+        raw = (folder / NAME).read_bytes()
+    except OSError as error:
+        raise BadInventory(f"{folder / NAME}: {error.strerror}") from error
+    if hashlib.sha512(raw).hexdigest() != promised:
+        raise BadInventory(f"{folder / NAME}: doesn't have the digest that its sidecar promises")
+    return parse(raw, str(folder / NAME))
+
+
+def parse(raw: bytes, where: str) -> Inventory:
+    """The inventory in JSON bytes; BadInventory when it doesn't make sense."""
+    try:
+        data = json.loads(raw)
+        del raw
+        head = data["head"]
+        versions = data["versions"]
+        inventory = Inventory(
+            id=data["id"],
+            head=int(head.removeprefix("v")),
+            manifest={digest.lower(): paths for digest, paths in data["manifest"].items()},
+            versions=versions,
+            content_directory=data.get("contentDirectory", "content"),
+        )
+        for version in versions.values():
+            version["state"] = {d.lower(): paths for d, paths in version["state"].items()}
+        fixity = data.get("fixity", {})
+        for digest, paths in fixity.pop("sha256", {}).items():
+            inventory.sha256.update(dict.fromkeys(paths, digest.lower()))
+        inventory.other_fixity = fixity
+        if data["type"] != TYPE or data["digestAlgorithm"] != "sha512":
+            raise BadInventory(f"{where}: not an OCFL 1.1 inventory with sha512")
+        if f"v{inventory.head}" not in versions:
+            raise BadInventory(f"{where}: the head {head} is not among its versions")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInventory(f"{where}: {type(error).__name__}: {error}") from error
+    return inventory
+
+
+def _quote(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _block(block: dict[str, Iterable[str]], indent: str) -> Iterator[bytes]:
+    """A JSON object of digest -> list of paths, a line an entry."""
+    if not block:
+        yield b"{}"
+        return
+    yield b"{"
+    comma = ""
+    for digest, paths in block.items():
+        yield f"{comma}\n{indent}  {_quote(digest)}: {_quote(list(paths))}".encode()
+        comma = ","
+    yield f"\n{indent}}}".encode()

@@ -1,0 +1,353 @@
+"""The vault: originals in an OCFL 1.1 storage root, kept as they came.
+
+One object an accession, one version a deposit or a revision. Every method first ends what a crash
+left unfinished. What can't be done raises a `VaultError` whose ``findings`` name every reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from slidebox.vault import commit as writing
+from slidebox.vault import disk, inventory, names, times
+from slidebox.vault.commit import VOLATILE_META, Commit, Progress
+from slidebox.vault.errors import Damaged, NotFound, Refused, error
+from slidebox.vault.inventory import BadInventory, Inventory
+from slidebox.vault.lock import lock
+from slidebox.vault.root import Root
+
+
+@dataclass(frozen=True, slots=True)
+class VaultFile:
+    """A file of a version: ``content`` is where its bytes lie, in version ``version``'s folder.
+
+    ``size`` in bytes; ``sha256`` is empty for an object written without it.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    sha512: str
+    content: Path
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What the inventory says of a version; ``created`` is RFC 3339."""
+
+    number: int
+    created: str
+    message: str
+    user: dict
+
+
+class Vault:
+    """The storage root at ``root``, made by the first `commit` when there is none.
+
+    Parameters
+    ----------
+    root : folder on a file system with atomic renames.
+    wait : seconds to wait for another process that is writing the same object.
+    """
+
+    def __init__(self, root: Path | str, *, wait: float = 0.0) -> None:
+        self.root = Root(Path(root))
+        self.wait = wait
+
+    # Writing
+
+    def commit(
+        self,
+        accession: str,
+        source: Path | str | None,
+        files: Iterable[tuple[str, int, int]],
+        *,
+        meta: Mapping[str, bytes | Path],
+        message: str,
+        user: tuple[str, str],
+        mode: str = "replace",
+        given: Mapping[str, str] | None = None,
+        now: datetime | None = None,
+        threads: int = 2,
+        volatile_meta: frozenset[str] = VOLATILE_META,
+        reread: bool = False,
+        progress: Progress | None = None,
+    ) -> Commit:
+        """Archive a submission as the next version; no new one when nothing lasting differs.
+
+        Parameters
+        ----------
+        source : the submission's folder (None when ``files`` is empty).
+        files : (path, size in bytes, mtime in ns) as listed; an empty folder's path ends in ``/``.
+            What isn't there as listed is refused by name, all of it at once.
+        meta : name -> bytes, or a file to copy. ``times.tsv`` is always written by the vault.
+        message, user : what the version says of itself; user is (name, address).
+        mode : ``replace``: the version is what is listed. ``add``: it also has all that the last
+            one had, under paths that aren't listed (and meta likewise).
+        given : path -> sha256 in hex that a file must have.
+        volatile_meta : names whose change alone makes no version.
+        reread : read also files whose path, size and time are those of the last version.
+        progress : called with (bytes done, bytes in all).
+
+        Raises
+        ------
+        Refused : what was listed isn't so, or names or checksums are wrong.
+        Locked : another process is writing this accession.
+        VaultError : the disk is full or fails; the vault is as before, or the next command of any
+            kind ends what was decided.
+        """
+        names.check_accession(accession)
+        if mode not in ("replace", "add"):
+            raise ValueError(f"mode is replace or add, not {mode!r}")
+        try:
+            self.root.prepare()
+        except OSError as reason:
+            raise writing.disk_error(reason, accession) from reason
+        self.recover()
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock(self.root.locks, self.root.key(accession), wait=self.wait))
+                self.root.settle(self.root.key(accession))
+            except OSError as reason:
+                raise writing.disk_error(reason, accession) from reason
+            self._check_spelling(accession)
+            self._check_purged(accession)
+            try:
+                return writing.commit(
+                    self.root, accession, None if source is None else Path(source), files,
+                    meta=meta, message=message, user=user, mode=mode, given=given or {}, now=now,
+                    threads=threads, volatile_meta=volatile_meta, reread=reread,
+                    progress=progress,
+                )  # fmt: skip
+            except BadInventory as reason:
+                raise Damaged(
+                    error(
+                        "INVENTORY_DAMAGED",
+                        f"{accession}: {reason}",
+                        mend=f"repair it first: slidebox repair {accession}",
+                    )
+                ) from reason
+
+    def _check_spelling(self, accession: str) -> None:
+        there = self.root.spelling(accession)
+        if there is not None and there != accession:
+            raise Refused(
+                error(
+                    "ACCESSION_TAKEN",
+                    f"{accession} differs from the archived {there} in case only",
+                    mend=f"write {there}, or take another accession",
+                )
+            )
+
+    def _check_purged(self, accession: str) -> None:
+        if (self.root.purged / f"{self.root.key(accession)}.json").exists():
+            raise Refused(
+                error(
+                    "ACCESSION_PURGED",
+                    f"{accession} was deleted on purpose and is not given out again",
+                    mend="take another accession",
+                )
+            )
+
+    def recover(self) -> list[str]:
+        """End or remove what a crash left; what was done, a line each.
+
+        Whoever may only read the vault leaves it as it is: what is decided but unfinished is then
+        read from the last version that is whole.
+        """
+        try:
+            return self.root.recover(wait=0.0)
+        except PermissionError:
+            return []
+        except OSError as reason:
+            if reason.errno == 30:  # EROFS
+                return []
+            raise
+
+    # Reading
+
+    def accessions(self) -> list[str]:
+        """All accessions, sorted."""
+        self._begin()
+        return self.root.accessions()
+
+    def versions(self, accession: str) -> list[Version]:
+        """The versions of an object, oldest first."""
+        inv = self._inventory(accession)
+        return [
+            Version(
+                int(name[1:]), block["created"], block.get("message", ""), block.get("user", {})
+            )
+            for name, block in inv.versions.items()
+        ]
+
+    def head(self, accession: str) -> int:
+        """The number of the last version."""
+        return self._inventory(accession).head
+
+    def exists(self, accession: str) -> bool:
+        """Whether the vault has this accession (spelt so)."""
+        self.recover()
+        return self.root.exists() and self.root.object(names.check_accession(accession)).is_dir()
+
+    def files(self, accession: str, version: int | None = None) -> Iterator[VaultFile]:
+        """The submitted files of a version (the last one when None), sorted by path."""
+        inv, state = self._state(accession, version)
+        folder = self.root.object(accession)
+        for logical in sorted(state):
+            if logical.startswith("data/"):
+                yield _file(folder, inv, logical.removeprefix("data/"), state[logical])
+
+    def file(self, accession: str, path: str, version: int | None = None) -> VaultFile:
+        """One submitted file."""
+        inv, state = self._state(accession, version)
+        digest = state.get(f"data/{path}")
+        if digest is None:
+            raise _no_file(accession, path, version)
+        return _file(self.root.object(accession), inv, path, digest)
+
+    def open(self, accession: str, path: str, version: int | None = None):
+        """A submitted file, open for reading bytes."""
+        return self.file(accession, path, version).content.open("rb")
+
+    def meta(self, accession: str, version: int | None = None) -> list[str]:
+        """The names of what ``meta/`` holds."""
+        _, state = self._state(accession, version)
+        return sorted(p.removeprefix("meta/") for p in state if p.startswith("meta/"))
+
+    def read_meta(self, accession: str, name: str, version: int | None = None) -> bytes:
+        """The bytes of ``meta/<name>``."""
+        inv, state = self._state(accession, version)
+        digest = state.get(f"meta/{name}")
+        if digest is None:
+            raise _no_file(accession, f"meta/{name}", version)
+        return (self.root.object(accession) / inv.content(digest)).read_bytes()
+
+    def times(self, accession: str, version: int | None = None) -> dict[str, int]:
+        """path -> mtime in ns; empty folders end in ``/``."""
+        try:
+            return dict(times.parse(self.read_meta(accession, times.NAME, version)))
+        except NotFound:
+            return {}
+
+    def view(
+        self,
+        accession: str,
+        paths: Iterable[str],
+        dest: Path | str,
+        version: int | None = None,
+    ) -> Path:
+        """A folder of symbolic links with the true names, to read files where they lie.
+
+        Links that are there already and lead to the same bytes are kept; anything else is refused.
+        """
+        inv, state = self._state(accession, version)
+        dest = Path(dest)
+        dest.mkdir(parents=True, exist_ok=True)
+        folder = self.root.object(accession).resolve()
+        for path in paths:
+            digest = state.get(f"data/{path}")
+            if digest is None:
+                raise _no_file(accession, path, version)
+            link, target = dest / path, str(folder / inv.content(digest))
+            link.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                disk.symlink(target, link)
+            except FileExistsError:
+                if not link.is_symlink() or os.readlink(link) != target:
+                    raise Refused(
+                        error(
+                            "DEST_EXISTS",
+                            f"{link} is there already and is something else",
+                            file=str(link),
+                            mend="name an empty folder",
+                        )
+                    ) from None
+        return dest
+
+    def _begin(self) -> None:
+        self.recover()
+        self.root.require()
+
+    def _inventory(self, accession: str) -> Inventory:
+        """The inventory of an object, from its root, or else from its last whole version."""
+        self._begin()
+        folder = self.root.object(names.check_accession(accession))
+        if not folder.is_dir():
+            other = self.root.spelling(accession)
+            raise NotFound(
+                error(
+                    "NO_SUCH_ACCESSION",
+                    f"the vault has no {accession}",
+                    mend=f"did you mean {other}?" if other else "slidebox status lists them",
+                )
+            )
+        return whole_inventory(folder, accession)
+
+    def _state(self, accession: str, version: int | None) -> tuple[Inventory, dict[str, str]]:
+        inv = self._inventory(accession)
+        try:
+            return inv, inv.paths(version)
+        except KeyError:
+            raise NotFound(
+                error(
+                    "NO_SUCH_VERSION",
+                    f"{accession} has no version {version}",
+                    mend=f"its versions are 1 to {inv.head}",
+                )
+            ) from None
+
+
+def whole_inventory(folder: Path, accession: str) -> Inventory:
+    """An object's inventory; when the root's is damaged, the last one that is whole.
+
+    A reader that meets a version just being published sees the one before, or the new one.
+    """
+    try:
+        return inventory.load(folder)
+    except BadInventory as reason:
+        first = reason
+    numbers = sorted(
+        (int(name[1:]) for name in os.listdir(folder) if name[:1] == "v" and name[1:].isdigit()),
+        reverse=True,
+    )
+    for number in numbers:
+        with contextlib.suppress(BadInventory):
+            return inventory.load(folder / f"v{number}")
+    raise Damaged(
+        error(
+            "INVENTORY_DAMAGED",
+            f"{accession}: {first}, and no version has one that is whole",
+            file=str(folder),
+            mend=f"slidebox repair {accession}",
+        )
+    ) from first
+
+
+def _file(folder: Path, inv: Inventory, path: str, digest: str) -> VaultFile:
+    content = inv.content(digest)
+    place = folder / content
+    try:
+        size = os.stat(place).st_size
+    except OSError as reason:
+        raise Damaged(
+            error(
+                "CONTENT_MISSING",
+                f"{path!r}: {content} can't be read: {reason.strerror}",
+                file=path,
+                mend="slidebox repair takes the mirror's copy",
+            )
+        ) from reason
+    version = int(content[1 : content.index("/")])
+    return VaultFile(path, size, inv.sha256.get(content, ""), digest, place, version)
+
+
+def _no_file(accession: str, path: str, version: int | None) -> NotFound:
+    which = "the last version" if version is None else f"version {version}"
+    return NotFound(error("NO_SUCH_FILE", f"{which} of {accession} has no {path!r}", file=path))
