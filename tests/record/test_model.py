@@ -1,0 +1,45 @@
+"""The record, its schema and its documentation hold together."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from slidebox.record import codes, codes_page, schema
+from slidebox.resources import resource
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_schema_is_the_models() -> None:
+    shipped = (resource("schemas") / schema.FILE).read_text(encoding="utf-8")
+    assert shipped == schema.text(), "run python -m slidebox.record.schema"
+
+
+def test_findings_page_is_the_tables() -> None:
+    page = (ROOT / "docs/reference/findings.md").read_text(encoding="utf-8")
+    assert page == codes_page.page(), "python -m slidebox.record.codes_page > docs/reference/..."
+
+
+def _used() -> set[str]:
+    """Codes that the record and validate rooms give, read from their source."""
+    found = set()
+    for room in ("record", "validate"):
+        for path in (ROOT / "workflow/slidebox" / room).glob("*.py"):
+            if path.name in ("codes.py", "codes_page.py"):
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    text = node.value
+                    if text.isupper() and "_" in text and text.replace("_", "").isalnum():
+                        found.add(text)
+    return found
+
+
+def test_every_code_is_documented_and_used() -> None:
+    used = _used()
+    assert set(codes.CODES) - used == set()
+    prefixes = {c.split("_")[0] for c in codes.CODES}
+    undocumented = {u for u in used - set(codes.CODES) if u.split("_")[0] in prefixes}
+    undocumented -= {"ANNOTATION_TYPES"}  # a name that __all__ exports
+    assert undocumented == set()

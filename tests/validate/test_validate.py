@@ -1,0 +1,213 @@
+"""A submission as a whole: right ones pass without a word, spoilt ones say what and where."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+import study
+from rich.console import Console
+
+from slidebox.record import NoSubmission, init
+from slidebox.validate import report, validate
+
+
+def codes(validation, *severities: str) -> list[str]:
+    return sorted(
+        {f.code for f in validation.findings if not severities or f.severity in severities}
+    )
+
+
+def only(validation, code: str):
+    found = [f for f in validation.findings if f.code == code]
+    assert found, f"{code} not among {codes(validation)}"
+    return found[0]
+
+
+def test_right_submission_has_no_finding(submission: Path) -> None:
+    result = validate(submission)
+    assert [f for f in result.findings] == []
+    assert result.status == "accepted"
+    assert result.accession == "S-TEST1"
+    assert result.files == 4
+    image, mask = result.images
+    assert image["path"] == "images/a.ome.tif" and image["shape"] == [32, 48]
+    assert image["pixel_size"] == {"x": 0.1, "y": 0.1} and image["id"] is None
+    assert mask["role"] == "labels" and mask["part"] == "Masks"
+    data = result.to_json()
+    assert set(data) >= {"accession", "status", "findings", "images", "files", "bytes"}
+    json.dumps(data)
+    json.dumps(result.filesets)
+
+
+def test_rembi_image_data_is_filled_from_the_files(submission: Path) -> None:
+    images, masks = validate(submission).record.image_data
+    assert images.part == "Images" and images.formats == ["ome-tiff"]
+    assert images.pixel_size == [{"x": 0.1, "y": 0.1}] and images.shape_max == [32, 48]
+    assert masks.dtypes == ["uint16"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "line", "field"),
+    [
+        ("title: Nuclei of cultured cells in two conditions\n", "", "FIELD_MISSING", None, "title"),
+        ("title: Nuclei of cultured", "title: Nuclei #", "FIELD_TOO_SHORT", 2, "title"),
+        ("license: CC-BY-4.0", "license: mine", "LICENCE_UNKNOWN", 5, "license"),
+        ("license: CC-BY-4.0", "license: CC-BY 4.0", "LICENCE_MENDED", 5, "license"),
+        ("2024-01-31", "31.1.2024", "DATE_INVALID", 6, "release_date"),
+        ("ada@example.org", "Ada <ada@example.org>", "EMAIL_INVALID", 11, "authors[0].email"),
+        ("1825-0097", "1825-0098", "ORCID_INVALID", 12, "authors[0].orcid"),
+        ("10.1234/test.5678", "TBD", "DOI_INVALID", 19, "publications[0].doi"),
+        ("    doi: 10.1234/test.5678\n", "", "DOI_MISSING", 15, "publications[0].doi"),
+        ("pubmed_id: 12345678", "pubmed_id: pending", "PUBMED_INVALID", 20,
+         "publications[0].pubmed_id"),
+        ("biosample: HeLa cells", "biosample: hela-cells", "ASSOCIATION_UNKNOWN", 39,
+         "study_components[0].associations[0].biosample"),
+        ("[segmentation_mask]", "[segmentation mask]", "ANNOTATION_TYPE", 45,
+         "annotation_sets[0].types[0]"),
+        ("license:", "licence:", "FIELD_UNKNOWN", 5, "licence"),
+        ("keywords: [nuclei, test]", "keywords: {a: b}", "FIELD_TYPE", 4, "keywords[0]"),
+        ("keywords: [nuclei, test]", "keywords: [a]\nkeywords: [b]", "FIELD_TWICE", 5, "keywords"),
+        ("keywords: [nuclei, test]", "keywords: [nuclei", "YAML_SYNTAX", None, None),
+        ("keywords: [nuclei, test]", "keywords: !!python/name:os.system", "YAML_TAG", 4, None),
+        ("keywords: [nuclei, test]", "keywords: &a [*a]", "YAML_ALIAS", 4, None),
+    ],
+)  # fmt: skip
+def test_spoilt_record(bare: Path, old, new, code, line, field) -> None:
+    text = study.STUDY.replace(old, new)
+    assert text != study.STUDY
+    (bare / "study.yaml").write_text(text)
+    found = only(validate(bare), code)
+    assert found.file == "study.yaml" and found.mend
+    if line:
+        assert found.line == line
+    if field:
+        assert found.field == field
+
+
+def test_all_problems_are_said_at_once(submission: Path) -> None:
+    text = study.STUDY.replace("CC-BY-4.0", "mine").replace("2024-01-31", "soon")
+    (submission / "study.yaml").write_text(text.replace("PFA fixation and DAPI", ""))
+    (submission / "extra.txt").write_text("?")
+    found = codes(validate(submission), "error")
+    assert found == ["DATE_INVALID", "FIELD_MISSING", "FILE_UNLISTED", "LICENCE_UNKNOWN"]
+
+
+def test_near_name_is_proposed(bare: Path) -> None:
+    text = study.STUDY.replace("biosample: HeLa cells", "biosample: hela-cells")
+    (bare / "study.yaml").write_text(text)
+    assert "'HeLa cells'" in only(validate(bare), "ASSOCIATION_UNKNOWN").mend
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ("../a.tif\tImages\t", "PATH_INVALID"),
+        ("/etc/passwd\tImages\t", "PATH_INVALID"),
+        ("./images/a.ome.tif\tImages\t", "PATH_INVALID"),
+        ("images//a.ome.tif\tImages\t", "PATH_INVALID"),
+        ("C:\\a.tif\tImages\t", "PATH_INVALID"),
+        ("images/a.ome.tif\tImages\t", "PATH_TWICE"),
+        ("images/A.ome.tif\tImages\t", "FILE_MISSING"),
+        ("images/b.tif\tImage\t", "FILE_PART"),
+        ("labels/a.tif\tMasks\timages/b.tif", "SOURCE_UNKNOWN"),
+        ("labels/a.tif\tMasks\t", "SOURCE_MISSING"),
+        ("labels/a.tif\tMasks\timages/a.ome.tif\tmore", "FILE_LIST_CELLS"),
+    ],
+)
+def test_spoilt_list(bare: Path, row: str, code: str) -> None:
+    for name in ("images/a.ome.tif", "labels/a.tif"):
+        (bare / name).parent.mkdir()
+        (bare / name).touch()
+    text = study.FILES
+    if row.startswith("labels"):
+        text = "".join(line for line in text.splitlines(True) if not line.startswith("labels"))
+    (bare / "files.tsv").write_text(text + row + "\n")
+    found = only(validate(bare), code)
+    assert found.file == "files.tsv" and found.line == (3 if row.startswith("labels") else 4)
+
+
+def test_size_and_checksum(submission: Path) -> None:
+    size = (submission / "images/a.ome.tif").stat().st_size
+    (submission / "files.tsv").write_text(
+        "path\tpart\tsource_image\tsize\tsha256\n"
+        f"images/a.ome.tif\tImages\t\t{size + 1}\t{'0' * 64}\n"
+        "labels/a.tif\tMasks\timages/a.ome.tif\tten\tabc\n"
+    )
+    assert {"FILE_SIZE", "FILE_LIST_SIZE", "FILE_LIST_SHA256"} <= set(codes(validate(submission)))
+    assert only(validate(submission, deep=True), "FILE_CHECKSUM").file == "images/a.ome.tif"
+
+
+def test_folder_stands_for_its_files(submission: Path) -> None:
+    study.image(submission / "images" / "b.ome.tif")
+    (submission / "files.tsv").write_text(
+        "path\tpart\tsource_image\nimages/\tImages\t\nlabels/a.tif\tMasks\timages/a.ome.tif\n"
+    )
+    result = validate(submission)
+    assert codes(result, "error") == []
+    assert [f["path"] for f in result.filesets if f["part"] == "Images"] == [
+        "images/a.ome.tif",
+        "images/b.ome.tif",
+    ]
+
+
+def test_truncated_image(submission: Path) -> None:
+    path = submission / "images/a.ome.tif"
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert only(validate(submission), "IMAGE_UNREADABLE").file == "images/a.ome.tif"
+
+
+def test_label_checks(submission: Path) -> None:
+    study.labels(submission / "labels/a.tif", shape=(32, 40), dtype="float32")
+    found = validate(submission)
+    assert only(found, "LABEL_NOT_INTEGER").file == "labels/a.tif"
+    assert "x 40 for 48" in only(found, "LABEL_SHAPE").message
+
+
+def test_unknown_format_is_a_warning(submission: Path) -> None:
+    (submission / "images/a.xyz").write_bytes(b"what is this")
+    (submission / "files.tsv").write_text(study.FILES + "images/a.xyz\tImages\t\n")
+    result = validate(submission)
+    assert only(result, "IMAGE_UNKNOWN_FORMAT").severity == "warning"
+    assert result.status == "accepted"
+
+
+def test_no_record(tmp_path: Path) -> None:
+    with pytest.raises(NoSubmission, match="slidebox init"):
+        validate(tmp_path)
+
+
+def test_terminal_has_no_colours_when_piped(submission: Path) -> None:
+    (submission / "study.yaml").write_text(study.STUDY.replace("CC-BY-4.0", "mine"))
+    out = io.StringIO()
+    report.print_terminal(validate(submission), Console(file=out, width=100))
+    assert "LICENCE_UNKNOWN" in out.getvalue() and "\x1b" not in out.getvalue()
+
+
+def test_html_escapes_and_stands_alone(submission: Path, tmp_path: Path) -> None:
+    bad = "license: <script>alert(1)</script>"
+    (submission / "study.yaml").write_text(study.STUDY.replace("license: CC-BY-4.0", bad))
+    report.write_html(validate(submission), tmp_path / "v.html")
+    page = (tmp_path / "v.html").read_text()
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "src=" not in page and "href=" not in page.replace("href='#", "")
+
+
+def test_init_reads_back_and_its_gaps_are_found(tmp_path: Path) -> None:
+    folder = tmp_path / "S-TEST1"
+    study.image(folder / "images/a.ome.tif")
+    study.labels(folder / "labels/a_mask.tif")
+    assert [p.name for p in init(folder)] == ["study.yaml", "files.tsv"]
+    result = validate(folder)
+    assert codes(result, "error") == ["FIELD_PLACEHOLDER"]
+    assert result.filesets[1]["source_image"] == "images/a.ome.tif"
+
+
+def test_hidden_door_files_are_no_part(submission: Path) -> None:
+    (submission / ".ready").write_text("{}")
+    os.mkdir(submission / "empty")
+    result = validate(submission)
+    assert result.files == 4 and codes(result) == ["FOLDER_EMPTY"]

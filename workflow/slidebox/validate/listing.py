@@ -1,0 +1,238 @@
+"""The file lists against the folder: each file listed once, each listed file there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..record import FileList, Record, Row, nearest
+from ..record.inside import open_inside
+from .collect import Collector
+from .settings import matches
+from .tree import Tree, shown
+
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+@dataclass
+class Listing:
+    """Which part each file of the tree belongs to, and the row that says so.
+
+    ``source`` maps an annotation file to its source image, both as they stand in the tree.
+    """
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    source: dict[str, str] = field(default_factory=dict)
+
+
+def plain_path(path: str) -> str | None:
+    """What is wrong with a path in a list, or None."""
+    if not path.strip():
+        return "is empty"
+    if "\\" in path:
+        return "has a backslash; parts of a path are joined by /"
+    if path.startswith("/") or re.match(r"[A-Za-z]:", path):
+        return "is absolute; give it from the submission's folder on"
+    if path != path.strip():
+        return "begins or ends with a space"
+    steps = path.removesuffix("/").split("/")
+    if ".." in steps:
+        return "leaves its folder (..)"
+    if "" in steps or "." in steps:
+        return "has an empty or a . step"
+    if any(ord(c) < 32 or ord(c) == 127 for c in path):
+        return "has a control character"
+    return None
+
+
+def check_listing(
+    files: FileList,
+    tree: Tree,
+    record: Record | None,
+    out: Collector,
+    *,
+    ignored: Iterable[str] = (),
+    record_files: frozenset[str] | set[str] = frozenset(),
+    known: Iterable[str] = (),
+) -> Listing:
+    """Compare lists and tree. ``known`` are files of earlier versions, for deposits that add."""
+    listing = Listing()
+    parts = list(record.parts()) if record else []
+    only_part = parts[0] if len(parts) == 1 else None
+    known = frozenset(known)
+    folded: dict[str, str] | None = None
+    seen: dict[str, Row] = {}
+    folders: list[Row] = []
+    unknown_parts: dict[str, str | None] = {}
+    used: set[str] = set()
+    for row in files.rows:
+        path = row.path
+        if path in tree.files and "\\" not in path:
+            pass  # what stands in the tree is plain already
+        elif wrong := plain_path(path):
+            out.add(
+                "PATH_INVALID",
+                f"the path {shown(path)[:120]!r} {wrong}",
+                row.file,
+                line=row.line,
+                field="path",
+            )
+            continue
+        key = path.removesuffix("/")
+        if key in seen:
+            out.add(
+                "PATH_TWICE",
+                f"{path} is listed in line {seen[key].line} of {seen[key].file} too",
+                row.file,
+                line=row.line,
+                field="path",
+            )
+            continue
+        seen[key] = row
+        if not row.part and only_part:
+            row.part = only_part
+        if record is not None and row.part not in parts:
+            if row.part not in unknown_parts:
+                unknown_parts[row.part] = nearest(row.part, parts) if row.part else None
+            other = unknown_parts[row.part]
+            out.add(
+                "FILE_PART",
+                f"{path}: {row.part!r} is no part of the study"
+                if row.part
+                else f"{path} belongs to no part of the study",
+                row.file,
+                line=row.line,
+                field="part",
+                mend=f"Did you mean {other!r}?"
+                if other
+                else f"Known: {', '.join(repr(p) for p in parts[:10]) or 'none'}.",
+            )
+        used.add(row.part)
+        if row.sha256 and not _SHA256.match(row.sha256):
+            out.add(
+                "FILE_LIST_SHA256",
+                f"{row.sha256[:70]!r} is no sha256",
+                row.file,
+                line=row.line,
+                field="sha256",
+            )
+        if path in tree.files:
+            listing.rows[path] = row
+            size = tree.files[path][0]
+            if row.size is not None and row.size != size:
+                out.add(
+                    "FILE_SIZE",
+                    f"the file has {size} bytes, the list says {row.size}",
+                    path,
+                    line=row.line,
+                    field="size",
+                )
+        elif key + "/" in tree.folders:
+            folders.append(row)
+        elif path not in known:
+            if folded is None:
+                folded = {p.casefold(): p for p in tree.files}
+            other = folded.get(path.casefold())
+            out.add(
+                "FILE_MISSING",
+                f"{path} is listed but not there",
+                row.file,
+                line=row.line,
+                field="path",
+                mend=f"Did you mean {other}?" if other else None,
+            )
+    _spread(folders, tree, listing)
+    if record is not None:
+        for kind in ("study_components", "annotation_sets"):
+            for i, part in enumerate(getattr(record, kind)):
+                if part.name and part.name not in used and files.sources:
+                    out.add(
+                        "PART_EMPTY",
+                        f"no file is listed for {part.name!r}",
+                        files.sources[0],
+                        field=f"{kind}[{i}]",
+                    )
+    patterns = list(ignored)
+    for path in tree.files:
+        if path in listing.rows or path in record_files:
+            continue
+        if not matches(path, patterns):
+            out.add("FILE_UNLISTED", "the file is in no list", path)
+    _sources(listing, record, out, known)
+    return listing
+
+
+def _spread(folders: list[Row], tree: Tree, listing: Listing) -> None:
+    """A listed folder stands for the files below it that have no line of their own."""
+    if not folders:
+        return
+    by_folder = {row.path.removesuffix("/") + "/": row for row in folders}
+    for path in tree.files:
+        if path in listing.rows:
+            continue
+        at = path.rfind("/")
+        while at > 0:
+            if row := by_folder.get(path[: at + 1]):
+                listing.rows[path] = row
+                break
+            at = path.rfind("/", 0, at)
+
+
+def _sources(
+    listing: Listing, record: Record | None, out: Collector, known: frozenset[str]
+) -> None:
+    sets = {a.name for a in record.annotation_sets} if record else set()
+    folders = {row.path.removesuffix("/") for row in listing.rows.values()}
+    reported: set[int] = set()
+    for path, row in listing.rows.items():
+        source = row.source_image
+        if source:
+            if source in listing.rows or source in known or source.removesuffix("/") in folders:
+                listing.source[path] = source
+            elif id(row) not in reported:
+                reported.add(id(row))
+                names = [p for p in listing.rows if p.rsplit("/", 1)[-1] == source.split("/")[-1]]
+                out.add(
+                    "SOURCE_UNKNOWN",
+                    f"{path}: the source image {source[:200]!r} is not among the listed files",
+                    row.file,
+                    line=row.line,
+                    field="source_image",
+                    mend=f"Did you mean {names[0]}?" if names else None,
+                )
+        elif row.part in sets and id(row) not in reported:
+            reported.add(id(row))
+            out.add(
+                "SOURCE_MISSING",
+                f"{path} does not say which image it is about",
+                row.file,
+                line=row.line,
+                field="source_image",
+            )
+
+
+def check_sha256(folder: Path, listing: Listing, out: Collector, tick=lambda n: None) -> None:
+    """Read each file whose sha256 the list gives, and compare."""
+    for path, row in listing.rows.items():
+        if row.path != path or not _SHA256.match(row.sha256):
+            continue
+        digest = hashlib.sha256()
+        try:
+            with open_inside(folder, path) as handle:
+                while block := handle.read(1 << 20):
+                    digest.update(block)
+                    tick(len(block))
+        except OSError as error:
+            out.add("FILE_UNREADABLE", f"can't be read: {error}", path)
+            continue
+        if digest.hexdigest() != row.sha256:
+            out.add(
+                "FILE_CHECKSUM",
+                f"the file's sha256 is {digest.hexdigest()}, the list says {row.sha256}",
+                path,
+                line=row.line,
+                field="sha256",
+            )

@@ -1,0 +1,190 @@
+"""Open images in children with limits, so that no file can hurt the archive.
+
+A child is started once and serves many files. One that takes too long, too much memory, or dies
+costs a finding for its file and a new child, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from .settings import Settings
+
+MAX_ANSWER = 64 << 20
+_START_SECONDS = 120
+
+
+class _Gone(Exception):
+    """The child gave no answer: why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Child:
+    """One process that opens images, started when first asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.process: subprocess.Popen | None = None
+        self.network = "unknown"
+        self._buffer = b""
+
+    def _start(self) -> None:
+        read, write = os.pipe()
+        keep = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+        environment = {k: os.environ[k] for k in keep if k in os.environ}
+        environment |= {
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "TIFFFILE_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", __package__ + ".worker", str(write)]
+            + [str(self.settings.memory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(write,),
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(write)
+        self._answers = read
+        self._buffer = b""
+        self.network = self._line(_START_SECONDS)["network"]
+
+    def _line(self, seconds: float) -> dict[str, Any]:
+        end = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self._answers], [], [], left)[0]:
+                raise _Gone("IMAGE_TIMEOUT", f"took longer than {seconds:.0f} s")
+            block = os.read(self._answers, 1 << 16)
+            if not block:
+                code = self.process.wait()
+                if code == -signal.SIGXCPU:
+                    raise _Gone("IMAGE_TIMEOUT", f"took more than {seconds:.0f} s of CPU")
+                if code in (-signal.SIGKILL,):
+                    raise _Gone("IMAGE_MEMORY", "was stopped by the system, for lack of memory")
+                raise _Gone("IMAGE_CRASH", f"made the reader crash (exit {code})")
+            self._buffer += block
+            if len(self._buffer) > MAX_ANSWER:
+                raise _Gone("IMAGE_BOMB", "says more about itself than is taken")
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a request and wait for its answer, which always has ``problems``."""
+        try:
+            if self.process is None or self.process.poll() is not None:
+                self.close()
+                self._start()
+            request = {**request, "cpu": seconds}
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+            answer = self._line(seconds)
+        except _Gone as gone:
+            self.close()
+            return {"problems": [[gone.code, str(gone)]]}
+        except BrokenPipeError:
+            self.close()
+            return {"problems": [["IMAGE_CRASH", "made the reader crash"]]}
+        if any(code == "IMAGE_MEMORY" for code, _ in answer["problems"]):
+            self.close()  # what it holds on to would be the next file's loss
+        return answer
+
+    def close(self) -> None:
+        """End the process and all that it may have started."""
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        self.process.stdin.close()
+        os.close(self._answers)
+        self.process = None
+
+
+class Children:
+    """A pool of children, started as they are needed; close it, or use it in a ``with`` block."""
+
+    def __init__(self, folder: Path, settings: Settings, threads: int = 1) -> None:
+        self.folder, self.settings, self.threads = folder, settings, max(threads, 1)
+        self._all = [Child(settings) for _ in range(self.threads)]
+        self._free: queue.LifoQueue[Child] = queue.LifoQueue()
+        for child in reversed(self._all):
+            self._free.put(child)
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for child in self._all:
+            child.close()
+
+    def group(
+        self, paths: list[str]
+    ) -> tuple[list[tuple[str, list[str], str | None]], list[list[str]]]:
+        """(primary, files, format or None) of all files, and what went wrong.
+
+        When the child fails, each file is its own and known by its name only.
+        """
+        seconds = self.settings.seconds + 0.02 * len(paths)
+        answer = self._ask({"folder": str(self.folder), "paths": paths}, seconds)
+        if "groups" not in answer:
+            from ..images import can_read
+
+            return [(p, [p], can_read(self.folder / p)) for p in paths], answer["problems"]
+        return [(p, files, fmt) for p, files, fmt in answer["groups"]], answer["problems"]
+
+    def inspect(
+        self, paths: Iterable[tuple[str, int]], *, deep: bool = False
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (path, what :func:`slidebox.validate.worker.inspect` says) for (path, bytes)."""
+        stopped = threading.Event()
+
+        def one(item: tuple[str, int]) -> tuple[str, dict[str, Any]]:
+            path, size = item
+            if stopped.is_set():
+                return path, {"problems": []}
+            seconds = self.settings.seconds
+            if deep:
+                seconds += self.settings.deep_seconds_per_gb * size / 1e9
+            request = {
+                "path": str(self.folder / path),
+                "deep": deep,
+                "inflation": self.settings.inflation,
+            }
+            return path, self._ask(request, seconds)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            try:
+                yield from pool.map(one, paths)
+            finally:
+                stopped.set()
+
+    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        child = self._free.get()
+        try:
+            return child.ask(request, seconds)
+        finally:
+            self._free.put(child)

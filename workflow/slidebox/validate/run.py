@@ -1,0 +1,231 @@
+"""Validation of a submission: read the record, look at the files, open the images, say it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..findings import Finding, has_errors
+from ..record import NoSubmission, Reading, Record, read
+from . import series as series_checks
+from .collect import Collector
+from .fields import check_record
+from .filesets import assign_slices, role_of
+from .licences import spdx
+from .listing import Listing, check_listing, check_sha256
+from .opening import Children
+from .settings import Settings
+from .severity import apply_settings
+from .tree import Tree, scan
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is going on, done, total)."""
+
+
+@dataclass
+class Validation:
+    """What validation found; ``to_json`` is ``validation.json``."""
+
+    accession: str
+    findings: list[Finding] = field(default_factory=list)
+    record: Record | None = None
+    images: list[dict[str, Any]] = field(default_factory=list)
+    filesets: list[dict[str, Any]] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    waived: list[dict[str, Any]] = field(default_factory=list)
+    software: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """``rejected`` when any finding is an error."""
+        return "rejected" if has_errors(self.findings) else "accepted"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "accession": self.accession,
+            "status": self.status,
+            "findings": [f.to_dict() for f in self.findings],
+            "images": self.images,
+            "files": self.files,
+            "bytes": self.bytes,
+            "waived": self.waived,
+            "software": self.software,
+        }
+
+
+def validate(
+    folder: Path | str,
+    *,
+    ready: Any = None,
+    deep: bool = False,
+    threads: int = 1,
+    slices: int = 1,
+    config: Any = None,
+    progress: Progress | None = None,
+    known: Iterable[str] = (),
+) -> Validation:
+    """Check a submission and say everything that is wrong with it at once.
+
+    Parameters
+    ----------
+    folder : the submission.
+    ready : ``deposit.read_ready(folder)``: files are compared with what was sealed.
+    deep : read every plane of every image and every file whose sha256 is given.
+    threads : images opened at the same time, each in a child process.
+    slices : in how many the filesets are parted for deriving images.
+    config : Settings, a mapping of its keys, or a configuration with an attribute ``validation``.
+    progress : called with (stage, done, total).
+    known : paths that earlier versions of the study hold (for deposits that add).
+
+    Raises
+    ------
+    NoSubmission : the folder has no record, or more than one.
+    """
+    folder = Path(folder)
+    settings = Settings.of(config)
+    tell = progress or (lambda stage, done, total: None)
+    if not folder.is_dir():
+        raise NoSubmission(f"{folder} is no folder")
+    out = Collector()
+    tell("Looking at the files", 0, 1)
+    tree = scan(folder, out)
+    reading = read(folder)
+    out.extend(reading.findings)
+    record = reading.record
+    if record is not None:
+        check_record(record, reading.where, out, settings)
+    if ready is not None:
+        _check_ready(ready, tree, record, reading, out)
+    tell("Comparing lists and files", 0, 1)
+    listing = check_listing(
+        reading.files,
+        tree,
+        record,
+        out,
+        ignored=[*settings.ignored_files, *(record.ignored_files if record else [])],
+        record_files=reading.record_files,
+        known=known,
+    )
+    if deep:
+        check_sha256(folder, listing, out)
+    with Children(folder, settings, threads) as children:
+        filesets = _filesets(children, listing, tree, record, out)
+        _open(children, filesets, deep, tell, out)
+    series_checks.check_labels(filesets, out)
+    assign_slices(filesets, slices)
+    if record is not None:
+        record.license = spdx(record.license)[0] or record.license
+        record.image_data = series_checks.image_data(filesets)
+    findings, waived = apply_settings(out.all(), settings)
+    accession = (record.accession if record else "") or (
+        ready.accession if ready is not None else folder.resolve().name
+    )
+    return Validation(
+        accession,
+        findings,
+        record,
+        series_checks.images(filesets),
+        filesets,
+        len(tree.files),
+        tree.bytes,
+        waived,
+    )
+
+
+def _check_ready(
+    ready: Any, tree: Tree, record: Record | None, reading: Reading, out: Collector
+) -> None:
+    if record is not None and record.accession and record.accession != ready.accession:
+        out.add(
+            "ACCESSION_MISMATCH",
+            f"the record says {record.accession[:80]}, the deposit {ready.accession}",
+            reading.where.file,
+            line=reading.where.line("accession"),
+            field="accession",
+        )
+    sealed: set[str] = set()
+    for path, size, mtime_ns in ready.entries():
+        if path.endswith("/"):
+            continue
+        sealed.add(path)
+        now = tree.files.get(path)
+        if now is None:
+            out.add("FILE_CHANGED", "the file was sealed and is gone", path)
+        elif now != (size, mtime_ns):
+            out.add("FILE_CHANGED", "the file changed after the submission was sealed", path)
+    for path in tree.files:
+        if path not in sealed:
+            out.add("FILE_CHANGED", "the file came after the submission was sealed", path)
+
+
+def _filesets(
+    children: Children, listing: Listing, tree: Tree, record: Record | None, out: Collector
+) -> list[dict[str, Any]]:
+    """Files grouped as they are opened, with what the lists and the record say of them."""
+    if not listing.rows:
+        return []
+    groups, problems = children.group(list(listing.rows))
+    for code, text in problems:
+        out.add(code, f"grouping the files: {text}")
+    parts = record.parts() if record else {}
+    sets = {a.name: a for a in record.annotation_sets} if record else {}
+    filesets = []
+    for i, (primary, files, fmt) in enumerate(groups):
+        row = listing.rows.get(primary) or listing.rows[files[0]]
+        part = parts.get(row.part)
+        annotations = sets.get(row.part)
+        filesets.append(
+            {
+                "index": i,
+                "slice": 0,
+                "path": primary,
+                "files": [{"path": f, "size": tree.files[f][0]} for f in files],
+                "bytes": sum(tree.files[f][0] for f in files),
+                "format": fmt,
+                "role": role_of(
+                    fmt, primary, annotations is not None, annotations.types if annotations else ()
+                ),
+                "part": row.part,
+                "access": part.access if part else "public",
+                "source_image": listing.source.get(primary) or listing.source.get(files[0]),
+                "attributes": dict(row.attributes),
+                "line": row.line,
+                "series": [],
+            }
+        )
+    return filesets
+
+
+def _open(
+    children: Children,
+    filesets: list[dict[str, Any]],
+    deep: bool,
+    tell: Progress,
+    out: Collector,
+) -> None:
+    readable = {f["path"]: f for f in filesets if f["format"] is not None}
+    done = 0
+    tell("Opening images", 0, len(readable))
+    paths = [(f["path"], f["bytes"]) for f in readable.values()]
+    for path, answer in children.inspect(paths, deep=deep):
+        fileset = readable[path]
+        fileset["series"] = answer.get("series", [])
+        for name in ("format", "reader", "reader_version"):
+            if answer.get(name):
+                fileset[name] = answer[name]
+        fileset["problems"] = answer["problems"]
+        for code, text in answer["problems"]:
+            out.add(code, text, path)
+        series_checks.check_series(fileset, out)
+        done += 1
+        tell("Opening images", done, len(readable))
+    for fileset in filesets:
+        if fileset["role"] == "other" and fileset["bytes"]:
+            out.add(
+                "IMAGE_UNKNOWN_FORMAT",
+                "no reader knows this format; the file is archived as it is and can't be viewed",
+                fileset["path"],
+            )

@@ -1,0 +1,213 @@
+"""The child that opens images: started by :mod:`slidebox.validate.opening`, never by people.
+
+It gives up the network, then reads one JSON request a line and answers with one JSON line. Limits
+of memory are set once its libraries are in, limits of CPU time for each file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+BAND = 32 << 20
+_PLANES = 3
+_OPEN_FORMATS = {
+    "tiff",
+    "ome-tiff",
+    "png",
+    "jpeg",
+    "jpeg2000",
+    "bmp",
+    "gif",
+    "webp",
+    "netpbm",
+    "mrc",
+}
+
+
+def _confine(memory: int) -> str:
+    """Take away what opening an image doesn't need; say what kept the network out."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+    network = "none"
+    try:
+        os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
+        network = "namespace"
+    except OSError:
+        pass
+    with open("/proc/self/statm") as statm:
+        size = int(statm.read().split()[0]) * resource.getpagesize()
+    limit = size + memory
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return network
+
+
+def _cpu(seconds: float) -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime + seconds) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def inspect(path: str, deep: bool, inflation: int) -> dict[str, Any]:
+    """Open an image, describe its series, read sampled (or all) planes.
+
+    Returns ``{"format", "reader", "reader_version", "series": [...], "problems": [[code, text]]}``.
+    """
+    from slidebox import images
+
+    problems: list[list[str]] = []
+    try:
+        with images.open_image(path) as file:
+            series = [_describe(s) for s in file.series]
+            answer = {
+                "format": file.format,
+                "reader": file.reader,
+                "reader_version": file.reader_version,
+                "series": series,
+                "problems": problems,
+                "metadata": _personal(getattr(file, "metadata", None)),
+            }
+            stored = max(_stored(path), 1)
+            said = sum(s.nbytes for s in file.series)
+            if said > max(inflation * stored, 256 << 20):
+                problems.append(
+                    ["IMAGE_BOMB", f"says it holds {said:,} bytes of pixels in {stored:,} bytes"]
+                )
+                return answer
+            for one, told in zip(file.series, series, strict=True):
+                _read(one, told, deep, problems)
+            return answer
+    except images.UnreadableImage as error:
+        cause = error.__cause__
+        if isinstance(cause, MemoryError):
+            raise cause from None
+        fmt = images.can_read(path)
+        problems.append([_blame(error, fmt), error.reason])
+        return {"format": fmt, "series": [], "problems": problems}
+
+
+def _blame(error: Any, fmt: str | None) -> str:
+    """Whose fault it is that an image doesn't open: the file's or the reader's.
+
+    Readers of open formats are taken at their word; of a vendor's format none knows every variant.
+    """
+    cause = error.__cause__
+    if isinstance(cause, ImportError | NotImplementedError) or "upported" in error.reason:
+        return "IMAGE_NOT_OPENED"
+    if fmt in _OPEN_FORMATS or "empty" in error.reason or error.plane:
+        return "IMAGE_UNREADABLE"
+    return "IMAGE_NOT_OPENED"
+
+
+def group(folder: str, paths: list[str]) -> dict[str, Any]:
+    """Join files that are one image: ``{"groups": [[primary, [file, ...], format], ...]}``."""
+    from slidebox import images
+    from slidebox.record.inside import open_inside
+
+    def sibling(path: str) -> Any:
+        return open_inside(Path(folder), path)
+
+    groups = images.group_files(paths, sibling)
+    return {
+        "groups": [[p, files, images.can_read(os.path.join(folder, p))] for p, files in groups],
+        "problems": [],
+    }
+
+
+def _stored(path: str) -> int:
+    if os.path.isdir(path):
+        return sum(
+            os.lstat(os.path.join(base, f)).st_size for base, _, fs in os.walk(path) for f in fs
+        )
+    return os.stat(path).st_size
+
+
+def _describe(series: Any) -> dict[str, Any]:
+    told = series.to_dict()
+    told["nbytes"] = series.nbytes
+    return told
+
+
+def _personal(metadata: Any) -> list[str]:
+    return sorted(metadata) if isinstance(metadata, dict) else []
+
+
+def _planes(series: Any, deep: bool) -> list[tuple[int, int, int]]:
+    """(t, group of c, z) to read: all, or the first, the middle and the last."""
+    groups = max(series.size("c") // series.samples, 1)
+    nt, nz = series.size("t"), series.size("z")
+    n = nt * groups * nz
+    chosen = range(n) if deep else sorted({0, n // 2, n - 1})
+    return [(i // (groups * nz), i // nz % groups, i % nz) for i in chosen]
+
+
+def _read(series: Any, told: dict, deep: bool, problems: list) -> None:
+    from slidebox import images
+
+    ny, nx = series.size("y"), series.size("x")
+    line = max(nx * series.dtype.itemsize * series.samples, 1)
+    step = series.rows or ny
+    step = max(step, BAND // line // step * step) if step < ny else ny
+    low = high = None
+    fractions = False
+    for t, c, z in _planes(series, deep):
+        bands = range(0, ny, step)
+        if not deep and len(bands) > _PLANES:
+            bands = sorted({bands[0], bands[len(bands) // 2], bands[-1]})
+        for y0 in bands:
+            try:
+                data = series.read_samples(t, c, z, y0, min(y0 + step, ny))
+            except images.UnreadableImage as error:
+                if isinstance(error.__cause__, MemoryError):
+                    raise MemoryError from None
+                problems.append([_blame(error, "tiff"), _where(series, error)])
+                return
+            if data.size and data.dtype.kind in "iufb":
+                small, large = float(data.min()), float(data.max())
+                low = small if low is None else min(low, small)
+                high = large if high is None else max(high, large)
+                if data.dtype.kind == "f" and not fractions:
+                    fractions = bool((data % 1 != 0).any())
+    told["min"], told["max"] = (low, high) if low == low and high == high else (None, None)
+    told["whole_numbers"] = not fractions
+
+
+def _where(series: Any, error: Any) -> str:
+    plane = " ".join(f"{k}={v}" for k, v in (error.plane or {}).items())
+    return f"series {series.index}{', plane ' + plane if plane else ''}: {error.reason}"
+
+
+def main() -> None:
+    """Serve requests from stdin; answers go to the descriptor that the parent named."""
+    answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
+    memory = int(sys.argv[2])
+    import slidebox.images  # noqa: F401  (before the limit: libraries are not the file's fault)
+
+    network = _confine(memory)
+    answers.write(json.dumps({"ready": True, "network": network}) + "\n")
+    answers.flush()
+    for line in sys.stdin:
+        request = json.loads(line)
+        _cpu(request["cpu"])
+        try:
+            if "paths" in request:
+                answer = group(request["folder"], request["paths"])
+            else:
+                answer = inspect(request["path"], request["deep"], request["inflation"])
+        except MemoryError:
+            answer = {"problems": [["IMAGE_MEMORY", "needs more memory than allowed"]]}
+        except RecursionError:
+            answer = {"problems": [["IMAGE_UNREADABLE", "its structure is nested without end"]]}
+        except Exception as error:
+            answer = {"problems": [["IMAGE_UNREADABLE", f"{type(error).__name__}: {error}"[:500]]]}
+        answers.write(json.dumps(answer, default=str) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
