@@ -10,7 +10,9 @@ import yaml
 from slidebox import devel
 
 
-@pytest.mark.parametrize("name", ["config.schema.json", "study.schema.json", "challenge.schema.json"])
+@pytest.mark.parametrize(
+    "name", ["config.schema.json", "study.schema.json", "challenge.schema.json"]
+)
 def test_schema_matches_the_model(name):
     shipped = json.loads((devel.ROOT / "workflow/schemas" / name).read_text(encoding="utf-8"))
     assert shipped == devel.schemas()[name], "run `make schemas`"
