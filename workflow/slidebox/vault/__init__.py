@@ -2,6 +2,7 @@
 
 from slidebox.vault.commit import VOLATILE_META, Commit, CommittedFile
 from slidebox.vault.errors import Damaged, Locked, NotFound, Refused, VaultError
+from slidebox.vault.restore import Restored
 from slidebox.vault.vault import Vault, VaultFile, Version
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Locked",
     "NotFound",
     "Refused",
+    "Restored",
     "Vault",
     "VaultError",
     "VaultFile",

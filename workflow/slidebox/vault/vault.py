@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +16,12 @@ from pathlib import Path
 from slidebox.vault import commit as writing
 from slidebox.vault import disk, inventory, names, times
 from slidebox.vault.commit import VOLATILE_META, Commit, Progress
-from slidebox.vault.errors import Damaged, NotFound, Refused, error
+from slidebox.vault.errors import Damaged, NotFound, Refused, VaultError, error
 from slidebox.vault.inventory import BadInventory, Inventory
 from slidebox.vault.lock import lock
+from slidebox.vault.restore import Destination, Restored, Wanted
+from slidebox.vault.restore import restore as restoring
+from slidebox.vault.restore import select as choose
 from slidebox.vault.root import Root
 
 
@@ -236,6 +239,60 @@ class Vault:
         except NotFound:
             return {}
 
+    def restore(
+        self,
+        accession: str,
+        dest: Path | str,
+        version: int | None = None,
+        select: str | Sequence[str] | None = None,
+        progress: Progress | None = None,
+        *,
+        threads: int = 2,
+    ) -> Restored:
+        """Write the files of a version as they were submitted, each verified before it has a name.
+
+        ``dest`` doesn't exist, is empty, or holds this same restore unfinished, which then goes on.
+        ``select``: shell patterns (``*`` crosses ``/``) or folders. Empty folders come back when
+        nothing is selected, or with their own name or parent.
+
+        Damaged files are left out and are findings of the result (the restore then counts as
+        unfinished); everything else raises before anything is overwritten.
+        """
+        inv, state = self._state(accession, version)
+        folder = self.root.object(accession)
+        number = inv.head if version is None else version
+        recorded = self.times(accession, number)
+        logical = sorted(p.removeprefix("data/") for p in state if p.startswith("data/"))
+        empty = [path for path in recorded if path.endswith("/")]
+        chosen = choose(logical + empty, select)
+        wanted = [
+            Wanted(
+                path,
+                folder / inv.content(state[f"data/{path}"]),
+                state[f"data/{path}"],
+                _size(folder / inv.content(state[f"data/{path}"])),
+                recorded.get(path),
+            )
+            for path in chosen
+            if not path.endswith("/")
+        ]
+        folders = {path[:-1]: recorded[path] for path in chosen if path.endswith("/")}
+        purpose = {"accession": accession, "version": number, "select": select}
+        try:
+            destination = Destination(Path(dest), purpose, {path.split("/")[0] for path in logical})
+            return restoring(
+                destination, wanted, folders, Restored(number), threads=threads, progress=progress
+            )
+        except OSError as reason:
+            raise VaultError(
+                error(
+                    "DEST_FAILS",
+                    f"{dest}: {reason.strerror}",
+                    file=str(reason.filename or dest),
+                    mend="make room or name another folder; restoring again goes on where it ended",
+                )
+            ) from reason
+
     def view(
         self,
         accession: str,
@@ -346,6 +403,14 @@ def _file(folder: Path, inv: Inventory, path: str, digest: str) -> VaultFile:
         ) from reason
     version = int(content[1 : content.index("/")])
     return VaultFile(path, size, inv.sha256.get(content, ""), digest, place, version)
+
+
+def _size(content: Path) -> int:
+    """Bytes of a content file, 0 when it is missing: restoring it says so."""
+    try:
+        return os.stat(content).st_size
+    except OSError:
+        return 0
 
 
 def _no_file(accession: str, path: str, version: int | None) -> NotFound:
