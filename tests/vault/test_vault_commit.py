@@ -217,7 +217,7 @@ def test_two_writers_of_one_object(vault, tmp_path):
     put(vault, "S-1", tmp_path / "in", FILES)
     with lock(vault.root.locks, "s-1"):
         with pytest.raises(Locked) as caught:
-            put(vault, "S-1", tmp_path / "in", {"x": b"x"})
+            put(Vault(tmp_path / "vault", wait=0), "S-1", tmp_path / "in", {"x": b"x"})
         put(vault, "S-2", tmp_path / "in2", FILES)
         assert contents(vault, "S-1") == FILES  # readers don't wait
     message = caught.value.findings[0].message

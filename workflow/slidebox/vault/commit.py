@@ -354,8 +354,6 @@ def commit(
             user=user, mode=mode, given=given, started=started, threads=threads,
             volatile_meta=volatile_meta, at_rest=at_rest, progress=progress,
         )  # fmt: skip
-    except OSError as reason:
-        raise disk_error(reason, accession) from reason
     finally:
         # After a decision the staged parts are still needed; otherwise nothing is kept of them.
         # A disk that fails here too leaves them to the next command.

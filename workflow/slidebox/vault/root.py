@@ -173,13 +173,12 @@ class Root:
         return done
 
     def unfinished(self) -> list[str]:
-        """The keys of objects with something staged or decided."""
-        keys = set()
-        with contextlib.suppress(FileNotFoundError):
-            keys |= {name for name in os.listdir(self.staging) if not name.startswith(".")}
-        with contextlib.suppress(FileNotFoundError):
-            keys |= {name.removesuffix(".json") for name in os.listdir(self.journal)}
-        return sorted(keys)
+        """The keys of objects with something staged or decided, or with a lock."""
+        keys: set[str] = set()
+        for folder in (self.staging, self.journal, self.locks):
+            with contextlib.suppress(FileNotFoundError):
+                keys |= {name.partition(".")[0] for name in os.listdir(folder)}
+        return sorted(keys - {""})
 
     def settle(self, key: str) -> list[str]:
         """End or remove what is unfinished of one object, whose lock is held."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from slidebox.vault import commit as writing
 from slidebox.vault import disk, inventory, names, times
-from slidebox.vault.commit import VOLATILE_META, Commit, Progress
+from slidebox.vault.commit import VOLATILE_META, Commit, Progress, disk_error
 from slidebox.vault.errors import Damaged, NotFound, Refused, VaultError, error
 from slidebox.vault.inventory import BadInventory, Inventory
 from slidebox.vault.lock import lock
@@ -59,7 +59,7 @@ class Vault:
     wait : seconds to wait for another process that is writing the same object.
     """
 
-    def __init__(self, root: Path | str, *, wait: float = 0.0) -> None:
+    def __init__(self, root: Path | str, *, wait: float = 5.0) -> None:
         self.root = Root(Path(root))
         self.wait = wait
 
@@ -108,34 +108,35 @@ class Vault:
         names.check_accession(accession)
         if mode not in ("replace", "add"):
             raise ValueError(f"mode is replace or add, not {mode!r}")
-        try:
-            self.root.prepare()
-        except OSError as reason:
-            raise writing.disk_error(reason, accession) from reason
-        self.recover()
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(lock(self.root.locks, self.root.key(accession), wait=self.wait))
-                self.root.settle(self.root.key(accession))
-            except OSError as reason:
-                raise writing.disk_error(reason, accession) from reason
+        with self._writing(accession):
             self._check_spelling(accession)
             self._check_purged(accession)
-            try:
-                return writing.commit(
-                    self.root, accession, None if source is None else Path(source), files,
-                    meta=meta, message=message, user=user, mode=mode, given=given or {}, now=now,
-                    threads=threads, volatile_meta=volatile_meta, reread=reread,
-                    progress=progress,
-                )  # fmt: skip
-            except BadInventory as reason:
-                raise Damaged(
-                    error(
-                        "INVENTORY_DAMAGED",
-                        f"{accession}: {reason}",
-                        mend=f"repair it first: slidebox repair {accession}",
-                    )
-                ) from reason
+            return writing.commit(
+                self.root, accession, None if source is None else Path(source), files,
+                meta=meta, message=message, user=user, mode=mode, given=given or {}, now=now,
+                threads=threads, volatile_meta=volatile_meta, reread=reread, progress=progress,
+            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _writing(self, accession: str) -> Iterator[None]:
+        """Hold an object's lock, nothing of it unfinished; what goes wrong is a `VaultError`."""
+        key = self.root.key(accession)
+        try:
+            self.root.prepare()
+            self.root.recover()
+            with lock(self.root.locks, key, wait=self.wait):
+                self.root.settle(key)
+                yield
+        except OSError as reason:
+            raise disk_error(reason, accession) from reason
+        except BadInventory as reason:
+            raise Damaged(
+                error(
+                    "INVENTORY_DAMAGED",
+                    f"{accession}: {reason}",
+                    mend=f"repair it first: slidebox repair {accession}",
+                )
+            ) from reason
 
     def _check_spelling(self, accession: str) -> None:
         there = self.root.spelling(accession)
@@ -159,19 +160,8 @@ class Vault:
             )
 
     def recover(self) -> list[str]:
-        """End or remove what a crash left; what was done, a line each.
-
-        Whoever may only read the vault leaves it as it is: what is decided but unfinished is then
-        read from the last version that is whole.
-        """
-        try:
-            return self.root.recover(wait=0.0)
-        except PermissionError:
-            return []
-        except OSError as reason:
-            if reason.errno == 30:  # EROFS
-                return []
-            raise
+        """End or remove what a crash left; what was done, a line each."""
+        return self.root.recover()
 
     # Reading
 
@@ -196,7 +186,7 @@ class Vault:
 
     def exists(self, accession: str) -> bool:
         """Whether the vault has this accession (spelt so)."""
-        self.recover()
+        self._settled()
         return self.root.exists() and self.root.object(names.check_accession(accession)).is_dir()
 
     def files(self, accession: str, version: int | None = None) -> Iterator[VaultFile]:
@@ -329,8 +319,17 @@ class Vault:
         return dest
 
     def _begin(self) -> None:
-        self.recover()
+        self._settled()
         self.root.require()
+
+    def _settled(self) -> None:
+        """`recover`, as far as a reader can.
+
+        Whoever may only read, or meets a failing disk, leaves it as it is: of a change that is
+        decided but unfinished, the last whole version is read.
+        """
+        with contextlib.suppress(OSError):
+            self.root.recover()
 
     def _inventory(self, accession: str) -> Inventory:
         """The inventory of an object, from its root, or else from its last whole version."""
