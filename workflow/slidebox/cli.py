@@ -7,6 +7,7 @@ that ``--help`` and ``score`` start at once.
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import sys
 from collections.abc import Callable
@@ -213,6 +214,8 @@ def _validate(a) -> int:
 
 
 def _report(a):
+    from rich.console import Console
+
     from slidebox import validate
     from slidebox.validate import report
 
@@ -221,7 +224,7 @@ def _report(a):
     result = validate.validate(
         a.folder, deep=a.deep, threads=a.threads, progress=_progress("checking")
     )
-    report.print_terminal(result)
+    report.print_terminal(result, Console())
     if a.json:
         _write_json(a.json, result.to_json())
     if a.html:
@@ -291,14 +294,17 @@ def _restore(a) -> int:
     from slidebox.vault import Vault, VaultError
 
     try:
-        vault = Vault(a.vault or _config(a).vault)
-        count = vault.restore(
+        restored = Vault(a.vault or _config(a).vault).restore(
             a.accession, a.dest, a.number, select=a.select, progress=_progress("restoring")
         )
     except VaultError as error:
         return _vault_error(error)
-    print(f"{a.accession}: {count} files restored to {a.dest}, every digest verified")
-    return FINE
+    _print_findings(restored.findings)
+    print(
+        f"{a.accession} version {restored.version}: {restored.files} files, "
+        f"{restored.bytes:,} bytes restored to {a.dest}, every digest verified"
+    )
+    return FINDINGS if restored.findings else FINE
 
 
 def _vault_error(error) -> int:
@@ -357,19 +363,23 @@ def _challenge_commands(command: Callable[..., argparse.ArgumentParser]) -> None
         "slidebox score public/challenges/nuclei/1.0.0 predictions --split train\n"
         "slidebox score RELEASE predictions --check",
     )
-    c.add_argument("release", metavar="RELEASE")
-    c.add_argument("predictions", type=Path, metavar="PREDICTIONS")
-    c.add_argument("--split", default=None, help="which part to score (default: the first labelled)")
+    c.add_argument("release", type=Path, metavar="RELEASE", help="folder of a released challenge")
+    c.add_argument(
+        "predictions", type=Path, metavar="PREDICTIONS", help="folder, ZIP, COCO JSON or CSV"
+    )
+    c.add_argument("--split", help="which split (default: the one most predictions belong to)")
     c.add_argument("--check", action="store_true", help="only check, score nothing")
     c.add_argument("--out", type=Path, metavar="DIR", help="where scores and report go")
     c.add_argument("--private", type=Path, metavar="DIR", help="organisers: the hidden labels")
+    c.add_argument("--json", type=Path, metavar="FILE", help="write findings and scores as JSON")
     c.add_argument("--threads", type=int, default=1, metavar="N")
 
 
 def _score(a) -> int:
-    from slidebox import scoring
+    from slidebox.scoring import cli
 
-    return scoring.command(a)
+    options = {"split": a.split, "check": a.check, "out": a.out, "private": a.private}
+    return cli.run(a.release, a.predictions, **options, json_path=a.json, threads=a.threads)
 
 
 def _print_findings(findings) -> None:
@@ -387,7 +397,10 @@ def _write_json(path: Path, data) -> None:
 
 
 def _progress(what: str):
-    """A progress bar on a terminal: a function of (done, total); None when piped."""
+    """A progress bar on a terminal, None when piped.
+
+    The result is called with (done, total) or (stage, done, total).
+    """
     if not sys.stderr.isatty():
         return None
     from rich.console import Console
@@ -396,11 +409,11 @@ def _progress(what: str):
     bar = Progress(console=Console(stderr=True), transient=True)
     task = bar.add_task(what, total=None)
     bar.start()
+    atexit.register(bar.stop)
 
-    def show(done: float, total: float | None) -> None:
-        bar.update(task, completed=done, total=total)
-        if total is not None and done >= total:
-            bar.stop()
+    def show(*news) -> None:
+        *stage, done, total = news
+        bar.update(task, completed=done, total=total, description=str((*stage, what)[0]))
 
     return show
 

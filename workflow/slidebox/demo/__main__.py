@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
-from slidebox import config
+from slidebox import atomic, config
 from slidebox.demo import inbox
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, read_json
@@ -20,6 +22,12 @@ challenges: {challenges}
 site:
   title: Slidebox demo
   contact: mailto:demo@example.org
+"""
+ENTRY = """\
+method: Otsu's threshold and a watershed
+authors: [The Slidebox developers]
+description: The baseline that Slidebox ships; a start to improve on.
+date: 2026-01-15
 """
 
 
@@ -32,20 +40,17 @@ def main() -> int:
     if not a.snakefile.is_file():
         parser.error(f"{a.snakefile}: no such file; run this in a checkout of Slidebox")
     begun = time.monotonic()
-    say(f"The demo's inbox: {a.folder / 'inbox'}")
+    say(f"The inbox: {a.folder / 'inbox'} (real micrographs, simulated ones, and one mistake)")
     inbox.make(a.folder / "inbox")
-    challenges = os.path.relpath(a.snakefile.resolve().parent / "challenges", a.folder)
     settings = a.folder / "config" / "config.yaml"
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(CONFIG.format(challenges=challenges), encoding="utf-8")
+    challenges = os.path.relpath(a.snakefile.resolve().parent / "challenges", a.folder)
+    atomic.write_text(settings, CONFIG.format(challenges=challenges))
 
     def snakemake(*targets: str) -> None:
-        command = ["snakemake", "--cores", a.cores, "--directory", str(a.folder)]
-        command += ["--snakefile", str(a.snakefile), *targets]
-        say(" ".join(["", *command]).strip())
-        subprocess.run(
-            [sys.executable, "-m", *command, "--quiet", "rules", "host"], check=True
-        )
+        command = ["snakemake", *targets, "--cores", a.cores, "--directory", str(a.folder)]
+        say(" ".join(command))
+        command += ["--snakefile", str(a.snakefile), "--quiet", "rules", "host", "reason"]
+        run("-m", *command)
 
     try:
         snakemake()
@@ -62,45 +67,56 @@ def say(text: str) -> None:
     print(f"\n==> {text}", flush=True)
 
 
-def slidebox(*arguments: str) -> None:
-    say("slidebox " + " ".join(arguments))
-    subprocess.run([sys.executable, "-m", "slidebox.cli", *arguments], check=True)
+def run(*arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], check=True)
 
 
 def baseline(folder: Path) -> None:
-    """Predict with the classical baseline, score on the released labels, enter the leaderboard."""
+    """What a participant does: predict, score on the labels that are released, enter the board."""
+    from slidebox.challenge import baseline
+
+    release = folder / "public" / "challenges" / "nuclei" / "1.0.0"
+    entry = folder / "entries" / "nuclei" / "slidebox" / "baseline"
+    predictions = entry / "predictions"
+    if not (entry / "entry.yaml").exists():
+        say("A baseline predicts (Otsu's threshold and a watershed)")
+        baseline.predict(release, predictions)
+        atomic.write_text(entry / "entry.yaml", ENTRY)
+    out = folder / "scores"
+    command = [str(release), str(predictions), "--split", "validation", "--out", str(out)]
+    if not (out / "scores.json").exists():
+        say("slidebox score " + " ".join(command))
+        run("-m", "slidebox.cli", "score", *command)
 
 
 def summary(folder: Path, seconds: float) -> None:
     """What was accepted, what was rejected and why, and which page to open."""
-    settings = config.load({})
-    print(f"\n{'-' * 78}\nThe demo is done in {seconds:.0f} s.\n")
-    for accession, key in sorted(queue.receipts(settings.model_copy(update=under(folder)))):
-        receipt = read_json(Stages(settings.model_copy(update=under(folder)), accession, key).receipt)
-        if receipt["status"] == "accepted":
-            images = sum(image["status"] == "derived" for image in receipt["images"])
-            print(
-                f"  accepted  {accession}: version {receipt['version']}, {receipt['files']} files, "
-                f"{images} images"
-            )
-        else:
-            print(f"  rejected  {accession}:")
-            for error in receipt["errors"]:
-                print(f"              {error['code']}: {error['message']}")
-            print(f"              report: {folder}/results/{accession}/{key}/validation.html")
-    python = Path(sys.executable).parent
+    under = {name: folder / name for name in ("results", "public", "vault", "inbox")}
+    settings = config.load({}).model_copy(update=under)
+    print(f"\n{'-' * 78}\nDone in {seconds:.0f} s. {folder}/ now holds an archive:\n")
+    for accession, key in sorted(queue.receipts(settings)):
+        stages = Stages(settings, accession, key)
+        for line in _told(read_json(stages.receipt), stages):
+            print(f"  {line}")
+    bin_ = os.path.relpath(Path(sys.executable).parent)
     print(f"""
-Look at it:      {python.name and os.path.relpath(python)}/slidebox serve {folder}/public
-                 then open http://127.0.0.1:8000/
-Or, no viewer:   {folder}/public/index.html
-Get one back:    {os.path.relpath(python)}/slidebox restore SB-LAPSE restored --directory {folder}
-Run again:       {os.path.relpath(python)}/snakemake --cores 2 --directory {folder}
-""")
+Look at it:     {bin_}/slidebox serve {folder}/public
+                and open http://127.0.0.1:8000/ (images, viewer, challenge, leaderboard)
+Get one back:   {bin_}/slidebox restore SB-LAPSE restored --directory {folder}
+Run it again:   {bin_}/snakemake --cores 2 --directory {folder}      (nothing is done twice)""")
 
 
-def under(folder: Path) -> dict[str, Path]:
-    """The demo's paths, seen from here."""
-    return {name: folder / name for name in ("results", "public", "vault", "inbox", "private")}
+def _told(receipt: dict[str, Any], stages: Stages) -> list[str]:
+    accession = receipt["accession"]
+    if receipt["status"] == "accepted":
+        images = Counter(image["status"] for image in receipt["images"])
+        what = ", ".join(f"{n} images {status}" for status, n in sorted(images.items()))
+        return [f"accepted  {accession} version {receipt['version']}: {what}"]
+    lines = [f"rejected  {accession}, as it should be:"]
+    for error in receipt["errors"]:
+        where = error["file"] or ""
+        lines.append(f"            {error['code']}: {where}: {error['message']}")
+    return [*lines, f"            report: {stages.validation_html}"]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from slidebox.vault import Refused, Vault
 
 log = logging.getLogger(__name__)
 
+# Seconds: a job that outlived its killed workflow may still be writing the object.
+WAIT = 3600.0
+
 USER = ("Slidebox", "mailto:archive@localhost")
 
 
@@ -42,8 +45,8 @@ def _commit(config: Config, stages: Stages, threads: int):
     try:
         ready = deposit.read_ready(stages.inbox)
         door = deposit.read_deposit(stages.inbox)
-        vault = Vault(config.vault)
-        head = vault.head(stages.accession)
+        vault = Vault(config.vault, wait=WAIT)
+        head = vault.head(stages.accession) if vault.exists(stages.accession) else None
         if door.base not in (None, head):
             raise deposit.DepositError([_superseded(f"version {head} came meanwhile")])
         commit = vault.commit(
@@ -59,7 +62,8 @@ def _commit(config: Config, stages: Stages, threads: int):
         )
     except (deposit.DepositError, Refused) as error:
         return {"status": "refused", "findings": [f.to_dict() for f in error.findings]}, []
-    return {"status": "archived", "version": commit.version, "new": commit.new}, commit.files
+    files = ((f.path, f.size, f.sha256, f.version) for f in commit.files)
+    return {"status": "archived", "version": commit.version, "new": commit.new}, files
 
 
 def _superseded(why: str) -> Finding:

@@ -42,10 +42,10 @@ def index(config: Config, state: str) -> None:
     started = now()
     catalogue.build_index(
         public_studies(config),
-        site_root=config.public,
-        title=config.site.title,
-        base_url=config.site.base_url,
-        contact=config.site.contact,
+        [],
+        config.public,
+        site_url=config.site.base_url,
+        site_name=config.site.title,
     )
     times = {"started": started, "ended": now()}
     atomic.write_json(config.results / "index" / f"{state}.json", {"state": state, "times": times})

@@ -12,6 +12,7 @@ from typing import Any
 
 from slidebox import __version__, atomic
 from slidebox.config import Config
+from slidebox.findings import Finding
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.ingest.release import embargoed_until
@@ -83,7 +84,9 @@ def _join(stages: Stages, validation: dict[str, Any]) -> None:
 
     times = {path: path.stat() for path in (stages.validation, stages.validation_html)}
     atomic.write_json(stages.validation, validation)
-    report.write_html(Validation.from_json(validation), stages.validation_html)
+    about = {k: validation[k] for k in ("accession", "images", "files", "bytes", "waived")}
+    findings = [Finding.from_dict(finding) for finding in validation["findings"]]
+    report.write_html(Validation(findings=findings, **about), stages.validation_html)
     for path, status in times.items():
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from slidebox import __version__, atomic, catalogue
@@ -56,13 +58,46 @@ def _input(stages: Stages, version: int) -> catalogue.StudyInput:
     return catalogue.StudyInput(
         accession=stages.accession,
         version=version,
-        versions=list(Vault(stages.config.vault).versions(stages.accession)),
+        versions=list(_versions(Vault(stages.config.vault), stages.accession)),
         record=record,
         images=images,
         files=files,
         findings=findings,
+        release_date=record.get("release_date"),
+        site_url=stages.config.site.base_url,
+        site_name=stages.config.site.title,
         provenance={"software": {"slidebox": __version__}, "key": stages.key},
     )
+
+
+def _versions(vault: Vault, accession: str) -> Iterator[dict[str, Any]]:
+    """Every version with what it changed, counting only what is public."""
+    before: dict[str, str] = {}
+    for version in vault.versions(accession):
+        plan = json.loads(vault.read_meta(accession, "filesets.json", version.number))
+        hidden = {
+            file["path"]
+            for fileset in plan["filesets"]
+            if fileset["access"] != "public"
+            for file in fileset["files"]
+        }
+        after = {
+            file.path: file.sha512
+            for file in vault.files(accession, version.number)
+            if file.path not in hidden
+        }
+        yield {
+            "version": version.number,
+            "created": version.created,
+            "message": version.message,
+            "kind": "deposit",
+            "changes": {
+                "added": len(after.keys() - before.keys()),
+                "changed": sum(after[p] != before[p] for p in after.keys() & before.keys()),
+                "removed": len(before.keys() - after.keys()),
+            },
+        }
+        before = after
 
 
 def _described(fileset: dict[str, Any]):

@@ -9,8 +9,10 @@ from slidebox.config import Config
 from slidebox.findings import Finding
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now
+from slidebox.record import NoSubmission
 from slidebox.validate import Validation, report
 from slidebox.validate import validate as check
+from slidebox.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ def _check(config: Config, stages: Stages, threads: int) -> Validation:
         ready = deposit.read_ready(stages.inbox)
         door = deposit.read_deposit(stages.inbox)
     except deposit.DepositError as error:
-        return Validation.refused(stages.accession, error.findings)
+        return Validation(stages.accession, error.findings)
     findings = []
     if ready.accession.lower() != stages.accession.lower():
         findings.append(
@@ -63,16 +65,25 @@ def _check(config: Config, stages: Stages, threads: int) -> Validation:
             )
         )
     if findings:
-        return Validation.refused(stages.accession, findings)
-    return check(
-        stages.inbox,
-        ready=ready,
-        threads=threads,
-        slices=queue.slices_of(stages.key),
-    )
+        return Validation(stages.accession, findings)
+    vault = Vault(config.vault)
+    adds = door.mode == "add" and vault.exists(stages.accession)
+    known = [file.path for file in vault.files(stages.accession)] if adds else []
+    try:
+        return check(
+            stages.inbox,
+            ready=ready,
+            threads=threads,
+            slices=queue.slices_of(stages.key),
+            known=known,
+        )
+    except NoSubmission as error:
+        mend = "Put study.yaml into the folder; `slidebox init` writes one to fill in."
+        return Validation(
+            stages.accession, [Finding("RECORD_MISSING", "error", str(error), mend=mend)]
+        )
 
 
 def _head(config: Config, accession: str) -> int | None:
-    from slidebox.vault import Vault
-
-    return Vault(config.vault).head(accession)
+    vault = Vault(config.vault)
+    return vault.head(accession) if vault.exists(accession) else None
