@@ -1,0 +1,249 @@
+"""From challenge.yaml to pairs of an image and its truth; what doesn't fit is a finding."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..findings import Finding
+from .archive import Archive, Study
+from .model import Challenge, Source
+
+TRUTH_ROLES = {
+    "instance-segmentation": ("labels",),
+    "semantic-segmentation": ("labels",),
+    "tracking": ("labels",),
+    "points": ("table", "other"),
+    "restoration": ("image", "labels"),
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image of the archive and its truth.
+
+    Attributes
+    ----------
+    id : short name, unique in the challenge; predictions go by it.
+    image, truth : filesets; `tracks` the table of tracks in tracking.
+    hidden : the truth is in a restricted annotation set.
+    fields : what it can be grouped and stratified by.
+    box : (y, x, height, width) of a tile, or None.
+    """
+
+    id: str
+    study: Study = field(repr=False, compare=False)
+    image: dict[str, Any] = field(repr=False)
+    truth: dict[str, Any] = field(repr=False)
+    annotation: str
+    hidden: bool
+    fields: dict[str, str] = field(repr=False)
+    tracks: dict[str, Any] | None = field(default=None, repr=False)
+    series: int = 0
+    box: tuple[int, int, int, int] | None = None
+
+    @property
+    def image_path(self) -> Path:
+        return self.study.content(self.image["path"])
+
+    @property
+    def truth_path(self) -> Path:
+        return self.study.content(self.truth["path"])
+
+    def group(self, by: list[str]) -> str:
+        return " / ".join(self.fields.get(key, "") for key in by)
+
+
+def _problem(code: str, message: str, file: str | None = None, mend: str | None = None,
+             severity: str = "error", field: str | None = None) -> Finding:  # fmt: skip
+    return Finding(code, severity, message, file=file, field=field, mend=mend)
+
+
+def resolve(challenge: Challenge, archive: Archive) -> tuple[list[tuple[Source, Study]], list]:
+    """Studies of all sources, at their versions: queries run, newest versions pinned."""
+    found: list[tuple[Source, Study]] = []
+    findings: list[Finding] = []
+    for number, source in enumerate(challenge.data.sources):
+        where = f"data.sources.{number}"
+        accessions = [source.accession] if source.accession else list(archive.query(source.query))
+        if not accessions:
+            findings.append(
+                _problem("QUERY_EMPTY", f"no public study matches {source.query}",
+                         "challenge.yaml", "try it with `slidebox search`", field=where)
+            )  # fmt: skip
+        for accession in accessions:
+            study = archive.study(accession, source.version)
+            if study is None:
+                version = f" at version {source.version}" if source.version else ""
+                findings.append(
+                    _problem("STUDY_MISSING", f"no public study {accession}{version}",
+                             "challenge.yaml", "withdrawn or under embargo studies can't be used",
+                             field=where)
+                )  # fmt: skip
+                continue
+            found.append((source, study))
+    return found, findings
+
+
+def assemble(challenge: Challenge, archive: Archive) -> tuple[list[Pair], list[Finding]]:
+    """All pairs of a challenge, sorted by id, and what was found missing or unfit."""
+    studies, findings = resolve(challenge, archive)
+    pairs: list[Pair] = []
+    for source, study in studies:
+        pairs += _of_study(challenge, source, study, findings)
+    pairs = _name(pairs)
+    if not pairs and not findings:
+        findings.append(
+            _problem("NOTHING_SELECTED", "no image has a truth", "challenge.yaml",
+                     "check data.sources: parts, paths, annotations", field="data.sources")
+        )  # fmt: skip
+    return sorted(pairs, key=lambda p: p.id), findings
+
+
+def _of_study(challenge: Challenge, source: Source, study: Study, findings: list) -> list[Pair]:
+    known = {a["name"] for a in study.record.get("annotation_sets", [])}
+    for name in source.annotations or []:
+        if name not in known:
+            findings.append(
+                _problem("ANNOTATION_UNKNOWN", f"{study.accession} has no annotation set {name!r}",
+                         "challenge.yaml", f"it has {', '.join(sorted(known)) or 'none'}")
+            )  # fmt: skip
+    wanted = set(source.annotations) if source.annotations is not None else known
+    truths: dict[str, list[dict]] = {}
+    tables: dict[str, list[dict]] = {}
+    for fileset in study.filesets:
+        if fileset.get("part") not in wanted or not fileset.get("source_image"):
+            continue
+        if fileset.get("role") in TRUTH_ROLES[challenge.task]:
+            truths.setdefault(fileset["source_image"], []).append(fileset)
+        elif challenge.task == "tracking":
+            tables.setdefault(fileset["source_image"], []).append(fileset)
+    if challenge.task == "tracking":
+        # A table of tracks may be an annotation set of its own beside that of the label images
+        for fileset in study.filesets:
+            path = fileset.get("source_image")
+            if (
+                path
+                and fileset.get("role") in ("table", "other")
+                and fileset not in tables.get(path, [])
+            ):
+                tables.setdefault(path, []).append(fileset)
+    pairs = []
+    for image in study.filesets:
+        if image.get("role") != "image" or image.get("source_image"):
+            continue
+        fields = study.fields(image)
+        if not selected(source, image, fields):
+            continue
+        path = image["path"]
+        where = f"{study.accession}/{path}"
+        if study.is_restricted(image) or (study.shown and path not in study.shown):
+            findings.append(
+                _problem("IMAGE_NOT_PUBLIC", "isn't public and can't be in a challenge", where,
+                         "only truth may be restricted", "warning")
+            )  # fmt: skip
+            continue
+        mine = truths.get(path, [])
+        if not mine:
+            findings.append(
+                _problem("TRUTH_MISSING", "has no truth in the chosen annotation sets", where,
+                         "it is left out; add a truth or narrow data.sources.images", "warning")
+            )  # fmt: skip
+            continue
+        if len(mine) > 1:
+            names = ", ".join(sorted(f"{f['path']} ({f['part']})" for f in mine))
+            findings.append(
+                _problem("TRUTH_AMBIGUOUS", f"has {len(mine)} truths: {names}", where,
+                         "choose annotation sets in data.sources.annotations")
+            )  # fmt: skip
+            continue
+        truth = mine[0]
+        if not _fit(challenge.task, image, truth, where, findings):
+            continue
+        tracks = None
+        if challenge.task == "tracking":
+            rows = tables.get(path, [])
+            if len(rows) != 1:
+                findings.append(
+                    _problem("TRACKS_MISSING", f"has {len(rows)} tables of tracks, not one", where,
+                             "add a table label,begin,end,parent with this source_image")
+                )  # fmt: skip
+                continue
+            tracks = rows[0]
+        hidden = study.is_restricted(truth) or (tracks is not None and study.is_restricted(tracks))
+        for series in range(max(1, len(image.get("series") or [1]))):
+            if series and len(truth.get("series") or [1]) <= series:
+                findings.append(
+                    _problem("TRUTH_SERIES", f"series {series} has no truth", where, None,
+                             "warning")
+                )  # fmt: skip
+                break
+            pairs.append(
+                Pair("", study, image, truth, truth["part"], hidden,
+                     fields | ({"series": str(series)} if series else {}), tracks, series)
+            )  # fmt: skip
+    return pairs
+
+
+def selected(source: Source, image: dict[str, Any], fields: dict[str, str]) -> bool:
+    """Whether an image meets a source's conditions."""
+    choice = source.images
+    if choice.parts is not None and image.get("part") not in choice.parts:
+        return False
+    if choice.paths is not None and not any(fnmatchcase(image["path"], g) for g in choice.paths):
+        return False
+    return all(
+        fields.get(key) in ([value] if isinstance(value, str) else value)
+        for key, value in choice.where.items()
+    )
+
+
+def _fit(task: str, image: dict, truth: dict, where: str, findings: list) -> bool:
+    """Whether the sizes known from the archive's metadata agree."""
+    if task == "points" or not image.get("series") or not truth.get("series"):
+        return True
+    a = _sizes(image["series"][0])
+    b = _sizes(truth["series"][0])
+    drop = () if task == "restoration" else ("c",)
+    a = {k: v for k, v in a.items() if k not in drop and v > 1}
+    b = {k: v for k, v in b.items() if k not in drop and v > 1}
+    if a != b:
+        findings.append(
+            _problem("TRUTH_SHAPE", f"is {a}, its truth {truth['path']} is {b}", where,
+                     "truth must have the image's size in t, z, y, x")
+        )  # fmt: skip
+        return False
+    return True
+
+
+def _sizes(series: dict[str, Any]) -> dict[str, int]:
+    return dict(zip(series["axes"], series["shape"], strict=True))
+
+
+def stem(path: str) -> str:
+    """A file's name without its endings, with nothing that a file system could mind."""
+    name = PurePosixPath(path).name
+    name = re.sub(r"(\.ome)?\.[A-Za-z0-9]{1,8}$", "", name)
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "image"
+    return name[:80]
+
+
+def _name(pairs: list[Pair]) -> list[Pair]:
+    """Give ids: the file's stem where that's unique, then with accession, then with a digest."""
+    plain = [stem(p.image["path"]) + (f"_s{p.series}" if p.series else "") for p in pairs]
+    named = []
+    count = Counter(name.lower() for name in plain)
+    long = Counter(f"{p.study.accession}_{n}".lower() for p, n in zip(pairs, plain, strict=True))
+    for pair, name in zip(pairs, plain, strict=True):
+        if count[name.lower()] > 1:
+            name = f"{pair.study.accession}_{name}"
+            if long[name.lower()] > 1:
+                key = f"{pair.study.accession}/{pair.image['path']}#{pair.series}"
+                name += "_" + hashlib.sha256(key.encode()).hexdigest()[:8]
+        named.append(replace(pair, id=name))
+    return named

@@ -1,0 +1,131 @@
+"""Entries: what teams hand in, read with distrust."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ..findings import Finding
+from ..scoring.release import sha256_file
+
+LARGEST_YAML = 64 << 10
+
+
+class Entry(BaseModel):
+    """entry.yaml: who made predictions, how and when."""
+
+    model_config = ConfigDict(extra="forbid")
+    method: str = Field(min_length=1, max_length=200)
+    authors: list[str] = Field(min_length=1, max_length=50)
+    date: datetime = Field(description="when it was handed in; a day is its beginning, UTC")
+    description: str = Field("", max_length=5000)
+    code: str | None = Field(None, pattern=r"^https?://\S+$", max_length=500)
+    paper: str | None = Field(None, pattern=r"^(https?://\S+|10\.\S+)$", max_length=500)
+    version: str | None = Field(None, description="of the challenge; default: the newest release")
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _day(cls, value: Any) -> Any:
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return datetime(value.year, value.month, value.day, tzinfo=UTC)
+        return value
+
+    @field_validator("date")
+    @classmethod
+    def _utc(cls, value: datetime) -> datetime:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+@dataclass
+class Given:
+    """One entry's folder, read or not."""
+
+    team: str
+    name: str
+    folder: Path
+    entry: Entry | None = None
+    predictions: Path | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        return f"{self.team}/{self.name}"
+
+
+def read_all(folder: Path) -> Iterator[Given]:
+    """Every ``<team>/<entry>/`` under a challenge's entries, sorted; broken ones with findings."""
+    if not folder.is_dir():
+        return
+    for team in sorted(folder.iterdir()):
+        if not team.is_dir() or team.is_symlink() or team.name.startswith("."):
+            continue
+        for entry in sorted(team.iterdir()):
+            if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
+                yield _read(team.name, entry)
+
+
+def _read(team: str, folder: Path) -> Given:
+    given = Given(team, folder.name, folder)
+    path = folder / "entry.yaml"
+
+    def refuse(code: str, message: str, field: str | None = None, mend: str | None = None) -> None:
+        given.findings.append(Finding(code, "error", message, "entry.yaml", None, field, mend))
+
+    if path.is_symlink() or not path.is_file():
+        refuse(
+            "ENTRY_MISSING", "there is no entry.yaml", None, "say method, authors and date in it"
+        )
+    elif path.stat().st_size > LARGEST_YAML:
+        refuse("ENTRY_TOO_LARGE", f"entry.yaml has {path.stat().st_size} bytes")
+    else:
+        try:
+            text = path.read_text("utf-8")
+            # An alias can grow a small file without bound; nobody needs one here
+            if any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, yaml.SafeLoader)):
+                raise yaml.YAMLError("aliases aren't allowed")
+            given.entry = Entry.model_validate(yaml.safe_load(text))
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as bad:
+            if isinstance(bad, ValidationError):
+                for problem in bad.errors():
+                    where = ".".join(map(str, problem["loc"]))
+                    refuse("ENTRY_FIELD", problem["msg"], where)
+            else:
+                refuse("ENTRY_YAML", f"is no YAML: {str(bad)[:200]}")
+    given.predictions = _predictions(folder)
+    if given.predictions is None:
+        given.findings.append(
+            Finding("PREDICTIONS_MISSING", "error", "there are no predictions",
+                    mend="put predictions/, predictions.zip or one table beside entry.yaml")
+        )  # fmt: skip
+    return given
+
+
+def _predictions(folder: Path) -> Path | None:
+    if (folder / "predictions").is_dir() and not (folder / "predictions").is_symlink():
+        return folder / "predictions"
+    found = [
+        p for p in sorted(folder.iterdir())
+        if p.is_file() and not p.is_symlink() and p.suffix.lower() in (".zip", ".json", ".csv")
+    ]  # fmt: skip
+    return found[0] if len(found) == 1 else None
+
+
+def digest(given: Given) -> str:
+    """sha256 over the names and bytes of an entry; links are not followed."""
+    total = hashlib.sha256()
+    for parent, folders, files in os.walk(given.folder):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(parent, name)
+            if path.is_file() and not path.is_symlink():
+                where = os.path.relpath(path, given.folder)
+                total.update(f"{sha256_file(path)}  {where}\n".encode("utf-8", "surrogateescape"))
+    return total.hexdigest()

@@ -1,0 +1,273 @@
+"""What an organiser writes: challenge.yaml. `workflow/schemas/challenge.schema.json` is made from it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ..findings import Finding
+from ..scoring.settings import Settings, Task
+
+SLUG = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$")
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Person(_Part):
+    """Someone who answers for the challenge."""
+
+    name: str
+    email: str | None = None
+    orcid: str | None = Field(None, pattern=r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$")
+    organisation: str | None = None
+
+
+class Selection(_Part):
+    """Which images of a study; all of the conditions must hold."""
+
+    parts: list[str] | None = Field(None, description="names of study components; default: all")
+    paths: list[str] | None = Field(None, description="globs over paths, e.g. 'plate1/*.tif'")
+    where: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        description="a field (column of the file list, biosample, ...) and its allowed values",
+    )
+
+
+class Source(_Part):
+    """A study of the archive, or every study that a query finds."""
+
+    accession: str | None = None
+    version: int | None = Field(None, ge=1, description="default: the newest; a release pins it")
+    query: dict[str, str] | None = Field(
+        None,
+        description="instead of an accession: text that fields of the record must contain, "
+        "e.g. {organism: Homo sapiens, imaging_method: confocal, any: nuclei}",
+    )
+    images: Selection = Field(default_factory=Selection)
+    annotations: list[str] | None = Field(
+        None, description="names of annotation sets that hold the truth; default: all"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Source:
+        if (self.accession is None) == (self.query is None):
+            raise ValueError("give either accession or query")
+        return self
+
+
+class Tiles(_Part):
+    """Cut every image into tiles, row by row; the last ones move inwards to keep their size."""
+
+    size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
+        description="height and width in pixels"
+    )
+    least_objects: int = Field(0, ge=0, description="leave out tiles with fewer true objects")
+
+
+class Data(_Part):
+    """Which images and truth, and how they are released."""
+
+    sources: list[Source] = Field(min_length=1)
+    channels: list[int] | None = Field(None, description="channels to keep; default: all")
+    tiles: Tiles | None = None
+    image_format: Literal["tiff", "ome-zarr"] = "tiff"
+
+
+class Rule(_Part):
+    """How a split gets its images: a share of what is free, or a fixed choice."""
+
+    share: float | None = Field(None, gt=0, le=1, description="share of the groups left over")
+    annotations: str | None = Field(None, description="all images with this annotation set")
+    groups: list[str] | None = Field(None, description="these values of group_by")
+    images: list[str] | None = Field(None, description="globs over the ids or paths of images")
+
+    @model_validator(mode="after")
+    def _one(self) -> Rule:
+        given = [self.share, self.annotations, self.groups, self.images]
+        if sum(v is not None for v in given) != 1:
+            raise ValueError("give one of share, annotations, groups, images")
+        return self
+
+
+class Splits(_Part):
+    """How images are divided. Groups are never cut."""
+
+    group_by: list[str] = Field(
+        default=["study", "image"],
+        description="fields whose combination is a group: specimen, study, biosample, a column ...",
+    )
+    stratify_by: list[str] = Field(
+        default_factory=list, description="fields whose values every split should have alike"
+    )
+    seed: int = 0
+    rules: dict[str, Rule] = Field(description="e.g. {train: {share: 0.8}, test: {share: 0.2}}")
+    folds: int = Field(0, ge=0, le=100, description="k folds over the train split, in splits.csv")
+
+    @field_validator("group_by", "stratify_by", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("rules")
+    @classmethod
+    def _names(cls, value: dict[str, Rule]) -> dict[str, Rule]:
+        for name in value:
+            if not NAME.match(name):
+                raise ValueError(f"{name!r} is no name for a split: letters, digits, - and _")
+        if not value:
+            raise ValueError("name at least one split")
+        total = sum(rule.share or 0 for rule in value.values())
+        if total > 1 + 1e-9:
+            raise ValueError(f"shares add up to {total:g}, more than 1")
+        return value
+
+
+class Waiver(_Part):
+    """A pair of images that may stand on both sides of a split, and why. It is published."""
+
+    images: tuple[str, str]
+    reason: str = Field(min_length=10)
+    by: str | None = None
+    on: date | None = None
+
+
+class Leakage(_Part):
+    """The search for images that are nearly the same in two splits."""
+
+    check: bool = True
+    waivers: list[Waiver] = Field(default_factory=list)
+
+
+class Phase(_Part):
+    """A time in which entries are taken."""
+
+    name: str = Field(pattern=NAME.pattern)
+    begin: datetime | None = None
+    end: datetime | None = None
+    quota: int | None = Field(None, ge=1, description="entries a team may make in this phase")
+
+    @field_validator("begin", "end")
+    @classmethod
+    def _utc(cls, value: datetime | None) -> datetime | None:
+        # A date without a zone is UTC, so that a phase ends at one moment for everybody
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Board(_Part):
+    """The leaderboard: phases, and which groups of the test set are shown while it runs."""
+
+    phases: list[Phase] = Field(default_factory=list)
+    public_share: float = Field(
+        1.0, gt=0, le=1, description="share of the test groups that the public board is made from"
+    )
+    reveal_all: bool = Field(False, description="show the board of all groups (at the end)")
+
+
+class Challenge(_Part):
+    """A benchmark made from the archive."""
+
+    slug: str = Field(pattern=SLUG.pattern, description="short name; that of the folder")
+    version: str = Field(
+        pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$",
+        description="MAJOR.MINOR.PATCH: test set or primary metric, more data or metrics, words",
+    )
+    title: str
+    description: str
+    organisers: list[Person] = Field(min_length=1)
+    license: str = Field(description="SPDX identifier of the release, e.g. CC-BY-4.0")
+    citation: str | None = None
+    released: date | None = Field(
+        None, description="date that the release states; default: the newest of its studies'"
+    )
+    task: Task
+    data: Data
+    splits: Splits
+    hidden: list[str] = Field(
+        default_factory=list, description="splits whose truth stays with the organiser"
+    )
+    leakage: Leakage = Field(default_factory=Leakage)
+    scoring: Settings = Field(default_factory=Settings)
+    leaderboard: Board = Field(default_factory=Board)
+    changes: str = Field(
+        "", description="what is new in this version, a line or more; goes into CHANGELOG.md"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Challenge:
+        unknown = [s for s in self.hidden if s not in self.splits.rules]
+        if unknown:
+            raise ValueError(f"hidden names no split: {', '.join(unknown)}")
+        self.scoring.resolved(self.task)
+        return self
+
+
+class Invalid(ValueError):
+    """A challenge that can't be used; carries the findings."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        super().__init__("\n".join(f"{f.field or f.file}: {f.message}" for f in findings))
+        self.findings = findings
+
+
+def load(folder: Path | str) -> Challenge:
+    """Read challenge.yaml of a folder.
+
+    Raises
+    ------
+    Invalid
+        With every wrong field at once.
+    """
+    path = Path(folder) / "challenge.yaml"
+    if not path.is_file():
+        raise Invalid([Finding("CHALLENGE_MISSING", "error", f"{path} doesn't exist", str(path),
+                               mend="start one with `slidebox challenge init`")])  # fmt: skip
+    try:
+        data = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as bad:
+        mark = getattr(bad, "problem_mark", None)
+        raise Invalid([
+            Finding("CHALLENGE_YAML", "error", f"is no YAML: {getattr(bad, 'problem', bad)}",
+                    "challenge.yaml", mark.line + 1 if mark else None)
+        ]) from bad  # fmt: skip
+    if not isinstance(data, dict):
+        raise Invalid([Finding("CHALLENGE_YAML", "error", "holds no keys", "challenge.yaml")])
+    try:
+        challenge = Challenge.model_validate(data)
+    except ValidationError as bad:
+        raise Invalid([_finding(e) for e in bad.errors()]) from None
+    if challenge.slug != Path(folder).resolve().name:
+        raise Invalid([
+            Finding("CHALLENGE_SLUG", "error",
+                    f"slug {challenge.slug!r} isn't the folder's name {Path(folder).name!r}",
+                    "challenge.yaml", field="slug", mend="rename one of the two")
+        ])  # fmt: skip
+    return challenge
+
+
+def _finding(problem: Any) -> Finding:
+    field = ".".join(str(p) for p in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    mend = None
+    if problem["type"] == "extra_forbidden":
+        message, mend = "there is no such key", "see workflow/schemas/challenge.schema.json"
+    elif problem["type"] == "missing":
+        message = "is missing"
+    return Finding("CHALLENGE_FIELD", "error", message, "challenge.yaml", field=field, mend=mend)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of challenge.yaml."""
+    made = Challenge.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://slidebox.invalid/schemas/challenge.schema.json",
+        **made,
+    }

@@ -1,0 +1,238 @@
+"""Pixels of a release: read plane by plane through `images`, written as OME-TIFF with fixed bytes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import itertools
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from ..images import open_image
+
+NAMESPACE = uuid.UUID("6f0f6a3e-6f5c-5b8f-9a39-2d8fb4a8b8a1")
+
+
+class Unfit(ValueError):
+    """Pixels or points that can't be released; the message says why."""
+
+
+@dataclass
+class Source:
+    """An image to release: axes (``tczyx`` order), shape, dtype, sizes, and its planes.
+
+    `planes` yields 2D arrays (y, x) in C order of the other axes; each call reads anew.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    pixel_size: dict[str, float]
+    rgb: bool
+    read: object = field(repr=False)
+    channel_names: list[str] = field(default_factory=list)
+    time_step: float | None = None
+
+    def planes(self) -> Iterator[np.ndarray]:
+        for index in itertools.product(*(range(n) for n in self.shape[:-2])):
+            yield self.read(index)
+
+
+@contextmanager
+def opened(
+    path: Path,
+    series: int = 0,
+    name: str | None = None,
+    channels: list[int] | None = None,
+    box: tuple[int, int, int, int] | None = None,
+) -> Iterator[Source]:
+    """Open one image of the vault by its true name; optionally some channels and a (y, x, h, w) box."""
+    with _true_name(path, name) as true, open_image(true) as file:
+        image = file.series[series]
+        axes, shape = image.axes, list(image.shape)
+        keep = None
+        if channels is not None and "c" in axes:
+            keep = list(channels)
+            shape[axes.index("c")] = len(keep)
+        y, x, height, width = box or (0, 0, shape[-2], shape[-1])
+        shape[-2:] = [height, width]
+
+        def read(index: tuple[int, ...]) -> np.ndarray:
+            index = list(index)
+            if keep is not None:
+                index[axes.index("c")] = keep[index[axes.index("c")]]
+            return image.read(tuple(index), y, y + height)[:, x : x + width]
+
+        yield Source(
+            axes, tuple(shape), image.dtype,
+            {a: v for a, v in image.pixel_size.items() if v},
+            bool(image.rgb) and keep is None, read,
+            [c.name or f"Channel {k}" for k, c in enumerate(image.channels)
+             if keep is None or k in keep],
+            image.time_step,
+        )  # fmt: skip
+
+
+@contextmanager
+def _true_name(path: Path, name: str | None) -> Iterator[Path]:
+    """The file under the name it was submitted with: readers go by its ending."""
+    if name is None or Path(name).name == path.name:
+        yield path
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="slidebox-view-") as folder:
+        link = Path(folder, Path(name).name)
+        link.symlink_to(path.resolve())
+        yield link
+
+
+class Tally:
+    """sha256 of pixels as they pass: shape, type and values, whatever the file format."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        little = np.dtype(dtype).newbyteorder("<")
+        self.dtype = little
+        self.digest = hashlib.sha256(f"{little.str} {'x'.join(map(str, shape))}\n".encode())
+        self.largest = 0
+
+    def pass_on(self, planes: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        for plane in planes:
+            self.digest.update(np.ascontiguousarray(plane, self.dtype).data)
+            yield plane
+
+    def hexdigest(self) -> str:
+        return self.digest.hexdigest()
+
+
+def as_labels(source: Source) -> Source:
+    """The same image as unsigned integers; Unfit when a plane has other values."""
+    if "c" in source.axes:
+        raise Unfit("labels have channels; write one channel whose values are object numbers")
+    kind = source.dtype.kind
+    if kind == "f":
+        dtype = np.dtype(np.uint32)
+    elif kind == "i":
+        dtype = np.dtype(f"u{min(source.dtype.itemsize, 4)}")
+    elif kind == "b":
+        dtype = np.dtype(np.uint8)
+    else:
+        dtype = np.dtype(f"u{min(source.dtype.itemsize, 4)}")
+
+    def read(index: tuple[int, ...]) -> np.ndarray:
+        plane = source.read(index)
+        cast = plane.astype(dtype)
+        if not np.array_equal(cast, plane):
+            raise Unfit(f"labels of type {source.dtype} have values that are no object numbers")
+        return cast
+
+    return Source(source.axes, source.shape, dtype, source.pixel_size, False, read,
+                  [], source.time_step)  # fmt: skip
+
+
+def write_tiff(path: Path, source: Source, identity: str) -> str:
+    """Write an OME-TIFF whose bytes depend on pixels and metadata alone; digest of the pixels.
+
+    One plane in memory. Values are compressed without loss (deflate).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tally = Tally(source.shape, source.dtype)
+    order = source.axes.upper()
+    shape = source.shape
+    planes = tally.pass_on(source.planes())
+    photometric = "minisblack"
+    if source.rgb:
+        if source.axes != "cyx":
+            raise Unfit(f"colour images with axes {source.axes} can't be released")
+        data = np.stack(list(planes), -1)
+        order, photometric, shape = "YXS", "rgb", data.shape
+        planes = iter([data])
+    metadata: dict = {
+        "axes": order,
+        "Name": Path(path).name.split(".")[0],
+        "UUID": f"urn:uuid:{uuid.uuid5(NAMESPACE, identity)}",
+        "Creator": "slidebox",
+    }
+    for axis, size in source.pixel_size.items():
+        metadata[f"PhysicalSize{axis.upper()}"] = size
+        metadata[f"PhysicalSize{axis.upper()}Unit"] = "µm"
+    if source.time_step and "t" in source.axes:
+        metadata |= {"TimeIncrement": source.time_step, "TimeIncrementUnit": "s"}
+    if "c" in source.axes and not source.rgb:
+        metadata["Channel"] = {"Name": source.channel_names[: shape[source.axes.index("c")]]}
+    tifffile.imwrite(
+        path, planes, shape=shape, dtype=source.dtype, ome=True, metadata=metadata,
+        photometric=photometric, compression="zlib", compressionargs={"level": 6},
+        software="slidebox", byteorder="<", maxworkers=1,
+        bigtiff=int(np.prod(shape, dtype=np.int64)) * source.dtype.itemsize > 1 << 31,
+    )  # fmt: skip
+    return tally.hexdigest()
+
+
+def write_frames(folder: Path, pattern: str, source: Source, identity: str) -> str:
+    """Write a time-lapse as one TIFF a frame, as the Cell Tracking Challenge has it."""
+    if "t" not in source.axes:
+        raise Unfit(f"tracking needs a time axis; the image has {source.axes}")
+    if "c" in source.axes:
+        raise Unfit("choose one channel for tracking: data.channels: [0]")
+    frames = source.shape[0]
+    digits = 3 if frames <= 1000 else 4
+    digest = hashlib.sha256()
+    for t in range(frames):
+        frame = Source(
+            source.axes[1:], source.shape[1:], source.dtype, source.pixel_size, False,
+            lambda index, t=t: source.read((t, *index)),
+        )  # fmt: skip
+        path = folder / pattern.format(f"{t:0{digits}d}")
+        digest.update(write_tiff(path, frame, f"{identity}#{t}").encode())
+    return digest.hexdigest()
+
+
+_AXIS = {"axis-0": 0, "axis-1": 1, "axis-2": 2}
+
+
+def read_tracks(path: Path) -> list[tuple[int, int, int, int]]:
+    """Rows (label, begin, end, parent) of a table: CTC's four numbers, or columns of those names."""
+    text = path.read_text("utf-8-sig").strip()
+    if not text:
+        return []
+    first = text.splitlines()[0]
+    try:
+        if re.fullmatch(r"[\d\s]+", first):
+            return [tuple(map(int, row.split()[:4])) for row in text.splitlines() if row.strip()]
+        dialect = "\t" if "\t" in first else ";" if ";" in first else ","
+        rows = csv.DictReader(text.splitlines(), delimiter=dialect)
+        names = {n.strip().lower(): n for n in rows.fieldnames or []}
+        label = names.get("label") or names.get("track") or names.get("track_id") or names.get("l")
+        begin = names.get("begin") or names.get("start") or names.get("b")
+        end = names.get("end") or names.get("e")
+        parent = names.get("parent") or names.get("p")
+        if not (label and begin and end and parent):
+            raise Unfit(f"no columns label, begin, end, parent in {first!r}")
+        return [(int(r[label]), int(r[begin]), int(r[end]), int(r[parent] or 0)) for r in rows]
+    except (ValueError, TypeError) as bad:
+        raise Unfit(f"the table of tracks can't be read: {bad}") from bad
+
+
+def read_points(path: Path, axes: str) -> list[tuple[float, ...]]:
+    """Coordinates in the order of `axes` from a table with columns x, y, z or axis-0, ..."""
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        first = handle.readline()
+        handle.seek(0)
+        rows = csv.DictReader(handle, delimiter="\t" if "\t" in first else ",")
+        names = {n.strip().lower(): n for n in rows.fieldnames or []}
+        columns = [names.get(a) or names.get(f"axis-{k}") or names.get(f"axis_{k}")
+                   for k, a in enumerate(axes)]  # fmt: skip
+        if not all(columns):
+            raise Unfit(f"no columns {', '.join(axes)} in {first.strip()!r}")
+        try:
+            return [tuple(float(row[c]) for c in columns) for row in rows]
+        except (TypeError, ValueError) as bad:
+            raise Unfit(f"the points can't be read: {bad}") from bad

@@ -1,0 +1,482 @@
+"""A release: assembled, divided, checked, written beside its place and renamed; then immutable."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..atomic import fsync_dir, write_json, write_text
+from ..findings import Finding, has_errors
+from ..scoring.release import sha256_file
+from . import pixels, splits, wheel
+from .archive import Archive
+from .assemble import Pair, assemble, resolve
+from .model import Challenge, Invalid, load
+
+Progress = Callable[[str, int, int], None]
+MANIFEST = "SHA256SUMS"
+# Made later or by others; no part of what is immutable
+OUTSIDE_MANIFEST = {MANIFEST, "leaderboard", "revealed", "bridges", "index.html"}
+
+
+@dataclass
+class Release:
+    """What became of a release.
+
+    Attributes
+    ----------
+    folder : the public folder (None when refused); private : that of the hidden truth.
+    new : written now; False when the very same release was there.
+    """
+
+    slug: str
+    version: str
+    findings: list[Finding] = field(default_factory=list)
+    folder: Path | None = None
+    private: Path | None = None
+    new: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.folder is not None and not has_errors(self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "slug": self.slug, "version": self.version, "new": self.new, "ok": self.ok,
+            "folder": str(self.folder) if self.folder else None,
+            "findings": [f.to_dict() for f in self.findings],
+        }  # fmt: skip
+
+
+def release_key(folder: Path | str, public: Path | str) -> str:
+    """Digest of all that a release is made from: when it's the same, there is nothing to do.
+
+    The challenge's folder, the scorer, and the version and file table of each study that
+    challenge.yaml selects. A challenge that can't be read still has a key: that of its bytes.
+    """
+    folder, public = Path(folder), Path(public)
+    total = hashlib.sha256(wheel.build())
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        total.update(f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n".encode())
+    try:
+        sources = load(folder).data.sources
+    except Invalid:
+        return total.hexdigest()[:16]
+    wanted = {s.accession for s in sources if s.accession}
+    everything = any(s.query for s in sources)
+    for study in sorted(public.glob("*/study.json")):
+        if everything or study.parent.name in wanted:
+            for path in (study, study.parent / "files.tsv"):
+                if path.is_file():
+                    total.update(f"{study.parent.name} {sha256_file(path)}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def release_inputs(folder: Path | str, public: Path | str) -> list[Path]:
+    """Files that `release_key` reads and a rule may list as its inputs."""
+    folder, public = Path(folder), Path(public)
+    found = sorted(p for p in folder.rglob("*") if p.is_file())
+    try:
+        sources = load(folder).data.sources
+    except Invalid:
+        return found
+    names = {s.accession for s in sources if s.accession}
+    if any(s.query for s in sources):
+        names |= {p.parent.name for p in public.glob("*/study.json")}
+    return found + [p for n in sorted(names) if (p := public / n / "study.json").is_file()]
+
+
+def release(
+    folder: Path | str,
+    *,
+    public: Path | str,
+    vault: Path | str,
+    private: Path | str,
+    out: Path | str | None = None,
+    progress: Progress | None = None,
+    threads: int = 1,
+) -> Release:
+    """Write ``<out>/<slug>/<version>/`` and ``<private>/challenges/<slug>/<version>/``.
+
+    Parameters
+    ----------
+    folder : the challenge's folder with challenge.yaml.
+    public, vault, private : the archive's folders.
+    out : default ``<public>/challenges``.
+
+    Nothing is written when there is an error. A version that exists is never changed: the same
+    bytes are fine, others are refused with RELEASE_IMMUTABLE.
+    """
+    folder, public, private = Path(folder), Path(public), Path(private)
+    out = Path(out) if out is not None else public / "challenges"
+    tell = progress or (lambda *_: None)
+    try:
+        challenge = load(folder)
+    except Invalid as bad:
+        return Release(folder.name, "", bad.findings)
+    result = Release(challenge.slug, challenge.version)
+    archive = Archive(public, Path(vault))
+    pairs, result.findings = assemble(challenge, archive)
+    if has_errors(result.findings):
+        return result
+    split_of, found = splits.divide(challenge, pairs)
+    result.findings += found
+    if has_errors(result.findings):
+        return result
+    target = out / challenge.slug / challenge.version
+    secret = private / "challenges" / challenge.slug / challenge.version
+    staging = target.parent / f".{challenge.version}.{os.getpid()}.tmp"
+    hidden = secret.parent / f".{challenge.version}.{os.getpid()}.tmp"
+    for path in (staging, hidden):
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+    hidden.chmod(0o700)
+    try:
+        writer = Writer(challenge, folder, archive, pairs, split_of, staging, hidden, public)
+        writer.images(tell, result.findings)
+        if has_errors(result.findings):
+            return result
+        from .checks import before_release
+
+        result.findings += before_release(writer, out / challenge.slug, private, tell)
+        if has_errors(result.findings):
+            return result
+        writer.finish(secret, out / challenge.slug, private)
+        return _settle(result, staging, hidden, target, secret)
+    finally:
+        for path in (staging, hidden):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _settle(result: Release, staging: Path, hidden: Path, target: Path, secret: Path) -> Release:
+    """Give both folders their names, the private one first; or refuse."""
+    if target.exists():
+        if _manifest(target) != _manifest(staging):
+            changed = differing(_manifest(target), _manifest(staging))
+            result.findings.append(
+                Finding("RELEASE_IMMUTABLE", "error",
+                        f"{result.slug} {result.version} is released with other content: "
+                        + ", ".join(changed[:10]) + (" ..." if len(changed) > 10 else ""),
+                        "challenge.yaml", field="version", mend="give the change a new version")
+            )  # fmt: skip
+            return result
+        result.findings += verify_folder(target)
+        if has_errors(result.findings):
+            return result
+        if not (secret / "truth.csv").is_file():
+            _rename(hidden, secret)
+    else:
+        if secret.exists():  # from a run that was stopped between the two renames
+            shutil.rmtree(secret)
+        _rename(hidden, secret)
+        _rename(staging, target)
+        result.new = True
+    result.folder, result.private = target, secret
+    return result
+
+
+def _rename(source: Path, target: Path) -> None:
+    for path in source.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
+    source.rename(target)
+    fsync_dir(target.parent)
+
+
+def _manifest(folder: Path) -> dict[str, str]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    lines = path.read_text("utf-8").splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def differing(a: dict[str, str], b: dict[str, str]) -> list[str]:
+    """Names whose digests differ, or that are on one side alone."""
+    return sorted(n for n in a.keys() | b.keys() if a.get(n) != b.get(n))
+
+
+def verify_folder(folder: Path) -> list[Finding]:
+    """Compare a released folder with its SHA256SUMS."""
+    manifest = _manifest(folder)
+    present = {p.relative_to(folder).as_posix(): p for p in _files(folder)}
+    findings = [
+        Finding("RELEASE_DAMAGED", "error",
+                "is missing" if name not in present else "has changed since it was released",
+                f"{folder.name}/{name}", mend="restore it from a copy, or release a new version")
+        for name, digest in sorted(manifest.items())
+        if name not in present or sha256_file(present[name]) != digest
+    ]  # fmt: skip
+    findings += [
+        Finding("RELEASE_DAMAGED", "error", "was added after the release", f"{folder.name}/{name}",
+                mend="remove it")
+        for name in sorted(present.keys() - manifest.keys())
+    ]  # fmt: skip
+    return findings
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        p for p in folder.rglob("*")
+        if p.is_file() and p.relative_to(folder).parts[0] not in OUTSIDE_MANIFEST
+    )  # fmt: skip
+
+
+COLUMNS = [
+    "id", "split", "group", "stratum", "fold", "image", "truth", "axes", "shape", "pixel_size",
+    "accession", "study_version", "source", "series", "box", "license", "attribution",
+    "pixels_sha256", "truth_sha256",
+]  # fmt: skip
+
+
+class Writer:
+    """Writes a release into two staging folders: what everybody gets, and what stays private."""
+
+    def __init__(
+        self, challenge: Challenge, folder: Path, archive: Archive, pairs: list[Pair],
+        split_of: dict[str, str], staging: Path, hidden: Path, public: Path,
+    ) -> None:  # fmt: skip
+        self.challenge, self.folder, self.archive = challenge, folder, archive
+        self.pairs, self.split_of = pairs, split_of
+        self.staging, self.hidden, self.public = staging, hidden, public
+        self.fold_of = splits.folds(challenge, pairs, split_of)
+        self.rows: list[dict[str, str]] = []
+        self.secrets: list[dict[str, str]] = []
+
+    def is_hidden(self, pair: Pair) -> bool:
+        return self.split_of[pair.id] in self.challenge.hidden
+
+    def images(self, tell: Progress, findings: list[Finding]) -> None:
+        """Write every image and truth; what can't be written is a finding."""
+        from ..images import UnreadableImage
+
+        for done, pair in enumerate(self.pairs, 1):
+            where = f"{pair.study.accession}/{pair.image['path']}"
+            try:
+                self._one(pair)
+            except (pixels.Unfit, UnreadableImage) as bad:
+                findings.append(
+                    Finding("PAIR_UNFIT", "error", str(bad), where,
+                            mend="leave it out with data.sources.images, or mend the study")
+                )  # fmt: skip
+            tell("writing images", done, len(self.pairs))
+
+    def _one(self, pair: Pair) -> None:
+        challenge, split = self.challenge, self.split_of[pair.id]
+        secret = self.is_hidden(pair)
+        truth_root = self.hidden if secret else self.staging
+        identity = f"{challenge.slug}/{pair.id}"
+        image_name = f"{split}/images/{pair.id}"
+        truth_name = f"{'' if secret else split + '/'}labels/{pair.id}"
+        with pixels.opened(
+            pair.image_path, pair.series, pair.image["path"], challenge.data.channels, pair.box
+        ) as source:
+            sizes, axes, shape = source.pixel_size, source.axes, source.shape
+            if challenge.task == "tracking":
+                if "c" in source.axes and source.shape[source.axes.index("c")] == 1:
+                    source = _squeeze(source, "c")
+                digest = pixels.write_frames(self.staging / image_name, "t{}.tif", source, identity)
+            else:
+                image_name += ".tif"
+                digest = pixels.write_tiff(self.staging / image_name, source, identity)
+        spatial = {a: n for a, n in zip(axes, shape, strict=True) if a != "c"}
+        if challenge.task == "points":
+            truth_name += ".csv"
+            points = pixels.read_points(pair.truth_path, "".join(spatial))
+            truth_digest = _write_points(truth_root / truth_name, "".join(spatial), points)
+        else:
+            with pixels.opened(
+                pair.truth_path, pair.series if len(pair.truth.get("series") or []) > 1 else 0,
+                pair.truth["path"],
+                challenge.data.channels if challenge.task == "restoration" else None, pair.box,
+            ) as raw:  # fmt: skip
+                labels = (
+                    raw
+                    if challenge.task == "restoration"
+                    else pixels.as_labels(
+                        _squeeze(raw, "c")
+                        if raw.axes.startswith("c") and raw.shape[0] == 1
+                        else raw
+                    )
+                )
+                have = dict(zip(labels.axes, labels.shape, strict=True))
+                if challenge.task == "restoration":
+                    spatial = dict(zip(axes, shape, strict=True))
+                if have != spatial:
+                    raise pixels.Unfit(f"the image is {spatial}, its truth {have}")
+                if challenge.task == "tracking":
+                    truth_name += "_GT"
+                    truth_digest = pixels.write_frames(
+                        truth_root / truth_name / "TRA", "man_track{}.tif", labels, identity + "/t"
+                    )
+                    pixels.write_frames(
+                        truth_root / truth_name / "SEG", "man_seg{}.tif", labels, identity + "/s"
+                    )
+                    tracks = pixels.read_tracks(pair.study.content(pair.tracks["path"]))
+                    text = "".join(" ".join(map(str, t)) + "\n" for t in sorted(tracks))
+                    (truth_root / truth_name / "TRA" / "man_track.txt").write_text(text, "ascii")
+                    truth_digest = hashlib.sha256((truth_digest + text).encode()).hexdigest()
+                else:
+                    truth_name += ".tif"
+                    truth_digest = pixels.write_tiff(
+                        truth_root / truth_name, labels, identity + "/truth"
+                    )
+        record = pair.study.record
+        row = {
+            "id": pair.id, "split": split, "group": pair.group(challenge.splits.group_by),
+            "stratum": splits.stratum(challenge.splits, pair), "fold": self.fold_of[pair.id],
+            "image": image_name, "truth": "" if secret else truth_name,
+            "axes": "".join(spatial), "shape": "x".join(map(str, spatial.values())),
+            "pixel_size": " ".join(f"{a}={v:.10g}" for a, v in sizes.items()),
+            "accession": pair.study.accession, "study_version": str(pair.study.version),
+            "source": pair.image["path"], "series": str(pair.series),
+            "box": " ".join(map(str, pair.box)) if pair.box else "",
+            "license": record.get("license") or "", "attribution": attribution(record),
+            "pixels_sha256": digest, "truth_sha256": "" if secret else truth_digest,
+        }  # fmt: skip
+        self.rows.append(row)
+        if secret:
+            self.secrets.append(
+                {"id": pair.id, "split": split, "truth": truth_name, "sha256": truth_digest}
+            )
+
+    def resolved(self) -> dict[str, Any]:
+        """challenge.yaml as everybody reads it: versions pinned, no name of what is restricted."""
+        data = self.challenge.model_dump(mode="json", exclude_none=True)
+        studies, _ = resolve(self.challenge, self.archive)
+        data["data"]["sources"] = []
+        for source, study in studies:
+            entry = source.model_dump(mode="json", exclude_none=True)
+            entry.pop("query", None)
+            entry |= {"accession": study.accession, "version": study.version}
+            named = source.annotations or sorted({p.annotation for p in self.pairs})
+            entry["annotations"] = [a for a in named if a not in study.restricted]
+            data["data"]["sources"].append(entry)
+        restricted = {name for _, study in studies for name in study.restricted}
+        for split, rule in data["splits"]["rules"].items():
+            if rule.get("annotations") in restricted:
+                groups = {r["group"] for r in self.rows if r["split"] == split}
+                data["splits"]["rules"][split] = {"groups": sorted(groups)}
+        settings = self.challenge.scoring.resolved(self.challenge.task)
+        data["scoring"] = settings.model_dump(mode="json", exclude_none=True)
+        for custom in data["scoring"].get("custom", []):
+            custom["sha256"] = sha256_file(self.folder / custom["file"])
+        data["groups"] = len({r["group"] for r in self.rows})
+        data["images"] = {
+            split: sum(r["split"] == split for r in self.rows) for split in data["splits"]["rules"]
+        }
+        return data
+
+    def finish(self, secret: Path, earlier: Path, private: Path) -> None:
+        """Write all that isn't pixels, the manifest last."""
+        from . import describe, versions
+
+        staging = self.staging
+        resolved = self.resolved()
+        text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=100)
+        write_text(staging / "challenge.yaml", text)
+        write_text(staging / "splits.csv", _csv(COLUMNS, self.rows))
+        for custom in self.challenge.scoring.custom:
+            (staging / "metrics").mkdir(exist_ok=True)
+            shutil.copyfile(self.folder / custom.file, staging / "metrics" / custom.file)
+        (staging / wheel.wheel_name()).write_bytes(wheel.build())
+        write_text(staging / "score.py", wheel.script())
+        self._commit(secret)
+        write_text(staging / "CHANGELOG.md", versions.changelog(self, earlier, private))
+        write_text(staging / "README.md", describe.readme(resolved, self.rows, self.folder))
+        write_json(staging / "ro-crate-metadata.json", describe.ro_crate(resolved, self))
+        write_json(staging / "croissant.json", describe.croissant(resolved, self))
+        lines = [f"{sha256_file(p)}  {p.relative_to(staging).as_posix()}" for p in _files(staging)]
+        write_text(staging / MANIFEST, "\n".join(lines) + "\n")
+
+    def _commit(self, secret: Path) -> None:
+        """Hidden truth's table, and a commitment to it that only the key's holder can check.
+
+        The key is made once a challenge and kept, so that building again gives the same bytes.
+        """
+        write_text(
+            self.hidden / "truth.csv", _csv(["id", "split", "truth", "sha256"], self.secrets)
+        )
+        if not self.secrets:
+            return
+        key = challenge_key(secret.parent, self.challenge.version)
+        write_text(self.hidden / "commitment.key", key.hex() + "\n")
+        (self.hidden / "commitment.key").chmod(0o600)
+        made = {
+            "what": "HMAC-SHA256 of each hidden truth's id and pixel digest. The key is published "
+            "when the challenge ends; then anyone can check that no truth was changed.",
+            "algorithm": "HMAC-SHA256",
+            "message": "<slug>\\n<version>\\n<id>\\n<sha256 of the truth's pixels>",
+            "truth": {
+                row["id"]: commitment(key, self.challenge.slug, self.challenge.version, row)
+                for row in self.secrets
+            },
+        }
+        write_json(self.staging / "commitment.json", made)
+
+
+def challenge_key(folder: Path, version: str) -> bytes:
+    """Key of a version, derived from the challenge's secret, which is made on first use."""
+    path = folder / "secret.key"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w") as handle:
+            handle.write(secrets.token_hex(32) + "\n")
+    master = bytes.fromhex(path.read_text().strip())
+    return hmac.digest(master, f"slidebox release {version}".encode(), "sha256")
+
+
+def commitment(key: bytes, slug: str, version: str, row: dict[str, str]) -> str:
+    message = f"{slug}\n{version}\n{row['id']}\n{row['sha256']}"
+    return hmac.digest(key, message.encode(), "sha256").hex()
+
+
+def attribution(record: dict[str, Any]) -> str:
+    """Who to name for an image: authors, title, accession."""
+    names = [a.get("name", "") for a in record.get("authors", [])]
+    listed = ", ".join(names[:3]) + (" et al." if len(names) > 3 else "")
+    return f"{listed}: {record.get('title', '')}" if listed else record.get("title", "")
+
+
+def _squeeze(source: pixels.Source, axis: str) -> pixels.Source:
+    at = source.axes.index(axis)
+    if source.shape[at] != 1:
+        raise pixels.Unfit(f"axis {axis} has {source.shape[at]} entries, not one")
+    return pixels.Source(
+        source.axes.replace(axis, ""), source.shape[:at] + source.shape[at + 1 :], source.dtype,
+        source.pixel_size, False,
+        lambda index: source.read((*index[:at], 0, *index[at:])), [], source.time_step,
+    )  # fmt: skip
+
+
+def _write_points(path: Path, axes: str, points: list[tuple[float, ...]]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = ",".join(axes) + "\n" + "".join(",".join(map(repr, p)) + "\n" for p in points)
+    path.write_text(text, "ascii")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _csv(columns: list[str], rows: list[dict[str, str]]) -> str:
+    buffer = StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))

@@ -1,0 +1,154 @@
+"""A release as the scorer reads it: the resolved challenge, the items of a split, their truth."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .settings import Settings, Task
+
+
+class NotARelease(ValueError):
+    """The folder lacks what a release holds; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of a split.
+
+    Attributes
+    ----------
+    id : name that predictions go by.
+    image, truth : paths (folders in tracking); `truth` is None where it's hidden and not given.
+    shape : expected shape of the prediction, in the order of `axes`.
+    pixel_size : size of a pixel in micrometers for each axis that has one.
+    """
+
+    id: str
+    split: str
+    group: str
+    image: Path
+    truth: Path | None
+    axes: str
+    shape: tuple[int, ...]
+    pixel_size: dict[str, float] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Pixel size along each axis of `shape`, micrometers; 1 where it's not known."""
+        return tuple(self.pixel_size.get(a, 1.0) for a in self.axes)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A released challenge on disk."""
+
+    folder: Path
+    challenge: dict[str, Any]
+    settings: Settings
+    rows: tuple[dict[str, str], ...]
+
+    @property
+    def task(self) -> Task:
+        return self.challenge["task"]
+
+    @property
+    def slug(self) -> str:
+        return self.challenge["slug"]
+
+    @property
+    def version(self) -> str:
+        return str(self.challenge["version"])
+
+    @property
+    def splits(self) -> list[str]:
+        return list(dict.fromkeys(row["split"] for row in self.rows))
+
+    @property
+    def hidden(self) -> list[str]:
+        return list(self.challenge.get("hidden", []))
+
+    def items(self, split: str, private: Path | None = None) -> list[Item]:
+        """Items of a split, in the order of splits.csv; hidden truth is looked for in `private`."""
+        secret = find_private(private, self.slug, self.version) if private else None
+        items = []
+        for row in self.rows:
+            if row["split"] != split:
+                continue
+            truth = self.folder / row["truth"] if row["truth"] else None
+            if truth is None and secret is not None:
+                truth = _hidden_truth(secret, row["id"])
+            items.append(
+                Item(
+                    row["id"], split, row["group"] or row["id"], self.folder / row["image"], truth,
+                    row["axes"], tuple(int(n) for n in row["shape"].split("x")),
+                    _sizes(row.get("pixel_size", "")), row,
+                )
+            )  # fmt: skip
+        return items
+
+
+def _sizes(text: str) -> dict[str, float]:
+    return {a: float(v) for a, v in (part.split("=") for part in text.split()) if float(v) > 0}
+
+
+def find_private(private: Path, slug: str, version: str) -> Path:
+    """The folder of hidden truth, given itself or any of the folders above it."""
+    for folder in (private, private / version, private / slug / version,
+                   private / "challenges" / slug / version):  # fmt: skip
+        if (folder / "truth.csv").is_file():
+            return folder
+    raise NotARelease(
+        f"{private} has no hidden truth of {slug} {version}: expected truth.csv in it, "
+        f"or in challenges/{slug}/{version}/ under it"
+    )
+
+
+def _hidden_truth(secret: Path, item: str) -> Path | None:
+    with (secret / "truth.csv").open(encoding="utf-8", newline="") as handle:
+        for row in csv.DictReader(handle):
+            if row["id"] == item:
+                return secret / row["truth"]
+    return None
+
+
+def open_release(folder: Path | str) -> Release:
+    """Read a release's challenge.yaml and splits.csv.
+
+    Raises
+    ------
+    NotARelease
+        The folder isn't one, or its settings can't be read by this scorer.
+    """
+    folder = Path(folder)
+    for name in ("challenge.yaml", "splits.csv"):
+        if not (folder / name).is_file():
+            raise NotARelease(f"{folder} is no release of a challenge: it has no {name}")
+    challenge = yaml.safe_load((folder / "challenge.yaml").read_text("utf-8"))
+    try:
+        settings = Settings(**challenge["scoring"]).resolved(challenge["task"])
+        with (folder / "splits.csv").open(encoding="utf-8", newline="") as handle:
+            rows = tuple(csv.DictReader(handle))
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotARelease(f"{folder}/challenge.yaml can't be used: {error}") from error
+    return Release(folder, challenge, settings, rows)
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sha256_tree(paths: list[Path], root: Path) -> str:
+    """One digest of many files: sha256 over their sorted 'digest  name' lines."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(f"{sha256_file(path)}  {path.relative_to(root).as_posix()}\n".encode())
+    return total.hexdigest()

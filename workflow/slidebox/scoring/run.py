@@ -1,0 +1,460 @@
+"""`score`: checks first, then every image, then tables, pictures and a report."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import import_module
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..atomic import write_json, write_text
+from ..findings import Finding, has_errors
+from . import catalog, statistics
+from .predictions import Refused, Submission, error, opened
+from .release import Item, NotARelease, Release, open_release, sha256_file, sha256_tree
+
+TASKS = {
+    "instance-segmentation": "task_instances",
+    "semantic-segmentation": "task_semantic",
+    "tracking": "task_tracking",
+    "points": "task_points",
+    "restoration": "task_restoration",
+}
+PICTURES = 48
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class ScoreResult:
+    """What scoring found.
+
+    Attributes
+    ----------
+    findings : problems of the predictions; with an error nothing is scored.
+    scores : what scores.json holds, or None.
+    rows : one dict an image: id, group, metrics and raw counts.
+    out : folder of the results, if one was written.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    scores: dict[str, Any] | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    out: Path | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not has_errors(self.findings)
+
+
+def task_module(task: str) -> ModuleType:
+    """The module that reads, measures and values a task."""
+    return import_module(f".{TASKS[task]}", __package__)
+
+
+def score(
+    release: Path | str | Release,
+    predictions: Path | str,
+    split: str | None = None,
+    out: Path | str | None = None,
+    *,
+    private: Path | str | None = None,
+    check_only: bool = False,
+    threads: int = 1,
+    progress: Progress | None = None,
+    overlays: bool = True,
+) -> ScoreResult:
+    """Check predictions and score them against the truth of a split.
+
+    Parameters
+    ----------
+    release : folder of a released challenge.
+    predictions : folder, ZIP or table of predictions, one for each id of the split.
+    split : which split; default: a hidden one if `private` is given, else the split of which most
+        ids are there.
+    out : folder for scores.json, scores_per_image.csv, scores_per_group.csv, overlays and
+        report.html.
+    private : folder of hidden truth, or one above it; only the organiser has it.
+    check_only : stop after the checks, which need no truth.
+    threads : images scored side by side.
+    progress : called with (stage, done, total).
+
+    Raises
+    ------
+    NotARelease
+        The release can't be used, or the split isn't there or has no truth here.
+    """
+    release = release if isinstance(release, Release) else open_release(release)
+    private = Path(private) if private is not None else None
+    path = Path(predictions)
+    split = split or _guess_split(release, path, private)
+    if split not in release.splits:
+        raise NotARelease(f"no split {split!r}; there are {', '.join(release.splits)}")
+    items = release.items(split, private)
+    untold = [item.id for item in items if item.truth is None]
+    if untold and not check_only:
+        raise NotARelease(
+            f"the truth of split {split!r} is hidden (e.g. {untold[0]}): check with --check, score "
+            "a split with labels, or hand in to the organiser, who scores with --private DIR"
+        )
+    module = task_module(release.task)
+    settings = release.settings
+    tell = progress or (lambda *_: None)
+    try:
+        with opened(path, items) as submission:
+            return _score(
+                release, split, items, submission, module, settings, Path(out) if out else None,
+                check_only, threads, tell, overlays,
+            )  # fmt: skip
+    except Refused as refused:
+        return ScoreResult(refused.findings)
+
+
+def _guess_split(release: Release, path: Path, private: Path | None) -> str:
+    if private is not None and release.hidden:
+        return release.hidden[0]
+    best, most = release.splits[0], -1
+    for split in release.splits:
+        try:
+            with opened(path, release.items(split)) as submission:
+                count = len(submission.by_id)
+        except Refused:
+            count = 0
+        if count > most:
+            best, most = split, count
+    return best
+
+
+def _score(
+    release: Release, split: str, items: list[Item], submission: Submission, module: ModuleType,
+    settings: Any, out: Path | None, check_only: bool, threads: int, tell: Progress,
+    overlays: bool,
+) -> ScoreResult:  # fmt: skip
+    findings = list(submission.findings)
+    _read_tables(submission, items, release.task, findings)
+    missing = [item.id for item in items if not _there(submission, item)]
+    for which in missing:
+        findings.append(
+            Finding(
+                "PREDICTION_MISSING",
+                "error" if settings.missing == "refuse" or len(missing) == len(items)
+                else "warning",
+                f"image {which} has no prediction"
+                + (" and is scored as the worst" if settings.missing == "worst" else ""),
+                file=which,
+                mend=f"add {which}.tif",
+            )
+        )  # fmt: skip
+    gone = set(missing)
+    rows: dict[str, dict[str, float]] = {}
+
+    def one(item: Item) -> tuple[Item, list[Finding], dict[str, float] | None]:
+        try:
+            pred = (
+                module.empty_prediction(item)
+                if item.id in gone
+                else module.read(item, submission, settings)
+            )
+            if check_only:
+                return item, [], None
+            truth = module.read_truth(item)
+            row = module.measure(item, truth, pred, settings)
+            for custom in settings.custom:
+                row[f"custom:{custom.name}"] = run_custom(release, custom, item, truth, pred)
+            return item, [], row
+        except Refused as refused:
+            return item, refused.findings, None
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for done, (item, found, row) in enumerate(pool.map(one, items), 1):
+            findings.extend(found)
+            if row is not None:
+                rows[item.id] = row
+            tell("checking" if check_only else "scoring", done, len(items))
+    if check_only or has_errors(findings):
+        return ScoreResult(findings)
+
+    ordered = [rows[item.id] for item in items]
+    counts = {
+        key: np.array([row.get(key, math.nan) for row in ordered], float) for key in ordered[0]
+    }
+    groups = [item.group for item in items]
+    per_image = per_image_values(counts, [item.id in gone for item in items], release)
+    metrics = summarise(release, counts, per_image, groups)
+    result = ScoreResult(findings)
+    result.rows = [
+        {"id": item.id, "group": item.group, "missing": item.id in gone}
+        | {name: float(per_image[name][k]) for name in settings.metrics}
+        | {key: float(value[k]) for key, value in counts.items()}
+        for k, item in enumerate(items)
+    ]
+    result.scores = {
+        "slidebox_scores": 1,
+        "challenge": {
+            "slug": release.slug,
+            "version": release.version,
+            "title": release.challenge.get("title", ""),
+            "task": release.task,
+        },
+        "split": split,
+        "hidden": split in release.hidden,
+        "primary": settings.primary,
+        "average": settings.average,
+        "metrics": metrics,
+        "images": len(items),
+        "groups": len(set(groups)),
+        "missing": missing,
+        "digests": {
+            "challenge": sha256_file(release.folder / "challenge.yaml"),
+            "splits": sha256_file(release.folder / "splits.csv"),
+            "labels": truth_digest(items),
+            "predictions": sha256_tree(submission.files(), submission.root)
+            if submission.root.is_dir()
+            else sha256_file(submission.root),
+            "scorer": scorer_digest(),
+        },
+        "scorer": scorer_version(),
+        "bootstrap": settings.bootstrap.model_dump(),
+        "per_group": _per_group(per_image, groups, settings),
+        "findings": [f.to_dict() for f in findings],
+    }
+    if out is not None:
+        _write(release, items, submission, module, result, out, gone, tell, overlays)
+    return result
+
+
+def _there(submission: Submission, item: Item) -> bool:
+    return item.id in submission.by_id or item.id in submission.decoded
+
+
+def _read_tables(
+    submission: Submission, items: list[Item], task: str, findings: list[Finding]
+) -> None:
+    if submission.tables:
+        from .tables import decode
+
+        for table in submission.tables:
+            try:
+                decode(table, submission, items, task, findings)
+            except Refused as refused:
+                findings.extend(refused.findings)
+
+
+def per_image_values(
+    counts: dict[str, np.ndarray], missing: list[bool], release: Release
+) -> dict[str, np.ndarray]:
+    """Every metric of every image; a missing prediction has the worst value there is."""
+    module, settings = task_module(release.task), release.settings
+    values = module.values(counts, settings)
+    for custom in settings.custom:
+        values[custom.name] = counts[f"custom:{custom.name}"]
+    gone = np.array(missing)
+    for name in settings.metrics:
+        worst = catalog.lookup(release.task, name, settings).worst
+        if math.isfinite(worst):
+            values[name] = np.where(gone, worst, values[name])
+    return values
+
+
+def summarise(
+    release: Release,
+    counts: dict[str, np.ndarray],
+    per_image: dict[str, np.ndarray],
+    groups: list[str],
+) -> dict[str, dict[str, Any]]:
+    """Value and interval of every metric over the split."""
+    settings, boot = release.settings, release.settings.bootstrap
+    _, weights = statistics.group_weights(groups, boot.resamples, boot.seed)
+    out = {}
+    for name in settings.metrics:
+        metric = catalog.lookup(release.task, name, settings)
+        value = float(of_metric(release, name, counts, per_image, groups))
+        samples = of_metric(release, name, counts, per_image, groups, weights)
+        bounds = statistics.interval(np.atleast_1d(samples), boot.confidence)
+        out[name] = {
+            "value": value if math.isfinite(value) else None,
+            "interval": bounds if boot.resamples and len(set(groups)) > 1 else None,
+            "direction": metric.direction,
+            "unit": metric.unit,
+            "what": metric.what,
+        }
+    return out
+
+
+def of_metric(
+    release: Release,
+    name: str,
+    counts: dict[str, np.ndarray],
+    per_image: dict[str, np.ndarray],
+    groups: list[str],
+    weights: np.ndarray | None = None,
+) -> np.ndarray | float:
+    """A metric over a split, as the challenge averages it; one value a resample if `weights`."""
+    settings, module = release.settings, task_module(release.task)
+    alone = set(getattr(module, "IMAGE_ONLY", ()))
+    if settings.average == "dataset" and name not in getattr(module, "IMAGE_METRICS", ()):
+        additive = {k: v for k, v in counts.items() if k not in alone and ":" not in k}
+        total = statistics.pooled(additive, groups, lambda c: module.values(c, settings), weights)
+        if name in total:
+            return total[name] if weights is not None else float(total[name][0])
+    average = "image" if settings.average == "dataset" else settings.average
+    return statistics.averages(per_image[name], groups, average, weights)
+
+
+def _per_group(per_image: dict[str, np.ndarray], groups: list[str], settings: Any) -> list[dict]:
+    rows = []
+    for name in sorted(set(groups)):
+        inside = np.array([g == name for g in groups])
+        row: dict[str, Any] = {"group": name, "images": int(inside.sum())}
+        for metric in settings.metrics:
+            value = statistics.averages(per_image[metric][inside], ["x"] * inside.sum(), "image")
+            row[metric] = value if math.isfinite(value) else None
+        rows.append(row)
+    return rows
+
+
+def truth_digest(items: list[Item]) -> str:
+    """One digest over the ids and the bytes of the truth of a split."""
+    total = hashlib.sha256()
+    for item in sorted(items, key=lambda i: i.id):
+        if item.truth.is_dir():
+            digest = sha256_tree([p for p in item.truth.rglob("*") if p.is_file()], item.truth)
+        else:
+            digest = sha256_file(item.truth)
+        total.update(f"{digest}  {item.id}\n".encode())
+    return total.hexdigest()
+
+
+def scorer_digest() -> str:
+    """Digest of the scorer's own source, so that a score says which code made it."""
+    here = Path(__file__).parent
+    return sha256_tree(list(here.glob("*.py")), here)
+
+
+def scorer_version() -> str:
+    """Version of the library that this scorer is of."""
+    from .. import __version__
+
+    return __version__
+
+
+def run_custom(
+    release: Release, custom: Any, item: Item, truth: np.ndarray, pred: np.ndarray
+) -> float:
+    """Run a challenge's own metric in a process of its own, on the file the release vouches for."""
+    path = release.folder / "metrics" / custom.file
+    if custom.sha256 and sha256_file(path) != custom.sha256:
+        raise NotARelease(f"{path} isn't the file that challenge.yaml vouches for")
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="slidebox-metric-") as folder:
+        np.save(Path(folder, "truth.npy"), truth, allow_pickle=False)
+        np.save(Path(folder, "pred.npy"), pred, allow_pickle=False)
+        info = {"id": item.id, "axes": item.axes, "pixel_size": item.pixel_size}
+        done = subprocess.run(
+            [sys.executable, "-c", _CUSTOM, str(path), custom.function, folder, json.dumps(info)],
+            capture_output=True, text=True, timeout=600, check=False, cwd=folder,
+        )  # fmt: skip
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise Refused(
+            error("METRIC_FAILED", f"{custom.name} failed on {item.id}: {last[0][:300]}", item.id)
+        )
+    return float(done.stdout.strip().splitlines()[-1])
+
+
+_CUSTOM = """
+import importlib.util, json, sys
+import numpy as np
+path, function, folder, info = sys.argv[1:]
+spec = importlib.util.spec_from_file_location("custom_metric", path)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+load = lambda name: np.load(f"{folder}/{name}.npy", allow_pickle=False)
+print(float(getattr(module, function)(load("truth"), load("pred"), json.loads(info))))
+"""
+
+
+def _clean(value: Any) -> Any:
+    """NaN and infinity as null: they are no JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _clean(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(v) for v in value]
+    return value
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """CSV text of rows; nan is an empty cell, whole numbers have no point."""
+    buffer = StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow([_cell(v) for v in row.values()])
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return ""
+        return int(value) if value.is_integer() and abs(value) < 1 << 53 else repr(value)
+    return "" if value is None else value
+
+
+def _write(
+    release: Release, items: list[Item], submission: Submission, module: ModuleType,
+    result: ScoreResult, out: Path, gone: set[str], tell: Progress, overlays: bool,
+) -> None:  # fmt: skip
+    from .report import report_html
+
+    out.mkdir(parents=True, exist_ok=True)
+    settings = release.settings
+    metric = catalog.lookup(release.task, settings.primary, settings)
+    order = sorted(
+        range(len(items)),
+        key=lambda k: (
+            -math.inf
+            if math.isnan(result.rows[k][settings.primary])
+            else (1 if metric.higher else -1) * result.rows[k][settings.primary]
+        ),
+    )
+    pictures: dict[str, str] = {}
+    if overlays and hasattr(module, "picture"):
+        from .overlays import write_png
+
+        chosen = order[:PICTURES]
+        for done, k in enumerate(chosen, 1):
+            item = items[k]
+            pred = (
+                module.empty_prediction(item)
+                if item.id in gone
+                else module.read(item, submission, settings)
+            )
+            picture = module.picture(item, module.read_truth(item), pred, settings)
+            if picture is not None:
+                pictures[item.id] = f"overlays/{item.id}.png"
+                write_png(out / pictures[item.id], picture)
+            tell("drawing", done, len(chosen))
+    scores = _clean(result.scores)
+    write_json(out / "scores.json", scores)
+    write_text(out / "scores_per_image.csv", table(result.rows))
+    write_text(out / "scores_per_group.csv", table(result.scores["per_group"]))
+    write_text(
+        out / "report.html",
+        report_html(scores, [_clean(result.rows[k]) for k in order], pictures, metric),
+    )
+    result.out = out
