@@ -6,21 +6,29 @@
 ...         print(series.name, series.axes, series.shape, series.pixel_size)
 """
 
+from .convert import Busy, Derived, LabelSource, convert, load
 from .group import group_files
 from .ids import derivation_id, image_id
 from .model import Channel, ImageFile, Series, UnreadableImage
+from .plan import Recipe
 from .registry import FORMATS, Format, can_read, open_image
 
 __all__ = [
     "FORMATS",
+    "Busy",
     "Channel",
+    "Derived",
     "Format",
     "ImageFile",
+    "LabelSource",
+    "Recipe",
     "Series",
     "UnreadableImage",
     "can_read",
+    "convert",
     "derivation_id",
     "group_files",
     "image_id",
+    "load",
     "open_image",
 ]

@@ -90,10 +90,22 @@ def _series(scene, index: int, xml: str) -> Series:
     stage = _positions(xml, index)
     channels = _channels(scene, sizes.get("C", 1), extra, combos, samples)
     series = Series(
-        index, scene.name, axes, shape, dtype, read, pixel_size, step, channels,
-        rgb=samples >= 3, samples=samples, stage_position=stage,
-        rows=min(scene.subblock_sizes.get("Y", height), height) if height * width > 1 << 24 else None,
-    )  # fmt: skip
+        index,
+        scene.name,
+        axes,
+        shape,
+        dtype,
+        read,
+        pixel_size,
+        step,
+        channels,
+        rgb=samples >= 3,
+        samples=samples,
+        stage_position=stage,
+        rows=min(scene.subblock_sizes.get("Y", height), height)
+        if height * width > 1 << 24
+        else None,
+    )
     facts = scene.objective
     for ours, theirs in (
         ("NominalMagnification",) * 2,

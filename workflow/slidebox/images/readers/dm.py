@@ -71,9 +71,17 @@ def _series(file, number: int, index: int, path: Path) -> Series:
 
     axes = "".join(a for a in "tz" if n[a] > 1) + "yx"
     return Series(
-        index, path.stem, axes, (*(n[a] for a in "tz" if n[a] > 1), height, width), dtype, read,
-        {a: scales.get(a) for a in "xyz"}, scales.get("t"), rows=1, notes=notes,
-    )  # fmt: skip
+        index,
+        path.stem,
+        axes,
+        (*(n[a] for a in "tz" if n[a] > 1), height, width),
+        dtype,
+        read,
+        {a: scales.get(a) for a in "xyz"},
+        scales.get("t"),
+        rows=1,
+        notes=notes,
+    )
 
 
 def _scales(file, number: int) -> dict:

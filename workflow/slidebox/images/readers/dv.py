@@ -43,10 +43,16 @@ def open_file(path: Path, name: str) -> ImageFile:
         )
     voxel = file.voxel_size
     series = Series(
-        0, path.stem, "".join(a for a in "tcz" if n[a] > 1) + "yx",
-        (*(n[a] for a in "tcz" if n[a] > 1), sizes["Y"], sizes["X"]), file.dtype, read, rows=1, channels=channels,
+        0,
+        path.stem,
+        "".join(a for a in "tcz" if n[a] > 1) + "yx",
+        (*(n[a] for a in "tcz" if n[a] > 1), sizes["Y"], sizes["X"]),
+        file.dtype,
+        read,
+        rows=1,
+        channels=channels,
         pixel_size={a: units.micrometers(v) for a, v in zip("xyz", voxel, strict=True)},
-    )  # fmt: skip
+    )
     first, last = frame(), frame(T=n["t"] - 1)
     if first:
         where = (first.stageXCoord, first.stageYCoord, first.stageZCoord)

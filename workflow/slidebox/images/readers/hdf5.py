@@ -93,13 +93,26 @@ def _imaris(file, path: Path) -> Series:
             continue
         value = (_text(group, "Color") or "").split()
         color = units.color(*(round(float(v) * 255) for v in value)) if len(value) == 3 else None
-        found.append(Channel(_text(group, "Name"), color, units.wavelength(_text(group, "LSMEmissionWavelength")),
-                             units.wavelength(_text(group, "LSMExcitationWavelength"))))  # fmt: skip
+        found.append(
+            Channel(
+                _text(group, "Name"),
+                color,
+                units.wavelength(_text(group, "LSMEmissionWavelength")),
+                units.wavelength(_text(group, "LSMExcitationWavelength")),
+            )
+        )
     return Series(
-        0, _text(head, "Name") or path.stem, "".join(a for a in "tcz" if n[a] > 1) + "yx",
-        (*(n[a] for a in "tcz" if n[a] > 1), height, width), data.dtype, read, sizes,
-        _imaris_step(info, len(times)), found, rows=data.chunks[1] if data.chunks else 1,
-    )  # fmt: skip
+        0,
+        _text(head, "Name") or path.stem,
+        "".join(a for a in "tcz" if n[a] > 1) + "yx",
+        (*(n[a] for a in "tcz" if n[a] > 1), height, width),
+        data.dtype,
+        read,
+        sizes,
+        _imaris_step(info, len(times)),
+        found,
+        rows=data.chunks[1] if data.chunks else 1,
+    )
 
 
 def _imaris_step(info, count: int) -> float | None:
@@ -160,9 +173,18 @@ def _dataset(name: str, item, index: int) -> Series:
         }
     place = letters.index("y")
     return Series(
-        index, name, axes, (*(sizes[a] for a in axes[:-2]), sizes["y"], sizes["x"]), item.dtype, read, pixel_size,
-        rgb=rgb, samples=samples, rows=item.chunks[place] if item.chunks else 1, notes=notes,
-    )  # fmt: skip
+        index,
+        name,
+        axes,
+        (*(sizes[a] for a in axes[:-2]), sizes["y"], sizes["x"]),
+        item.dtype,
+        read,
+        pixel_size,
+        rgb=rgb,
+        samples=samples,
+        rows=item.chunks[place] if item.chunks else 1,
+        notes=notes,
+    )
 
 
 def _letters(item, notes: list[str]) -> tuple[list[str], list[str]]:

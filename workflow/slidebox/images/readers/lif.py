@@ -12,8 +12,16 @@ from .. import units
 from ..model import Channel, ImageFile, Series, UnreadableImage
 from ..registry import version
 
-_LUTS = {"red": "FF0000", "green": "00FF00", "blue": "0000FF", "gray": "FFFFFF", "grey": "FFFFFF", "cyan": "00FFFF",
-         "magenta": "FF00FF", "yellow": "FFFF00"}  # fmt: skip
+_LUTS = {
+    "red": "FF0000",
+    "green": "00FF00",
+    "blue": "0000FF",
+    "gray": "FFFFFF",
+    "grey": "FFFFFF",
+    "cyan": "00FFFF",
+    "magenta": "FF00FF",
+    "yellow": "FFFF00",
+}
 _CHANNEL_LIKE = "λΛAHQ"  # emission, excitation, rotation, lifetime bin, slow time
 _SERIES_LIKE = "MPN"  # tiles of a mosaic, positions, loops
 
@@ -32,8 +40,15 @@ def open_file(path: Path, name: str) -> ImageFile:
             raise UnreadableImage("; ".join(problems))
         for one in series[:1]:
             one.notes += [f"left out: {p}" for p in problems]
-        return ImageFile(str(path), name, "liffile", version("liffile"), series,
-                         {"metadata.xml": lif.xml_header()}, lif.close)  # fmt: skip
+        return ImageFile(
+            str(path),
+            name,
+            "liffile",
+            version("liffile"),
+            series,
+            {"metadata.xml": lif.xml_header()},
+            lif.close,
+        )
     except BaseException:
         lif.close()
         raise
@@ -88,8 +103,14 @@ def _series(image, start: int) -> list[Series]:
             t: int, c: int, z: int, y0: int, y1: int, tile: tuple[int, ...] = tile
         ) -> np.ndarray:
             c, fold = divmod(c, len(folds))
-            where = {"T": t, "C": c, "Z": 0, "Y": 0, **dict(zip(channel_like, folds[fold], strict=True)),
-                     **dict(zip(series_like, tile, strict=True))}  # fmt: skip
+            where = {
+                "T": t,
+                "C": c,
+                "Z": 0,
+                "Y": 0,
+                **dict(zip(channel_like, folds[fold], strict=True)),
+                **dict(zip(series_like, tile, strict=True)),
+            }
             if z_axis:
                 where[z_axis] = z
             frame = np.asarray(
@@ -105,19 +126,34 @@ def _series(image, start: int) -> list[Series]:
 
         name = image.path + (" tile " + ".".join(map(str, tile)) if tile and len(tiles) > 1 else "")
         result.append(
-            Series(start + number, name, axes, shape, image.dtype, read, dict(pixel_size),
-                   _step(coords, "T", 1.0) if n["t"] > 1 else None,
-                   [Channel(**{k: getattr(c, k) for k in Channel.__slots__}) for c in channels],
-                   rgb=samples >= 3, samples=samples, notes=list(notes), stage_position=places[number])
-        )  # fmt: skip
+            Series(
+                start + number,
+                name,
+                axes,
+                shape,
+                image.dtype,
+                read,
+                dict(pixel_size),
+                _step(coords, "T", 1.0) if n["t"] > 1 else None,
+                [Channel(**{k: getattr(c, k) for k in Channel.__slots__}) for c in channels],
+                rgb=samples >= 3,
+                samples=samples,
+                notes=list(notes),
+                stage_position=places[number],
+            )
+        )
     for one in result:
         setting = (
             _find(image.attrs, "ATLConfocalSettingDefinition")
             or _find(image.attrs, "ATLCameraSettingDefinition")
             or {}
         )
-        for ours, theirs in (("NominalMagnification", "Magnification"), ("LensNA", "NumericalAperture"),
-                             ("Model", "ObjectiveName"), ("Immersion", "Immersion")):  # fmt: skip
+        for ours, theirs in (
+            ("NominalMagnification", "Magnification"),
+            ("LensNA", "NumericalAperture"),
+            ("Model", "ObjectiveName"),
+            ("Immersion", "Immersion"),
+        ):
             if isinstance(setting, dict) and setting.get(theirs):
                 one.acquisition[ours] = (
                     setting[theirs]
@@ -159,8 +195,12 @@ def _channels(image, count: int, folded: list[str], folds, samples: int, coords)
             )
             name = names[c] if c < len(names) else None
             for _ in range(samples):
-                channels.append(Channel(name=" ".join(p for p in (name, suffix) if p) or None,
-                                        color=_LUTS.get(lut) if samples == 1 else None))  # fmt: skip
+                channels.append(
+                    Channel(
+                        name=" ".join(p for p in (name, suffix) if p) or None,
+                        color=_LUTS.get(lut) if samples == 1 else None,
+                    )
+                )
     return channels
 
 

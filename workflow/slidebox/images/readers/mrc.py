@@ -49,9 +49,16 @@ def open_file(path: Path, name: str) -> ImageFile:
         raise UnreadableImage(f"MRC values of type {data.dtype} aren't known")
     size = {a: units.micrometers(float(voxel[a]), "angstrom") for a in "xyz"}
     series = Series(
-        0, path.name.split(".")[0], "".join(a for a in "tcz" if n[a] > 1) + "yx",
-        (*(n[a] for a in "tcz" if n[a] > 1), *data.shape[-2:]), data.dtype, read, size, notes=notes, rows=1,
-    )  # fmt: skip
+        0,
+        path.name.split(".")[0],
+        "".join(a for a in "tcz" if n[a] > 1) + "yx",
+        (*(n[a] for a in "tcz" if n[a] > 1), *data.shape[-2:]),
+        data.dtype,
+        read,
+        size,
+        notes=notes,
+        rows=1,
+    )
     labels = [
         bytes(label).decode("latin-1").strip()
         for label in file.header.label[: int(file.header.nlabl)]

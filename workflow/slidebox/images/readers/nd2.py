@@ -69,15 +69,29 @@ def _all_series(file, path: Path) -> list[Series]:
             return _samples_first(frame, in_frame, components, height, width)[:, y0:y1]
 
         series = Series(
-            p, names[p] if p < len(names) and names[p] else (path.stem if count == 1 else f"XY{p + 1:02}"), axes, shape,
-            file.dtype, read, dict(pixel_size), step, [Channel(**_fields(c)) for c in channels],
-            rgb=components == 3 and in_frame == 1, samples=samples, rows=None,
+            p,
+            names[p]
+            if p < len(names) and names[p]
+            else (path.stem if count == 1 else f"XY{p + 1:02}"),
+            axes,
+            shape,
+            file.dtype,
+            read,
+            dict(pixel_size),
+            step,
+            [Channel(**_fields(c)) for c in channels],
+            rgb=components == 3 and in_frame == 1,
+            samples=samples,
+            rows=None,
             stage_position=places[p] if p < len(places) else _first_position(file, p),
-        )  # fmt: skip
+        )
         if file.metadata and file.metadata.channels:
             scope = file.metadata.channels[0].microscope
-            for key, value in (("NominalMagnification", scope.objectiveMagnification), ("Model", scope.objectiveName),
-                               ("LensNA", scope.objectiveNumericalAperture)):  # fmt: skip
+            for key, value in (
+                ("NominalMagnification", scope.objectiveMagnification),
+                ("Model", scope.objectiveName),
+                ("LensNA", scope.objectiveNumericalAperture),
+            ):
                 if value:
                     series.acquisition[key] = value
         date = (file.text_info or {}).get("date")

@@ -50,9 +50,17 @@ def _oif(path: Path, name: str) -> ImageFile:
             return np.asarray(page).reshape(shape[-2:])[None, y0:y1]
 
         sizes, step, channels = _oif_settings(settings, n)
-        series = Series(0, path.stem, "".join(a for a in "tcz" if n[a] > 1) + "yx",
-                        (*(n[a] for a in "tcz" if n[a] > 1), *shape[-2:]), file.dtype, read, sizes,
-                        step if n["t"] > 1 else None, channels)  # fmt: skip
+        series = Series(
+            0,
+            path.stem,
+            "".join(a for a in "tcz" if n[a] > 1) + "yx",
+            (*(n[a] for a in "tcz" if n[a] > 1), *shape[-2:]),
+            file.dtype,
+            read,
+            sizes,
+            step if n["t"] > 1 else None,
+            channels,
+        )
         metadata = {"mainfile.txt": "\n".join(f"[{k}] {v}" for k, v in settings.items()) + "\n"}
         return ImageFile(
             str(path), name, "oiffile", version("oiffile"), [series], metadata, file.close
@@ -90,8 +98,14 @@ def _oif_settings(settings, n) -> tuple[dict, float | None, list[Channel]]:
             or {}
         )
         name = str(facts.get("DyeName") or facts.get("CH Name") or "").strip('"') or None
-        channels.append(Channel(name=name, fluor=name, emission_wavelength=units.wavelength(facts.get("EmissionWavelength")),
-                                excitation_wavelength=units.wavelength(facts.get("ExcitationWavelength"))))  # fmt: skip
+        channels.append(
+            Channel(
+                name=name,
+                fluor=name,
+                emission_wavelength=units.wavelength(facts.get("EmissionWavelength")),
+                excitation_wavelength=units.wavelength(facts.get("ExcitationWavelength")),
+            )
+        )
     return sizes, step, channels
 
 
@@ -150,14 +164,30 @@ def _oir(path: Path, name: str) -> ImageFile:
         if row is None and not width:
             raise UnreadableImage("the file holds no picture")
         series = Series(
-            0, path.stem, "".join(a for a in "tcz" if n[a] > 1) + "yx",
-            (*(n[a] for a in "tcz" if n[a] > 1), height, width), file.dtype, read,
-            {a: units.micrometers(scales.get(a.upper()), unit.get(a.upper(), "micrometer")) for a in "xyz"},
-            units.seconds(scales.get("T"), unit.get("T", "s")) if n["t"] > 1 else None, channels,
-            rgb=samples == 3, samples=samples,
-        )  # fmt: skip
-        return ImageFile(str(path), name, "oirfile", version("oirfile"), [series],
-                         {"metadata.xml": _text(file.xml_metadata)}, file.close)  # fmt: skip
+            0,
+            path.stem,
+            "".join(a for a in "tcz" if n[a] > 1) + "yx",
+            (*(n[a] for a in "tcz" if n[a] > 1), height, width),
+            file.dtype,
+            read,
+            {
+                a: units.micrometers(scales.get(a.upper()), unit.get(a.upper(), "micrometer"))
+                for a in "xyz"
+            },
+            units.seconds(scales.get("T"), unit.get("T", "s")) if n["t"] > 1 else None,
+            channels,
+            rgb=samples == 3,
+            samples=samples,
+        )
+        return ImageFile(
+            str(path),
+            name,
+            "oirfile",
+            version("oirfile"),
+            [series],
+            {"metadata.xml": _text(file.xml_metadata)},
+            file.close,
+        )
     except BaseException:
         file.close()
         raise

@@ -39,10 +39,19 @@ def open_file(path: Path, name: str) -> ImageFile:
     if name == "png":
         pixel_size = _png_size(path)
     series = Series(
-        0, path.stem, "".join(a for a in "tc" if n[a] > 1) + "yx",
-        (*(n[a] for a in "tc" if n[a] > 1), height, width), first.dtype, read, pixel_size, step,
-        rgb=samples in (3, 4), samples=samples, rows=1, notes=notes,
-    )  # fmt: skip
+        0,
+        path.stem,
+        "".join(a for a in "tc" if n[a] > 1) + "yx",
+        (*(n[a] for a in "tc" if n[a] > 1), height, width),
+        first.dtype,
+        read,
+        pixel_size,
+        step,
+        rgb=samples in (3, 4),
+        samples=samples,
+        rows=1,
+        notes=notes,
+    )
     by = "imagecodecs" if name in _BY_IMAGECODECS else "imageio"
     return ImageFile(str(path), name, by, version(by), [series])
 

@@ -23,8 +23,27 @@ from . import omexml
 _JPEG = {6, 7, 34892, 33007}
 # What tifffile's other axis letters are folded into. Q and I are "some sequence": shown as z, as
 # ImageJ does with a plain stack.
-_FOLD = {"Q": "z", "I": "z", "Z": "z", "T": "t", "C": "c", "S": "c", "R": "t", "H": "c", "E": "c", "L": "c",
-         "A": "c", "V": "c", "W": "c", "P": "t", "M": "t", "G": "t", "D": "z", "B": "c", "F": "t"}  # fmt: skip
+_FOLD = {
+    "Q": "z",
+    "I": "z",
+    "Z": "z",
+    "T": "t",
+    "C": "c",
+    "S": "c",
+    "R": "t",
+    "H": "c",
+    "E": "c",
+    "L": "c",
+    "A": "c",
+    "V": "c",
+    "W": "c",
+    "P": "t",
+    "M": "t",
+    "G": "t",
+    "D": "z",
+    "B": "c",
+    "F": "t",
+}
 _ROLES = {
     "label": "label",
     "macro": "macro",
@@ -152,8 +171,12 @@ def _series(item, index: int, number: int, lock, path: Path) -> list[Series]:
             raise UnreadableImage("the file has no page for this plane")
         return _rows(page, z_inner, y0, y1, lock)
 
-    role = _ROLES.get((item.name or "").split(" ")[0].lower(), "image") if item.kind in (
-        "svs", "ndpi", "scn", "qpi", "qptiff", "bif", "philips", "indica", "ventana", "avs") else "image"  # fmt: skip
+    role = (
+        _ROLES.get((item.name or "").split(" ")[0].lower(), "image")
+        if item.kind
+        in ("svs", "ndpi", "scn", "qpi", "qptiff", "bif", "philips", "indica", "ventana", "avs")
+        else "image"
+    )
     if number > 0 and item.kind in ("lsm", "fluoview") and keyframe.is_reduced:
         role = "thumbnail"
     if number > 0 and item.kind in ("generic", "uniform") and keyframe.is_reduced:
@@ -168,10 +191,21 @@ def _series(item, index: int, number: int, lock, path: Path) -> list[Series]:
         rows = min(keyframe.rowsperstrip, ny)
     name = item.name or ""
     return [
-        Series(index, name, out_axes, out_shape, keyframe.dtype if item.dtype is None else item.dtype, read,
-               rgb=rgb, samples=samples, rows=rows, role=role, notes=notes,
-               pixel_size=_resolution(keyframe, ny, nx) if not groups < 0 else {})
-    ]  # fmt: skip
+        Series(
+            index,
+            name,
+            out_axes,
+            out_shape,
+            keyframe.dtype if item.dtype is None else item.dtype,
+            read,
+            rgb=rgb,
+            samples=samples,
+            rows=rows,
+            role=role,
+            notes=notes,
+            pixel_size=_resolution(keyframe, ny, nx) if not groups < 0 else {},
+        )
+    ]
 
 
 def _by_segment(page) -> bool:

@@ -1,0 +1,459 @@
+"""One image to OME-Zarr: in a hidden folder beside its place, proven, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..atomic import fsync_dir
+from . import ngff, ome
+from .checksum import tree_checksum
+from .model import ImageFile, Series, UnreadableImage
+from .plan import MB, Plan, Recipe, make_plan
+from .registry import open_image
+from .stream import Crew, Facts, Pyramid, run
+from .thumbnail import write_thumbnail
+
+DIGEST = "xxh3-128"
+"""The digest of an image: XXH3-128 over the XXH3-128 digests of its planes in t, c, z order, each of
+its pixels in C order, little-endian."""
+
+
+class Busy(RuntimeError):
+    """Another process is converting to the same place."""
+
+
+@dataclass(slots=True)
+class LabelSource:
+    """A label image to put under an image: its name there, its file, its series in it."""
+
+    name: str
+    path: Path
+    series: int = 0
+
+
+@dataclass(slots=True)
+class Derived:
+    """What a conversion made. ``to_json`` is what receipts and study pages carry."""
+
+    axes: str
+    shape: list[int]
+    dtype: str
+    rgb: bool
+    pixel_size: dict[str, float | None]
+    time_step: float | None
+    channels: list[dict[str, Any]]
+    levels: list[dict[str, Any]]
+    labels: list[dict[str, Any]]
+    digest: dict[str, str]
+    tree: str
+    bytes: int
+    objects: int
+    seconds: float
+    reader: str
+    reader_version: str
+    recipe: dict[str, Any]
+    thumbnail_size: list[int] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def convert(
+    source: Path | str,
+    out: Path | str,
+    *,
+    series: int = 0,
+    name: str | None = None,
+    labels: Iterable[LabelSource] = (),
+    memory: int = 512 * MB,
+    threads: int = 1,
+    recipe: Recipe = Recipe(),  # noqa: B008  frozen
+    thumbnail: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    existing: str = "error",
+    prove: bool = True,
+) -> Derived:
+    """Derive an OME-Zarr 0.5 image from one series of a file.
+
+    Every plane is read once; all levels come from it. ``out`` appears by a rename when all is written
+    and each chunk of level 0 has been read back and compared; until then there is only
+    ``.<name>.partial`` beside it. The same source and recipe give the same bytes.
+
+    Parameters
+    ----------
+    source, series : the file and which of its images.
+    out : the folder to make, by convention ``<name>.ome.zarr``.
+    name : the image's name in its metadata; without it the file's own.
+    labels : label images of the same size in y and x (and z and t, where they have them).
+    memory : bytes that may be used. A reader that only gives whole planes may need more.
+    threads : for compression and proof; reading goes ahead in another when there are several.
+    thumbnail : where to write a PNG picture of it.
+    progress : called with (bytes done, bytes in all).
+    existing : what to do when ``out`` is there: ``error``, ``reuse`` it if it is complete and of this
+        recipe, or ``replace`` it.
+
+    Raises
+    ------
+    UnreadableImage : the source is damaged or unknown; it names file, series and plane.
+    FileExistsError : ``out`` is there.
+    Busy : another process works on the same ``out``.
+    """
+    started = time.monotonic()
+    out = Path(out)
+    if out.exists():
+        if existing == "reuse":
+            found = load(out)
+            if found is not None and found.recipe == recipe.to_json():
+                if thumbnail is not None:
+                    found.thumbnail_size = write_thumbnail(out, thumbnail)
+                return found
+        elif existing != "replace":
+            raise FileExistsError(errno.EEXIST, "there is already something", str(out))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with _partial(out) as folder, open_image(source) as file:
+        if not 0 <= series < len(file.series):
+            raise UnreadableImage(
+                f"there is no series {series}: the file has {len(file.series)}", file=str(source)
+            )
+        chosen = file.series[series]
+        title = name or chosen.name or Path(source).name
+        crew = Crew(threads)
+        try:
+            derived = _write(
+                folder,
+                file,
+                chosen,
+                title,
+                list(labels),
+                memory,
+                crew,
+                threads,
+                recipe,
+                progress,
+                prove,
+            )
+        finally:
+            crew.close()
+        derived.seconds = round(time.monotonic() - started, 3)
+        _publish(folder, out)
+    if thumbnail is not None:
+        derived.thumbnail_size = write_thumbnail(out, thumbnail)
+    return derived
+
+
+def load(zarr: Path | str) -> Derived | None:
+    """What a complete image says of its making; None for a folder that isn't one of ours, or whole."""
+    try:
+        attributes = json.loads((Path(zarr) / "zarr.json").read_text())["attributes"]
+        facts = dict(attributes["slidebox"])
+        tree, files, size = tree_checksum(Path(zarr))
+        facts |= {"tree": tree, "objects": files, "bytes": size, "seconds": 0.0}
+        facts.setdefault("thumbnail_size", None)
+        return Derived(**{k: facts[k] for k in Derived.__slots__})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+# ---------------------------------------------------------------- writing
+
+
+def _write(
+    folder: Path,
+    file: ImageFile,
+    series: Series,
+    name: str,
+    labels: list[LabelSource],
+    memory: int,
+    crew: Crew,
+    threads: int,
+    recipe: Recipe,
+    progress,
+    prove: bool,
+) -> Derived:
+    md5s: dict[str, str] = {}
+    opened = [_open_label(source, series) for source in labels]
+    try:
+        total = series.nbytes + sum(one.nbytes for _, one in opened)
+        shown = _Progress(progress, total)
+        plan, facts = _pixels(folder, series, recipe, memory, crew, threads, shown, prove)
+        channels = ngff.channel_facts(series, facts.low, facts.high, facts.samples)
+        made = []
+        for source, (_, one) in zip(labels, opened, strict=True):
+            made.append(_label(folder, source, one, recipe, memory, crew, threads, shown, prove))
+        attributes = ngff.image_attributes(series, plan, name, channels)
+        ngff.check(attributes)
+        if made:
+            _json(
+                folder / "labels" / "zarr.json",
+                ngff.group_metadata(
+                    {"ome": {"version": "0.5", "labels": [m["name"] for m in made]}}
+                ),
+            )
+        _ome(folder, file, series, name, channels)
+        digest = _digest(series, facts)
+        described = {
+            "axes": series.axes,
+            "shape": list(series.shape),
+            "dtype": series.dtype.name,
+            "rgb": series.rgb,
+            "pixel_size": series.pixel_size,
+            "time_step": series.time_step,
+            "channels": _channels(series, channels),
+            "levels": _levels(series, plan),
+            "labels": made,
+            "digest": {"algorithm": DIGEST, "read": digest, "stored": digest if prove else None},
+            "reader": file.reader,
+            "reader_version": file.reader_version,
+            "recipe": recipe.to_json(),
+            "notes": list(series.notes),
+        }
+        # Last of all: a folder whose root has no zarr.json is not an image.
+        _json(folder / "zarr.json", ngff.group_metadata({"ome": attributes, "slidebox": described}))
+    finally:
+        for image, _ in opened:
+            image.close()
+    tree, files, size = tree_checksum(folder, md5s)
+    return Derived(**described, tree=tree, bytes=size, objects=files, seconds=0.0)
+
+
+def _pixels(
+    folder: Path,
+    series: Series,
+    recipe: Recipe,
+    memory: int,
+    crew,
+    threads,
+    progress,
+    prove,
+    labels=False,
+) -> tuple[Plan, Facts]:
+    """All levels of one array, its zarr.json files among them."""
+    plan = make_plan(series, recipe, memory)
+    pyramid = Pyramid(series, plan, recipe, folder, crew, labels=labels, prove=prove)
+    try:
+        run(series, plan, pyramid, ahead=threads > 1, progress=progress.part(series.nbytes))
+    except BaseException:
+        pyramid.abandon()
+        raise
+    for level in plan.levels:
+        _json(folder / level.path / "zarr.json", ngff.array_metadata(series, level, recipe))
+    return plan, pyramid.facts
+
+
+def _open_label(source: LabelSource, image: Series) -> tuple[ImageFile, Series]:
+    file = open_image(source.path)
+    try:
+        if not 0 <= source.series < len(file.series):
+            raise UnreadableImage(f"there is no series {source.series}", file=str(source.path))
+        one = file.series[source.series]
+        _fit_label(one, image)
+    except BaseException:
+        file.close()
+        raise
+    return file, one
+
+
+def _fit_label(one: Series, image: Series) -> None:
+    """A label image has one channel of whole numbers and the image's size; raises UnreadableImage."""
+    if one.dtype.kind not in "bui":
+        raise UnreadableImage(
+            f"a label image holds whole numbers, this one holds {one.dtype}", file=one.file
+        )
+    if one.size("c") > 1:
+        raise UnreadableImage(
+            f"a label image has one channel, this one has {one.size('c')}", file=one.file
+        )
+    if one.size("z") > 1 and image.size("z") == 1 and image.size("t") == one.size("z"):
+        # a stack that doesn't say what it is: the image knows
+        reader = one.reader
+        one.reader = lambda t, c, z, y0, y1: reader(z, c, t, y0, y1)
+        one.axes = one.axes.replace("z", "t")
+        one.time_step = image.time_step
+        one.pixel_size.pop("z", None)
+    for axis in "tzyx":
+        if one.size(axis) != image.size(axis) and not (axis in "tz" and one.size(axis) == 1):
+            raise UnreadableImage(
+                f"a label image of {axis}={one.size(axis)} doesn't fit an image of "
+                f"{axis}={image.size(axis)}",
+                file=one.file,
+            )
+    one.pixel_size = {a: image.pixel_size.get(a) or one.pixel_size.get(a) for a in one.pixel_size}
+    one.time_step = image.time_step if "t" in one.axes else None
+    if one.dtype.kind == "b":
+        reader_b = one.reader
+        one.reader = lambda t, c, z, y0, y1: reader_b(t, c, z, y0, y1).view(np.uint8)
+        one.dtype = np.dtype(np.uint8)
+
+
+def _label(
+    folder: Path, source: LabelSource, one: Series, recipe, memory, crew, threads, progress, prove
+):
+    where = folder / "labels" / source.name
+    plan, facts = _pixels(where, one, recipe, memory, crew, threads, progress, prove, labels=True)
+    attributes = ngff.label_attributes(one, plan, source.name, facts.labels)
+    _json(where / "zarr.json", ngff.group_metadata({"ome": attributes}))
+    digest = _digest(one, facts)
+    return {
+        "name": source.name,
+        "objects": len(facts.labels),
+        "axes": one.axes,
+        "shape": list(one.shape),
+        "dtype": one.dtype.name,
+        "digest": {"algorithm": DIGEST, "read": digest, "stored": digest if prove else None},
+    }
+
+
+def _ome(folder: Path, file: ImageFile, series: Series, name: str, channels: list[dict]) -> None:
+    """OME/: METADATA.ome.xml and, beside it, the vendor's own metadata as they stand in the file."""
+    _json(folder / "OME" / "zarr.json", ngff.group_metadata({}))
+    (folder / "OME" / "METADATA.ome.xml").write_text(
+        ome.metadata_xml(series, name, channels), encoding="utf-8", newline="\n"
+    )
+    for text_name, text in sorted(file.metadata.items()):
+        if text.strip():
+            target = folder / "OME" / "original" / text_name
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+
+
+def _digest(series: Series, facts: Facts) -> str:
+    import xxhash
+
+    total = xxhash.xxh3_128()
+    for key in sorted(facts.planes):
+        total.update(facts.planes[key])
+    return total.hexdigest()
+
+
+def _channels(series: Series, shown: list[dict]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": display["label"],
+            "color": display["color"],
+            "window": display["window"],
+            "active": display["active"],
+            **{k: v for k, v in channel.to_dict().items() if k not in ("name", "color")},
+        }
+        for channel, display in zip(series.channels, shown, strict=True)
+    ]
+
+
+def _levels(series: Series, plan: Plan) -> list[dict[str, Any]]:
+    keep = ["tczyx".index(a) for a in series.axes]
+    return [
+        {
+            "path": level.path,
+            "shape": [level.shape[k] for k in keep],
+            "scale": ngff.transforms(series, level)[0]["scale"],
+            "chunk": [level.chunk[k] for k in keep],
+            "shard": [level.shard[k] for k in keep],
+        }
+        for level in plan.levels
+    ]
+
+
+def _json(path: Path, data: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+class _Progress:
+    """One count over the image and its labels."""
+
+    def __init__(self, callback, total: int) -> None:
+        self.callback, self.total, self.before = callback, total, 0
+
+    def part(self, size: int):
+        if self.callback is None:
+            return None
+        start = self.before
+        self.before += size
+        return lambda done, _: self.callback(start + done, self.total)
+
+
+# ---------------------------------------------------------------- publication
+
+
+@contextmanager
+def _partial(out: Path):
+    """The hidden folder that ``out`` is made in, empty and ours alone; gone after an error."""
+    folder = out.parent / f".{out.name}.partial"
+    fd = -1
+    while True:
+        folder.mkdir(exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(fd)
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise Busy(f"another process is converting to {out}") from error
+            raise
+        # another may have renamed the folder between our opening and locking it
+        try:
+            if os.stat(folder).st_ino == os.fstat(fd).st_ino:
+                break
+        except FileNotFoundError:
+            pass
+        os.close(fd)
+    try:
+        _empty(folder)
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _empty(folder: Path) -> None:
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            Path(entry.path).unlink()
+
+
+def _publish(folder: Path, out: Path) -> None:
+    """Make all names durable, then rename. An older image is moved away first and removed last."""
+    for base, folders, files in os.walk(folder):
+        for name in files:
+            if name == "zarr.json" or "OME" in Path(base).parts:
+                fd = os.open(os.path.join(base, name), os.O_RDONLY)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+        fsync_dir(Path(base))
+        folders.sort()
+    old = None
+    if out.exists():
+        old = out.parent / f".{out.name}.old-{os.getpid()}"
+        os.rename(out, old)
+    os.rename(folder, out)
+    fsync_dir(out.parent)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def source_digest(paths: Iterable[Path]) -> str:
+    """SHA-256 over the contents of files, in order (for callers who have no archive to ask)."""
+    total = hashlib.sha256()
+    for path in paths:
+        with Path(path).open("rb") as handle:
+            total.update(hashlib.file_digest(handle, "sha256").digest())
+    return total.hexdigest()

@@ -1,0 +1,146 @@
+"""Shards of a Zarr v3 array, written as their chunks come and read back chunk by chunk.
+
+Sharding codec 1.0: the inner chunks one after the other in any order, then an index of (offset,
+length) pairs, 16 bytes each, little-endian, and its CRC-32C. A chunk of only fill values is left out
+(both numbers 2**64 - 1), and so is a shard of only such chunks.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import google_crc32c
+import imagecodecs
+import numpy as np
+
+from .plan import LevelPlan, Recipe
+
+EMPTY = 2**64 - 1
+
+
+class Codec:
+    """Blosc as numcodecs writes it: C-order little-endian bytes of one inner chunk."""
+
+    def __init__(self, dtype: np.dtype, recipe: Recipe) -> None:
+        self.dtype = np.dtype(dtype).newbyteorder("<")
+        self.recipe = recipe
+
+    def encode(self, chunk: np.ndarray) -> bytes:
+        return imagecodecs.blosc_encode(
+            np.ascontiguousarray(chunk, self.dtype).view(np.uint8).reshape(-1)
+            if self.dtype.kind not in "c"
+            else np.ascontiguousarray(chunk, self.dtype).tobytes(),
+            level=self.recipe.level,
+            compressor=self.recipe.compressor,
+            shuffle=self.recipe.shuffle,
+            typesize=self.dtype.itemsize,
+            blocksize=0,
+            numthreads=1,
+        )
+
+    def decode(self, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        return np.frombuffer(imagecodecs.blosc_decode(data, numthreads=1), self.dtype).reshape(
+            shape
+        )
+
+
+class Shard:
+    """One open shard file. Not for two threads at once, but for ``read`` beside ``append``."""
+
+    def __init__(self, path: Path, chunks: int, expected: int) -> None:
+        self.path, self.expected, self.done = path, expected, 0
+        self.index = np.full((chunks, 2), EMPTY, "<u8")
+        self.end = 0
+        self.fd = -1
+        self.lock = threading.Lock()
+
+    def append(self, number: int, data: bytes | None) -> tuple[int, int] | None:
+        """Put a chunk at the end of the file; None is a chunk of fill values."""
+        self.done += 1
+        if data is None:
+            return None
+        if self.fd < 0:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        place = (self.end, len(data))
+        _write(self.fd, data)
+        self.index[number] = place
+        self.end += len(data)
+        return place
+
+    def read(self, place: tuple[int, int]) -> bytes:
+        return os.pread(self.fd, place[1], place[0])
+
+    @property
+    def complete(self) -> bool:
+        return self.done == self.expected
+
+    def close(self) -> bool:
+        """Write the index and make the file durable. False: all is fill, there is no file."""
+        if self.fd < 0:
+            return False
+        index = self.index.tobytes()
+        _write(self.fd, index + google_crc32c.value(index).to_bytes(4, "little"))
+        os.fsync(self.fd)
+        os.close(self.fd)
+        self.fd = -1
+        return True
+
+    def abandon(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+class Grid:
+    """Where a chunk of a level is: which shard file, which place in it."""
+
+    def __init__(self, level: LevelPlan, axes: str, folder: Path) -> None:
+        self.level, self.folder = level, folder
+        self.keep = ["tczyx".index(a) for a in axes]
+        self.counts = tuple(-(-n // k) for n, k in zip(level.shape, level.chunk, strict=True))
+        self.per_shard = tuple(s // k for s, k in zip(level.shard, level.chunk, strict=True))
+
+    def shard_of(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(i // n for i, n in zip(chunk, self.per_shard, strict=True))
+
+    def number_in_shard(self, chunk: tuple[int, ...]) -> int:
+        number = 0
+        for i, n in zip(chunk, self.per_shard, strict=True):
+            number = number * n + i % n
+        return number
+
+    def path(self, shard: tuple[int, ...]) -> Path:
+        return self.folder.joinpath("c", *(str(shard[k]) for k in self.keep))
+
+    def expected(self, shard: tuple[int, ...]) -> int:
+        """How many chunks of a shard lie within the array."""
+        number = 1
+        for i, n, total in zip(shard, self.per_shard, self.counts, strict=True):
+            number *= min(n, total - i * n)
+        return number
+
+    def new_shard(self, shard: tuple[int, ...]) -> Shard:
+        return Shard(self.path(shard), int(np.prod(self.per_shard)), self.expected(shard))
+
+
+def read_index(path: Path, chunks: int) -> np.ndarray:
+    """The index of a shard file, checked against its CRC-32C. Raises ValueError when it is damaged."""
+    size = chunks * 16
+    with path.open("rb") as handle:
+        handle.seek(0, os.SEEK_END)
+        if handle.tell() < size + 4:
+            raise ValueError(f"{path} is too short for its index")
+        handle.seek(-size - 4, os.SEEK_END)
+        raw = handle.read(size + 4)
+    if google_crc32c.value(raw[:-4]) != int.from_bytes(raw[-4:], "little"):
+        raise ValueError(f"the index of {path} is damaged (CRC-32C)")
+    return np.frombuffer(raw[:-4], "<u8").reshape(chunks, 2)

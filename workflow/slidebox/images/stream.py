@@ -1,0 +1,345 @@
+"""The one pass: bands of the source go in, every level's chunks come out, each proven once written.
+
+Rows of chunks are the unit of work. A row is cut into chunks, these are compressed (by the threads),
+appended to their shards in order (by the caller alone: a shard has one owner), read back from the
+file, decompressed and compared with what was read. Then the row is halved into the next level.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from .model import Series, UnreadableImage
+from .plan import LevelPlan, Plan, Recipe
+from .reduce import Mean, Mode
+from .shards import Codec, Grid, Shard
+
+
+class DamagedOutput(RuntimeError):
+    """What was written isn't what was read: a fault of disk or memory. Nothing is published."""
+
+
+class Crew:
+    """Threads that compress and prove, and the caller, who helps when he would wait.
+
+    With one thread there are no others: tasks run where they are asked for.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.pool = ThreadPoolExecutor(threads - 1, "slidebox") if threads > 1 else None
+
+    def start(self, task: Callable, *args) -> Task:
+        return Task(self.pool.submit(task, *args) if self.pool else None, task, args)
+
+    def close(self) -> None:
+        if self.pool:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(slots=True)
+class Task:
+    future: Future | None
+    task: Callable
+    args: tuple
+
+    def result(self):
+        if self.future is None or self.future.cancel():  # not begun: do it here instead of waiting
+            return self.task(*self.args)
+        return self.future.result()
+
+
+@dataclass(slots=True)
+class _Row:
+    """A row of chunks on its way: first compressed, then proven."""
+
+    level: int
+    rows: np.ndarray
+    chunks: list[tuple[tuple[int, ...], np.ndarray]]
+    tasks: list[Task] = field(default_factory=list)
+    proofs: list[Task] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Facts:
+    """What was seen of the pixels on the way."""
+
+    planes: dict[tuple[int, int, int], bytes] = field(default_factory=dict)
+    """XXH3-128 of each plane (t, c, z) as read: C order, little-endian."""
+    low: list[float | None] = field(default_factory=list)
+    high: list[float | None] = field(default_factory=list)
+    samples: list[list[np.ndarray]] = field(default_factory=list)
+    """Per channel: values of the smallest level, thinned, for percentiles."""
+    labels: dict[int, int] = field(default_factory=dict)
+    """Label images: pixels per value."""
+
+
+class Pyramid:
+    """Takes bands in order of t, c, z, y and writes all levels. ``close`` when all are in."""
+
+    def __init__(
+        self,
+        series: Series,
+        plan: Plan,
+        recipe: Recipe,
+        folder: Path,
+        crew: Crew,
+        *,
+        labels: bool = False,
+        prove: bool = True,
+    ) -> None:
+        self.series, self.plan, self.folder, self.crew = series, plan, folder, crew
+        self.labels, self.prove = labels, prove
+        self.codec = Codec(series.dtype, recipe)
+        self.reduce = Mode(series.dtype) if labels else Mean(series.dtype)
+        self.grids = [Grid(level, series.axes, folder / level.path) for level in plan.levels]
+        self.open: list[dict[tuple[int, ...], Shard]] = [{} for _ in plan.levels]
+        self.files: list[Path] = []
+        self.pending = [_Rows(level) for level in plan.levels]
+        self.held: list[dict[int, tuple]] = [{} for _ in plan.levels]
+        self.queue: deque[_Row] = deque()
+        count = plan.levels[0].shape[1]
+        self.facts = Facts(
+            low=[None] * count, high=[None] * count, samples=[[] for _ in range(count)]
+        )
+        self.hashes: list[xxhash.xxh3_128] = []
+        last = plan.levels[-1].shape
+        self.keep_every = max(1, last[0] * last[2] * last[3] * last[4] // 2_000_000)
+
+    def feed(self, t: int, group: int, z: int, y0: int, band: np.ndarray) -> None:
+        """Rows y0 onwards of one plane, (samples, rows, columns); the bands of a plane in order."""
+        c = group * self.series.samples
+        last = y0 + band.shape[1] == self.plan.levels[0].shape[3]
+        if y0 == 0:
+            self.hashes = [xxhash.xxh3_128() for _ in range(band.shape[0])]
+        for s, rows in enumerate(band):
+            rows = np.ascontiguousarray(rows)
+            self.hashes[s].update(rows.view(np.uint8).reshape(-1) if rows.size else b"")
+            self._range(c + s, rows)
+            if last:
+                self.facts.planes[t, c + s, z] = self.hashes[s].digest()
+        self._rows(0, t, group, z, y0, band)
+
+    def close(self) -> None:
+        while self.queue:
+            self._finish(self.queue.popleft())
+        for number, shards in enumerate(self.open):
+            if shards:
+                raise DamagedOutput(f"level {number} has unfinished shards {sorted(shards)[:3]}")
+
+    def abandon(self) -> None:
+        """Let go of open files after an error; what is on disk is the caller's to remove."""
+        for row in self.queue:
+            for task in [*row.tasks, *row.proofs]:
+                if task.future is not None and not task.future.cancel():
+                    task.future.exception()
+        self.queue.clear()
+        for shards in self.open:
+            for shard in shards.values():
+                shard.abandon()
+            shards.clear()
+
+    # ------------------------------------------------------------ rows of chunks
+
+    def _rows(self, number: int, t: int, group: int, z: int, y0: int, band: np.ndarray) -> None:
+        for row, rows in self.pending[number].add(y0, band):
+            self._emit(number, t, group, z, row, rows)
+            if number + 1 < len(self.plan.levels):
+                self._halve(number, t, group, z, row, rows)
+
+    def _halve(self, number: int, t: int, group: int, z: int, row: int, rows: np.ndarray) -> None:
+        level, below = self.plan.levels[number], self.plan.levels[number + 1]
+        halve_z, halve_y, halve_x = below.halved
+        y0 = row * level.chunk[3]
+        y0 = y0 // 2 if halve_y else y0
+        if not halve_z:
+            self._rows(number + 1, t, group, z, y0, self.reduce.plane(rows, halve_y, halve_x))
+            return
+        held = self.held[number]
+        if z % 2 == 0:
+            held[row] = self.reduce.begin(rows, halve_y, halve_x)
+            if z + 1 < level.shape[2]:
+                return
+            half = self.reduce.end(held.pop(row), None, halve_y, halve_x)
+        else:
+            half = self.reduce.end(held.pop(row), rows, halve_y, halve_x)
+        self._rows(number + 1, t, group, z // 2, y0, half)
+
+    def _emit(self, number: int, t: int, group: int, z: int, row: int, rows: np.ndarray) -> None:
+        level = self.plan.levels[number]
+        width, samples = level.chunk[4], rows.shape[0]
+        c = group * self.series.samples
+        chunks = []
+        for s in range(samples):
+            for column in range(-(-level.shape[4] // width)):
+                part = rows[s, :, column * width : (column + 1) * width]
+                chunks.append(((t, c + s, z, row, column), part))
+            if number == len(self.plan.levels) - 1 and not self.labels:
+                flat = rows[s].reshape(-1)
+                self.facts.samples[c + s].append(flat[:: self.keep_every].copy())
+        job = _Row(number, rows, chunks)
+        job.tasks = [self.crew.start(self._compress, level, part) for _, part in chunks]
+        if self.labels and number == 0:
+            self._count(rows)
+        self.queue.append(job)
+        waiting = sum(r.rows.nbytes for r in self.queue)
+        while self.queue and waiting > self.plan.in_flight * self.pending[0].bytes:
+            waiting -= self.queue[0].rows.nbytes
+            self._finish(self.queue.popleft())
+
+    def _compress(self, level: LevelPlan, part: np.ndarray) -> bytes | None:
+        if not _any(part):
+            return None
+        full = level.chunk[3:]
+        if part.shape != full:
+            padded = np.zeros(full, part.dtype)
+            padded[: part.shape[0], : part.shape[1]] = part
+            part = padded
+        return self.codec.encode(part)
+
+    def _finish(self, job: _Row) -> None:
+        """Append a row's chunks in order, then prove level 0's by reading them back."""
+        grid, shards, proofs = self.grids[job.level], self.open[job.level], []
+        for (chunk, part), task in zip(job.chunks, job.tasks, strict=True):
+            data = task.result()
+            where = grid.shard_of(chunk)
+            shard = shards.get(where)
+            if shard is None:
+                shard = shards[where] = grid.new_shard(where)
+            place = shard.append(grid.number_in_shard(chunk), data)
+            if place is not None and job.level == 0 and self.prove:
+                proofs.append(self.crew.start(self._prove, shard, place, chunk, part))
+        for proof in proofs:
+            proof.result()
+        for where in [w for w, s in shards.items() if s.complete]:
+            shard = shards.pop(where)
+            if shard.close():
+                self.files.append(shard.path)
+
+    def _prove(self, shard: Shard, place: tuple[int, int], chunk, part: np.ndarray) -> None:
+        stored = self.codec.decode(shard.read(place), self.plan.levels[0].chunk[3:])
+        if not _equal(stored[: part.shape[0], : part.shape[1]], part):
+            raise DamagedOutput(f"chunk {chunk} of {shard.path} is not what was read")
+
+    # ------------------------------------------------------------ facts
+
+    def _range(self, c: int, rows: np.ndarray) -> None:
+        if self.labels or rows.dtype.kind not in "buif":
+            return
+        low, high = rows.min(), rows.max()
+        if rows.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
+            finite = rows[np.isfinite(rows)]
+            if not finite.size:
+                return
+            low, high = finite.min(), finite.max()
+        facts = self.facts
+        facts.low[c] = low.item() if facts.low[c] is None else min(facts.low[c], low.item())
+        facts.high[c] = high.item() if facts.high[c] is None else max(facts.high[c], high.item())
+
+    def _count(self, rows: np.ndarray) -> None:
+        values, counts = np.unique(rows, return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            if value:
+                self.facts.labels[value] = self.facts.labels.get(value, 0) + count
+
+
+class _Rows:
+    """Collects bands of any height into rows of chunks."""
+
+    def __init__(self, level: LevelPlan) -> None:
+        self.height, self.tall = level.shape[3], level.chunk[3]
+        self.buffer: np.ndarray | None = None
+        self.filled = 0
+        self.bytes = 0
+
+    def add(self, y0: int, band: np.ndarray):
+        """Yields (number of the row of chunks, its rows) for each that is whole."""
+        self.bytes = max(self.bytes, band.shape[0] * self.tall * band.shape[2] * band.itemsize)
+        at = 0
+        while at < band.shape[1]:
+            y = y0 + at
+            row, inside = divmod(y, self.tall)
+            need = min(self.tall, self.height - row * self.tall)
+            take = min(need - inside, band.shape[1] - at)
+            if inside == 0 and take == need:
+                yield row, band[:, at : at + take]  # whole already: no copy
+            else:
+                if inside == 0:
+                    self.buffer = np.empty((band.shape[0], need, band.shape[2]), band.dtype)
+                self.buffer[:, inside : inside + take] = band[:, at : at + take]
+                if inside + take == need:
+                    done, self.buffer = self.buffer, None
+                    yield row, done
+            at += take
+
+
+def _any(part: np.ndarray) -> bool:
+    """Whether a chunk holds anything but the fill value's bits (-0.0 isn't 0.0)."""
+    if part.dtype.kind in "fc":
+        part = np.ascontiguousarray(part).view(np.uint8)
+    return bool(part.any())
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Bit for bit: NaNs are compared too."""
+    if a.dtype.kind in "fc":
+        a, b = (np.ascontiguousarray(x).view(np.uint8) for x in (a, b))
+    return bool(np.array_equal(a, b))
+
+
+def run(
+    series: Series,
+    plan: Plan,
+    pyramid: Pyramid,
+    *,
+    ahead: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Read every plane of a series once, band by band, and feed it to a pyramid.
+
+    ``ahead``: read the next band while this one is worked on. ``progress(done, total)`` in bytes.
+    """
+    total, done = series.nbytes, 0
+    reader = ThreadPoolExecutor(1, "slidebox-read") if ahead else None
+    bands = _bands(series, plan)
+    coming: Future | None = None
+    try:
+        following = next(bands, None)
+        if reader and following:
+            coming = reader.submit(series.read_samples, *following)
+        while following:
+            here = following
+            if coming is not None:
+                band = coming.result()
+            else:
+                band = series.read_samples(*here)
+            following = next(bands, None)
+            if reader and following:
+                coming = reader.submit(series.read_samples, *following)
+            t, group, z, y0, _ = here
+            pyramid.feed(t, group, z, y0, band)
+            done += band.nbytes
+            del band
+            if progress:
+                progress(done, total)
+        pyramid.close()
+    except UnreadableImage:
+        raise
+    finally:
+        if reader:
+            reader.shutdown(wait=True, cancel_futures=True)
+
+
+def _bands(series: Series, plan: Plan):
+    height = series.size("y")
+    for t in range(series.size("t")):
+        for group in range(series.size("c") // series.samples):
+            for z in range(series.size("z")):
+                for y0 in range(0, height, plan.band):
+                    yield t, group, z, y0, min(height, y0 + plan.band)
