@@ -17,7 +17,7 @@ rule archive:
         f"{TIMES}/archive.tsv"
     conda:
         "../environment.yml"
-    threads: 2
+    threads: threads_for
     message:
         "{wildcards.accession}: archiving"
     script:

@@ -40,6 +40,14 @@ SEALED_STATE = queue.catalogue_key(SEALED)
 SLUGS = challenge_plan.slugs(CONFIG) if MAIN else []
 
 
+BYTES = {(item.accession, item.key): item.bytes for item in QUEUE}
+
+
+def threads_for(wildcards):
+    """Small submissions run side by side, large ones with two threads each."""
+    return 2 if BYTES.get((wildcards.accession, wildcards.key), 0) > 500_000_000 else 1
+
+
 def image_lists(wildcards):
     """The lists of images of all slices; the number of slices stands in the key."""
     n = queue.slices_of(wildcards.key)

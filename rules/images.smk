@@ -21,7 +21,7 @@ rule images:
         slices="[0-9]+",
     conda:
         "../environment.yml"
-    threads: 2
+    threads: threads_for
     message:
         "{wildcards.accession}: deriving OME-Zarr ({wildcards.slice} of {wildcards.slices})"
     script:

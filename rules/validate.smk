@@ -17,7 +17,7 @@ rule validate:
         f"{TIMES}/validate.tsv"
     conda:
         "../environment.yml"
-    threads: 2
+    threads: threads_for
     message:
         "{wildcards.accession}: validating"
     script:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
 from slidebox import deposit
 from slidebox.demo import inbox as demo_inbox
 

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from archive_user import Archive, configure
+
 from slidebox.demo import inbox
 
 

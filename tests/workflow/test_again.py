@@ -14,6 +14,7 @@ import time
 import pytest
 import tifffile
 from archive_user import CHECKOUT, configure, demo_inbox
+
 from slidebox import deposit
 
 

@@ -14,6 +14,7 @@ import skimage.data
 import tifffile
 import yaozarrs
 import zarr
+
 from slidebox import deposit
 
 ACCEPTED = {"SB-CELLS": 2, "SB-LAPSE": 1, "SB-NUCLEI": 16}
@@ -75,7 +76,7 @@ def _store(demo, accession, path) -> tuple[dict, zarr.Group]:
 
 
 def test_pixels_and_metadata_of_the_time_lapse(demo):
-    image, group = _store(demo, "SB-LAPSE", "embryo.ome.tiff")
+    _, group = _store(demo, "SB-LAPSE", "embryo.ome.tiff")
     sent = demo.folder / "inbox/SB-LAPSE"
     assert np.array_equal(group["0"][:], tifffile.imread(sent / "embryo.ome.tiff"))
     labels = zarr.open_group(group.store_path / "labels" / "nuclei", mode="r")

@@ -270,9 +270,9 @@ def _convert(a) -> int:
         )
     except FileNotFoundError as error:
         raise CannotRun(f"{error.filename or a.image}: no such file") from None
+    except images.Busy:
+        raise CannotRun(f"{a.out} is being written by another process") from None
     except images.UnreadableImage as error:
-        raise CannotRun(str(error)) from None
-    except images.ImageError as error:
         print(f"slidebox: {error}", file=sys.stderr)
         return FINDINGS
     facts = derived.to_json()

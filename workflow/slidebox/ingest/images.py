@@ -10,6 +10,7 @@ import logging
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from slidebox.ingest.release import leave_embargo, site_root
 from slidebox.vault import Vault
 
 log = logging.getLogger(__name__)
+
+WAIT = 3600  # seconds
 
 
 def derive(config: Config, accession: str, key: str, number: int, threads: int = 1) -> None:
@@ -118,18 +121,8 @@ class _Fileset:
             derived = read_json(facts)
         else:
             try:
-                derived = images.convert(
-                    source,
-                    store,
-                    series=index,
-                    name=common["name"],
-                    labels=labels,
-                    memory=self.stages.config.images.memory,
-                    threads=self.threads,
-                    recipe=self.recipe,
-                    thumbnail=thumbnail,
-                ).to_json()
-            except images.ImageError as error:
+                derived = self._convert(source, index, common["name"], labels, store, thumbnail)
+            except images.UnreadableImage as error:
                 return self._without(index, name, "failed", "IMAGE_FAILED", str(error))
             atomic.write_json(facts, derived)
             log.info("%s series %d: derived %s", common["path"], index, stem)
@@ -141,6 +134,30 @@ class _Fileset:
             "thumbnail": f"images/{thumbnail.name}",
         }
         return {**common, **where, **derived}
+
+    def _convert(self, source, index, name, labels, store, thumbnail) -> dict[str, Any]:
+        """Derive one image; wait when a job of a killed run is still at it."""
+        for _ in range(WAIT):
+            try:
+                derived = images.convert(
+                    source,
+                    store,
+                    series=index,
+                    name=name,
+                    labels=labels,
+                    memory=self.stages.config.images.memory,
+                    threads=self.threads,
+                    recipe=self.recipe,
+                    thumbnail=thumbnail,
+                    existing="reuse",
+                )
+            except images.Busy:
+                time.sleep(1)
+                continue
+            facts = derived.to_json()
+            del facts["seconds"]  # what is published depends on what went in, not on the hour
+            return facts
+        raise TimeoutError(f"{store} has been written by another process for {WAIT} s")
 
     def _label_sources(self, view: Path, index: int):
         """Label images over this series, and the digests that they put into the derivation."""
