@@ -1,6 +1,7 @@
 """The archive's front page, its list of studies for machines, and the sitemap.
 
-Reads each study's ``study.json`` once and holds a line about each, never their images.
+Reads each study's card (a few kilobytes) and strings the studies' tables together; it never holds
+their images or files.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from typing import Any
 from xml.sax.saxutils import escape as xml_escape
 
 from slidebox import atomic
-from slidebox.catalogue import facts
-from slidebox.catalogue.cite import year_of
+from slidebox.catalogue import tables
+from slidebox.catalogue.cards import study_card
 from slidebox.catalogue.pages import install_assets, render_page
-from slidebox.catalogue.text import license_name
+from slidebox.catalogue.search import write_search
 
 STUDIES_PER_PAGE = 48
-PICTURES = 4
 
 
 def build_index(
@@ -43,75 +43,42 @@ def build_index(
     """
     site_root = Path(site_root)
     install_assets(site_root)
-    cards = [study_card(_loaded(study)) for study in studies]
+    cards = [_card(study) for study in studies]
     cards.sort(key=lambda c: c["accession"].casefold())
     cards.sort(key=lambda c: c["date"], reverse=True)
+    words: dict[str, list[int]] = {}
+    for number, card in enumerate(cards):
+        # Taken out at once: the words are most of a card, and each is wanted in the index only.
+        for word, weight in card.pop("words").items():
+            words.setdefault(word, []).extend((number, weight))
+        card["pictures"] = [f"{card['accession']}/{p}" for p in card["pictures"]]
     catalogue = site_root / "catalogue"
     with atomic.replacing(catalogue / "studies.json") as handle:
         json.dump({"studies": cards}, handle, ensure_ascii=False, separators=(",", ":"))
         handle.write("\n")
-    _pages(cards, list(challenges), site_root, site_name)
+    write_search(cards, words, catalogue / "search")
+    folders = [site_root / card["accession"] / "tables" for card in cards]
+    context = {"section": "data", "tables": tables.compact(folders, catalogue)}
     render_page(
-        "tables.html",
-        {"section": "data"},
-        catalogue / "index.html",
-        site_root=site_root,
-        site_name=site_name,
+        "tables.html", context, catalogue / "index.html", site_root=site_root, site_name=site_name
     )
+    _pages(cards, list(challenges), site_root, site_name)
     if site_url:
         _sitemap(cards, site_root, site_url)
     return site_root / "index.html"
 
 
-def _loaded(study: dict[str, Any] | Path | str) -> dict[str, Any]:
+def _card(study: dict[str, Any] | Path | str) -> dict[str, Any]:
+    """The study's card: the one beside its study.json when that is of the same making."""
     if isinstance(study, dict):
-        return study
-    return json.loads(Path(study).read_text(encoding="utf-8"))
-
-
-def study_card(study: dict[str, Any]) -> dict[str, Any]:
-    """What the front page and its search know of a study, from its ``study.json``."""
-    record, images = study.get("record") or {}, study.get("images") or []
-    shown = [i for i in images if i.get("zarr") and i.get("id")]
-    pictures = [i["thumbnail"] for i in shown if i.get("thumbnail")]
-    step = max(1, len(pictures) // PICTURES)
-    organisms, methods = facts.organisms(record), facts.methods(record)
-    year = year_of(record, study.get("release_date"))
-    annotated = any(i.get("labels") for i in shown) or bool(record.get("annotation_sets"))
-    kinds = sorted({facts.dimensions(i) for i in shown})
-    return {
-        "accession": study["accession"],
-        "title": record.get("title") or study["accession"],
-        "version": study.get("version"),
-        "date": str(study.get("release_date") or record.get("release_date") or ""),
-        "year": year,
-        "images": len(shown),
-        "files": (study.get("files") or {}).get("count", 0),
-        "bytes": (study.get("files") or {}).get("bytes", 0),
-        "pictures": [f"{study['accession']}/{p}" for p in pictures[::step][:PICTURES]],
-        "facts": " · ".join([*organisms[:2], *methods[:2], *kinds[:2]]),
-        "facets": {
-            "organism": organisms,
-            "method": methods,
-            "dimensions": kinds,
-            "licence": [license_name(record["license"])] if record.get("license") else [],
-            "annotated": ["yes" if annotated else "no"],
-            "year": [year] if year else [],
-        },
-        "text": _search_text(record, shown),
-    }
-
-
-def _search_text(record: dict[str, Any], images: list[dict[str, Any]]) -> str:
-    """Words by which a study is found besides title and facets, shortened."""
-    parts = [str(record.get("description") or "")[:1500], *map(str, record.get("keywords") or [])]
-    parts += [str(a.get("name") or "") for a in record.get("authors") or []]
-    for module in ("biosamples", "specimens", "image_acquisitions", "annotation_sets"):
-        for item in record.get(module) or []:
-            parts += [v for v in item.values() if isinstance(v, str)]
-    channels = {str(c.get("name") or "") for i in images for c in i.get("channels") or []}
-    names = [facts.image_label(i) for i in images[:40]]
-    return " ".join([*parts, *sorted(channels)[:40], *names])[:4000]
+        return study_card(study)
+    path = Path(study)
+    beside = path.with_name("card.json")
+    if beside.is_file():
+        card = json.loads(beside.read_text(encoding="utf-8"))
+        if card.pop("study_bytes", None) == path.stat().st_size:
+            return card
+    return study_card(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _pages(

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from slidebox import atomic
-from slidebox.catalogue import facts, listing
+from slidebox.catalogue import facts, listing, tables
+from slidebox.catalogue.cards import study_card
 from slidebox.catalogue.cite import citation
 from slidebox.catalogue.model import StudyInput
 from slidebox.catalogue.pages import install_assets, render_page
@@ -47,10 +48,15 @@ def build_study(study: StudyInput, site_root: Path | str) -> Path:
         targets.append((folder, ""))
     if study.head:
         _image_pages(study, images, folder, site_root)
+        tables.write_parts(summary, folder / "files.tsv", folder / "tables")
     for target, top in targets:
         atomic.write_json(target / "study.json", summary)
         _lists(study, images, totals, target, top, site_root)
         _front_page(study, images, totals, target, top, site_root)
+    if study.head:
+        # Last: it vouches for the study.json beside it.
+        size = (folder / "study.json").stat().st_size
+        atomic.write_json(folder / "card.json", {**study_card(summary), "study_bytes": size})
     return folder
 
 

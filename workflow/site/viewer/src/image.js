@@ -35,7 +35,7 @@ async function openPyramid(location) {
       const array = await open(location.resolve(dataset.path), "array");
       const transforms = dataset.coordinateTransformations ?? [];
       const scale = transforms.find((t) => t.type === "scale")?.scale ?? axes.map(() => 1);
-      return { array, scale, shape: array.shape, chunks: array.chunks };
+      return { path: dataset.path, array, scale, shape: array.shape, chunks: array.chunks };
     }),
   );
   const base = levels[0].scale;

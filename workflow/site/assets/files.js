@@ -1,0 +1,279 @@
+// The file list of a study: find, choose, and take the choice as a ZIP, a manifest or a command.
+"use strict";
+(() => {
+  const picker = document.getElementById("picker");
+  if (!picker || location.protocol === "file:") return;
+  const { top, accession } = picker.dataset;
+  const table = document.querySelector("#file-table table");
+  const body = table.tBodies[0];
+  const pages = document.querySelector('nav[aria-label="Pages of files"]');
+  const query = document.getElementById("file-q");
+  const part = document.getElementById("file-part");
+  const type = document.getElementById("file-type");
+  const bar = document.getElementById("download-bar");
+  const out = document.getElementById("pick-out");
+  const SHOWN = 200;
+  const study = new URL(top || "./", location.href);
+  let rows = null;
+  const picked = new Set();
+
+  const unescape = (cell) => cell.replace(/\\[\\tnr]/g, (s) => ({ "\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r" })[s]);
+  const encodePath = (path) => path.split("/").map(encodeURIComponent).join("/");
+  const typeOf = (path) => (path.match(/(\.ome)?\.[^./]{1,12}$/i)?.[0] ?? "").toLowerCase();
+  const bytes = (n) => {
+    const units = ["B", "kB", "MB", "GB", "TB"];
+    let i = 0;
+    while (n >= 1000 && i < units.length - 1) {
+      n /= 1000;
+      i++;
+    }
+    return `${i ? n.toPrecision(3) : n} ${units[i]}`;
+  };
+
+  async function load() {
+    const response = await fetch(picker.dataset.table);
+    if (!response.ok) throw new Error(`files.tsv: ${response.status}`);
+    const lines = (await response.text()).split("\n");
+    const names = lines[0].split("\t");
+    rows = [];
+    for (let i = 1; i < lines.length; i++) {
+      if (!lines[i]) continue;
+      const cells = lines[i].split("\t");
+      const row = {};
+      names.forEach((name, k) => { row[name] = unescape(cells[k] ?? ""); });
+      row.size = Number(row.size);
+      row.url = new URL(`files/v${row.version}/${encodePath(row.path)}`, study).href;
+      rows.push(row);
+    }
+    const fill = (select, values) => {
+      for (const value of [...new Set(values)].filter(Boolean).sort()) select.append(new Option(value, value));
+    };
+    fill(part, rows.map((r) => r.part));
+    fill(type, rows.map((r) => typeOf(r.path)));
+  }
+
+  const cell = (tag, className, ...children) => {
+    const element = document.createElement(tag);
+    if (className) element.className = className;
+    element.append(...children);
+    return element;
+  };
+
+  const all = cell("input");
+  all.type = "checkbox";
+  all.setAttribute("aria-label", "Select all files found");
+
+  function found() {
+    const wanted = query.value.toLowerCase().split(/\s+/).filter(Boolean);
+    return rows.filter((r) => {
+      const path = r.path.toLowerCase();
+      return wanted.every((w) => path.includes(w)) && (!part.value || r.part === part.value) && (!type.value || typeOf(r.path) === type.value);
+    });
+  }
+
+  let now = [];
+  function draw() {
+    now = found();
+    const items = now.slice(0, SHOWN).map((r) => {
+      const check = cell("input");
+      check.type = "checkbox";
+      check.checked = picked.has(r);
+      check.setAttribute("aria-label", `Select ${r.path}`);
+      check.addEventListener("change", () => {
+        if (check.checked) picked.add(r);
+        else picked.delete(r);
+        count();
+      });
+      const link = cell("a", "", r.path);
+      link.href = r.url;
+      link.download = "";
+      const hash = cell("code", "hash", `${r.sha256.slice(0, 12)}…`);
+      hash.title = r.sha256;
+      return cell("tr", "", cell("td", "", check), cell("td", "path", link), cell("td", "num", bytes(r.size)), cell("td", "", r.part), cell("td", "", hash));
+    });
+    body.replaceChildren(...items);
+    if (now.length > SHOWN) {
+      const rest = cell("td", "quiet", `… and ${now.length - SHOWN} more. Narrow the search, or select them all with the box above.`);
+      rest.colSpan = 5;
+      body.append(cell("tr", "", rest));
+    }
+    if (!now.length) {
+      const none = cell("td", "quiet", "No file fits.");
+      none.colSpan = 5;
+      body.append(cell("tr", "", none));
+    }
+    count();
+  }
+
+  function count() {
+    let size = 0;
+    for (const r of picked) size += r.size;
+    bar.hidden = !picked.size;
+    document.getElementById("pick-count").textContent = `${picked.size} ${picked.size === 1 ? "file" : "files"}`;
+    document.getElementById("pick-bytes").textContent = bytes(size);
+    all.checked = now.length > 0 && now.every((r) => picked.has(r));
+    all.indeterminate = !all.checked && now.some((r) => picked.has(r));
+    out.hidden = true;
+  }
+
+  function save(blob, name) {
+    const link = cell("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  }
+
+  const chosen = () => rows.filter((r) => picked.has(r));
+  const manifestLine = (r) => {
+    const name = r.path.replace(/\\/g, "\\\\").replace(/\n/g, "\\n").replace(/\r/g, "\\r");
+    return `${name === r.path ? "" : "\\"}${r.sha256}  ${name}\n`;
+  };
+
+  document.getElementById("pick-manifest").addEventListener("click", () => {
+    save(new Blob(chosen().map(manifestLine), { type: "text/plain" }), `${accession}-manifest-sha256.txt`);
+  });
+
+  document.getElementById("pick-command").addEventListener("click", () => {
+    const files = chosen();
+    const quote = (s) => `'${s.replace(/'/g, "'\\''")}'`;
+    const few = files.length <= 20;
+    const select = few
+      ? files.map((r) => `--select ${quote(r.path.replace(/[[*?]/g, "[$&]"))}`).join(" ")
+      : `--manifest ${accession}-manifest-sha256.txt`;
+    out.textContent = `${few ? "" : "# save the manifest first\n"}slidebox fetch ${quote(study.href)} ${quote(accession)} ${select}`;
+    out.hidden = false;
+    out.focus();
+  });
+
+  // ZIP without compression (images don't shrink), with ZIP64 so that size is no limit (APPNOTE
+  // 6.3.10). Where the browser can write to disk nothing is held in memory.
+  const zipButton = document.getElementById("pick-zip");
+  zipButton.addEventListener("click", async () => {
+    const files = chosen();
+    const said = zipButton.textContent;
+    zipButton.disabled = true;
+    try {
+      let sink;
+      if (window.showSaveFilePicker && files.reduce((s, r) => s + r.size, 0) > 200e6) {
+        const handle = await window.showSaveFilePicker({ suggestedName: `${accession}.zip` });
+        sink = await handle.createWritable();
+      }
+      const parts = [];
+      const write = async (data) => {
+        if (sink) await sink.write(data);
+        else parts.push(data);
+      };
+      let done = 0;
+      await writeZip(files, write, () => { zipButton.textContent = `${++done} of ${files.length}`; });
+      if (sink) await sink.close();
+      else save(new Blob(parts, { type: "application/zip" }), `${accession}.zip`);
+      zipButton.textContent = said;
+    } catch (error) {
+      zipButton.textContent = error.name === "AbortError" ? said : `Failed: ${error.message}`;
+    } finally {
+      zipButton.disabled = false;
+    }
+  });
+
+  const CRC = new Uint32Array(256).map((_, n) => {
+    for (let k = 0; k < 8; k++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
+    return n;
+  });
+
+  async function writeZip(files, write, progress) {
+    const text = new TextEncoder();
+    const entries = [];
+    let offset = 0;
+    const put = async (data) => {
+      await write(data);
+      offset += data.byteLength;
+    };
+    const record = (size, fill) => {
+      const view = new DataView(new ArrayBuffer(size));
+      let at = 0;
+      const w = {
+        u16: (n) => { view.setUint16(at, n, true); at += 2; },
+        u32: (n) => { view.setUint32(at, n, true); at += 4; },
+        u64: (n) => { view.setBigUint64(at, BigInt(n), true); at += 8; },
+      };
+      fill(w);
+      return new Uint8Array(view.buffer);
+    };
+    for (const file of files) {
+      const name = text.encode(file.path);
+      const entry = { name, offset, crc: 0, size: 0 };
+      // Flags: bit 3, sizes follow the data; bit 11, the name is UTF-8. A ZIP64 extra field
+      // makes the sizes in the descriptor eight bytes long.
+      await put(record(30, (w) => {
+        w.u32(0x04034b50); w.u16(45); w.u16(0x0808); w.u16(0); w.u16(0); w.u16(0x21);
+        w.u32(0); w.u32(0xffffffff); w.u32(0xffffffff); w.u16(name.length); w.u16(20);
+      }));
+      await put(name);
+      await put(record(20, (w) => { w.u16(1); w.u16(16); w.u64(0); w.u64(0); }));
+      const response = await fetch(file.url);
+      if (!response.ok) throw new Error(`${file.path}: ${response.status}`);
+      const reader = response.body.getReader();
+      let crc = -1;
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        for (let i = 0; i < value.length; i++) crc = CRC[(crc ^ value[i]) & 255] ^ (crc >>> 8);
+        entry.size += value.length;
+        await put(value);
+      }
+      if (entry.size !== file.size) throw new Error(`${file.path} has ${entry.size} bytes instead of ${file.size}`);
+      entry.crc = ~crc >>> 0;
+      await put(record(24, (w) => { w.u32(0x08074b50); w.u32(entry.crc); w.u64(entry.size); w.u64(entry.size); }));
+      entries.push(entry);
+      progress();
+    }
+    const start = offset;
+    for (const e of entries) {
+      await put(record(46, (w) => {
+        w.u32(0x02014b50); w.u16(45); w.u16(45); w.u16(0x0808); w.u16(0); w.u16(0); w.u16(0x21);
+        w.u32(e.crc); w.u32(0xffffffff); w.u32(0xffffffff); w.u16(e.name.length); w.u16(28); w.u16(0);
+        w.u16(0); w.u16(0); w.u32(0); w.u32(0xffffffff);
+      }));
+      await put(e.name);
+      await put(record(28, (w) => { w.u16(1); w.u16(24); w.u64(e.size); w.u64(e.size); w.u64(e.offset); }));
+    }
+    const size = offset - start;
+    const end64 = offset;
+    await put(record(56, (w) => {
+      w.u32(0x06064b50); w.u64(44); w.u16(45); w.u16(45); w.u32(0); w.u32(0);
+      w.u64(entries.length); w.u64(entries.length); w.u64(size); w.u64(start);
+    }));
+    await put(record(20, (w) => { w.u32(0x07064b50); w.u32(0); w.u64(end64); w.u32(1); }));
+    await put(record(22, (w) => {
+      w.u32(0x06054b50); w.u16(0); w.u16(0); w.u16(0xffff); w.u16(0xffff);
+      w.u32(0xffffffff); w.u32(0xffffffff); w.u16(0);
+    }));
+  }
+
+  function start() {
+    const head = cell("th", "", all);
+    head.scope = "col";
+    table.tHead.rows[0].prepend(head);
+    all.addEventListener("change", () => {
+      for (const r of now) {
+        if (all.checked) picked.add(r);
+        else picked.delete(r);
+      }
+      draw();
+    });
+    if (pages) pages.hidden = true;
+    for (const field of [query, part, type]) field.addEventListener("input", draw);
+    draw();
+  }
+
+  // A long list is fetched when it comes into view, not with every look at the page.
+  const watcher = new IntersectionObserver((entries) => {
+    if (!entries.some((e) => e.isIntersecting)) return;
+    watcher.disconnect();
+    load().then(start).catch((error) => {
+      picker.append(cell("p", "notice", `The file list can't be read: ${error.message}`));
+    });
+  }, { rootMargin: "600px" });
+  watcher.observe(picker);
+})();

@@ -1,0 +1,264 @@
+"""The catalogue as Parquet: ``studies``, ``images``, ``files`` and ``annotations``.
+
+Each study writes its own part beside its pages (``<accession>/tables/*.parquet``);
+:func:`compact` strings the parts together into ``catalogue/*.parquet`` a row group at a time, so
+that memory doesn't grow with the archive.
+
+Text is written as it is: a cell that begins with ``=`` is a string to every reader of Parquet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from slidebox import atomic
+from slidebox.catalogue import facts, listing
+from slidebox.catalogue.text import file_url
+
+_TEXTS = pa.list_(pa.string())
+SCHEMAS = {
+    "studies": pa.schema(
+        [
+            ("accession", pa.string()),
+            ("version", pa.int32()),
+            ("title", pa.string()),
+            ("description", pa.string()),
+            ("license", pa.string()),
+            ("release_date", pa.string()),
+            ("keywords", _TEXTS),
+            ("authors", _TEXTS),
+            ("organisms", _TEXTS),
+            ("imaging_methods", _TEXTS),
+            ("images", pa.int64()),
+            ("files", pa.int64()),
+            ("bytes", pa.int64()),
+        ]
+    ),
+    "images": pa.schema(
+        [
+            ("accession", pa.string()),
+            ("id", pa.string()),
+            ("path", pa.string()),
+            ("series", pa.int32()),
+            ("name", pa.string()),
+            ("part", pa.string()),
+            ("zarr", pa.string()),
+            ("thumbnail", pa.string()),
+            ("status", pa.string()),
+            ("reason", pa.string()),
+            ("size_x", pa.int64()),
+            ("size_y", pa.int64()),
+            ("size_z", pa.int64()),
+            ("size_c", pa.int64()),
+            ("size_t", pa.int64()),
+            ("dtype", pa.string()),
+            ("rgb", pa.bool_()),
+            ("pixel_size_x_um", pa.float64()),
+            ("pixel_size_y_um", pa.float64()),
+            ("pixel_size_z_um", pa.float64()),
+            ("time_step", pa.float64()),
+            ("channels", _TEXTS),
+            ("labels", _TEXTS),
+            ("organisms", _TEXTS),
+            ("imaging_methods", _TEXTS),
+            ("license", pa.string()),
+            ("attributes", pa.string()),
+        ]
+    ),
+    "files": pa.schema(
+        [
+            ("accession", pa.string()),
+            ("path", pa.string()),
+            ("size", pa.int64()),
+            ("sha256", pa.string()),
+            ("version", pa.int32()),
+            ("part", pa.string()),
+            ("role", pa.string()),
+            ("source_image", pa.string()),
+            ("url", pa.string()),
+        ]
+    ),
+    "annotations": pa.schema(
+        [
+            ("accession", pa.string()),
+            ("image", pa.string()),
+            ("name", pa.string()),
+            ("zarr", pa.string()),
+            ("objects", pa.int64()),
+            ("annotation_set", pa.string()),
+            ("source", pa.string()),
+        ]
+    ),
+}
+_ROWS = 20_000
+
+
+def write_parts(study: dict[str, Any], files_tsv: Path, folder: Path) -> None:
+    """Write a study's four parts to ``folder``, from its study.json and files.tsv."""
+    accession = study["accession"]
+    _write(folder / "studies.parquet", SCHEMAS["studies"], iter([_study_row(study)]))
+    _write(folder / "images.parquet", SCHEMAS["images"], _image_rows(study))
+    _write(folder / "files.parquet", SCHEMAS["files"], _file_rows(accession, files_tsv))
+    _write(folder / "annotations.parquet", SCHEMAS["annotations"], _annotation_rows(study))
+
+
+def compact(folders: Iterable[Path], out: Path) -> list[dict[str, Any]]:
+    """String the parts in ``folders`` together into ``out/<table>.parquet``.
+
+    Returns ``{"href", "rows", "bytes", "what"}`` for each table. A folder without parts is left out.
+    """
+    folders = list(folders)
+    what = {
+        "studies": "one row a study",
+        "images": "one row an image, with sizes, channels and addresses",
+        "files": "one row a file as submitted, with its sha256 and address",
+        "annotations": "one row a label image",
+    }
+    tables = []
+    for name, schema in SCHEMAS.items():
+        target = out / f"{name}.parquet"
+        parts = (p for f in folders if (p := f / f"{name}.parquet").is_file())
+        rows = _write_batches(target, schema, _gathered(parts, schema))
+        tables.append(
+            {
+                "href": target.name,
+                "rows": rows,
+                "bytes": target.stat().st_size,
+                "what": what[name],
+            }
+        )
+    return tables
+
+
+def _gathered(parts: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Tables of about _ROWS rows: many small studies share a row group."""
+    held: list[pa.Table] = []
+    count = 0
+    for part in parts:
+        with pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(batch_size=_ROWS):
+                held.append(pa.Table.from_batches([batch]).cast(schema))
+                count += batch.num_rows
+                if count >= _ROWS:
+                    yield pa.concat_tables(held).combine_chunks()
+                    held, count = [], 0
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def _write(path: Path, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> None:
+    def batches() -> Iterator[pa.Table]:
+        while part := list(islice(rows, _ROWS)):
+            yield pa.Table.from_pylist(part, schema=schema)
+
+    _write_batches(path, schema, batches())
+
+
+def _write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.Table]) -> int:
+    rows = 0
+    with (
+        atomic.replacing(path, "wb") as handle,
+        pq.ParquetWriter(handle, schema, compression="zstd") as writer,
+    ):
+        for table in batches:
+            writer.write_table(table)
+            rows += table.num_rows
+    return rows
+
+
+def _text(value: Any) -> str | None:
+    """Text for Arrow, which refuses what is no UTF-8."""
+    return None if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    return [t for v in values if (t := _text(v))]
+
+
+def _study_row(study: dict[str, Any]) -> dict[str, Any]:
+    record, files = study.get("record") or {}, study.get("files") or {}
+    return {
+        "accession": study["accession"],
+        "version": study.get("version"),
+        "title": _text(record.get("title")),
+        "description": _text(record.get("description")),
+        "license": _text(record.get("license")),
+        "release_date": _text(study.get("release_date")),
+        "keywords": _texts(record.get("keywords") or []),
+        "authors": _texts(a.get("name") for a in record.get("authors") or []),
+        "organisms": _texts(facts.organisms(record)),
+        "imaging_methods": _texts(facts.methods(record)),
+        "images": sum(1 for i in study.get("images") or [] if i.get("zarr")),
+        "files": files.get("count"),
+        "bytes": files.get("bytes"),
+    }
+
+
+def _image_rows(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    record, accession = study.get("record") or {}, study["accession"]
+    shared = {
+        "accession": accession,
+        "organisms": _texts(facts.organisms(record)),
+        "imaging_methods": _texts(facts.methods(record)),
+        "license": _text(record.get("license")),
+    }
+    for image in study.get("images") or []:
+        pixel = image.get("pixel_size") or {}
+        yield {
+            **shared,
+            "id": image.get("id"),
+            "path": _text(image.get("path")),
+            "series": image.get("series"),
+            "name": _text(image.get("name")),
+            "part": _text(image.get("part")),
+            "zarr": f"{accession}/{image['zarr']}" if image.get("zarr") else None,
+            "thumbnail": f"{accession}/{image['thumbnail']}" if image.get("thumbnail") else None,
+            "status": image.get("status"),
+            "reason": _text((image.get("finding") or {}).get("message")),
+            **{f"size_{a}": facts.size_of(image, a) for a in "xyzct"},
+            "dtype": _text(image.get("dtype")),
+            "rgb": bool(image.get("rgb")),
+            **{f"pixel_size_{a}_um": pixel.get(a) for a in "xyz"},
+            "time_step": image.get("time_step"),
+            "channels": _texts(c.get("name") for c in image.get("channels") or []),
+            "labels": _texts(la.get("name") for la in image.get("labels") or []),
+            "attributes": _text(
+                json.dumps(image.get("attributes") or {}, ensure_ascii=False, sort_keys=True)
+            ),
+        }
+
+
+def _file_rows(accession: str, files_tsv: Path) -> Iterator[dict[str, Any]]:
+    for row in listing.read_table(files_tsv):
+        yield {
+            "accession": accession,
+            **{k: _text(row.get(k)) for k in ("path", "sha256", "part", "role", "source_image")},
+            "size": row["size"],
+            "version": row["version"],
+            "url": f"{accession}/{file_url(row['path'], row['version'])}",
+        }
+
+
+def _annotation_rows(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    accession = study["accession"]
+    for image in study.get("images") or []:
+        for label in image.get("labels") or []:
+            objects = label.get("objects")
+            yield {
+                "accession": accession,
+                "image": image.get("id"),
+                "name": _text(label.get("name")),
+                "zarr": f"{accession}/{image['zarr']}/labels/{label.get('name')}"
+                if image.get("zarr")
+                else None,
+                "objects": objects if isinstance(objects, int) else None,
+                "annotation_set": _text(label.get("part")),
+                "source": _text(label.get("path")),
+            }
