@@ -12,6 +12,7 @@ from .ids import derivation_id, image_id
 from .model import Channel, ImageFile, Series, UnreadableImage
 from .plan import Recipe
 from .registry import FORMATS, Format, can_read, open_image
+from .verify import verify
 
 __all__ = [
     "FORMATS",
@@ -31,4 +32,5 @@ __all__ = [
     "image_id",
     "load",
     "open_image",
+    "verify",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 # OME's UnitsLength that have a length, and how others write them.
 _LENGTH = {
     "m": 1e6,
@@ -91,6 +93,11 @@ def _convert(value, unit, table, positive) -> float | None:
         return None
     # 15 digits: 1.3e-07 m is 0.13 um, not 0.13000000000000003
     return float(f"{number * factor:.15g}")
+
+
+def single(value: object) -> float:
+    """A single-precision number as it was meant: 0.3, not 0.30000001192092896."""
+    return float(str(np.float32(value)))  # type: ignore[arg-type]
 
 
 def wavelength(value: object) -> float | None:

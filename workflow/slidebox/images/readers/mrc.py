@@ -47,7 +47,7 @@ def open_file(path: Path, name: str) -> ImageFile:
     if rgb:
         file.close()
         raise UnreadableImage(f"MRC values of type {data.dtype} aren't known")
-    size = {a: units.micrometers(float(voxel[a]), "angstrom") for a in "xyz"}
+    size = {a: units.micrometers(units.single(voxel[a]), "angstrom") for a in "xyz"}
     series = Series(
         0,
         path.name.split(".")[0],

@@ -5,6 +5,7 @@ Rows of a page are decoded segment by segment, so that a band of a huge slide co
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import threading
@@ -54,12 +55,48 @@ _ROLES = {
 
 
 def open_file(path: Path, name: str) -> ImageFile:
-    tiff = tifffile.TiffFile(path)
+    with _Complaints() as complaints:
+        tiff = tifffile.TiffFile(path)
+        try:
+            image = _describe(tiff, path, name)
+        except BaseException:
+            tiff.close()
+            raise
     try:
-        return _describe(tiff, path, name)
+        # tifffile goes on with the pages that it finds; planes must not be missing in silence
+        if complaints.fatal:
+            raise UnreadableImage(f"cut off or damaged: {complaints.fatal[0]}")
+        return image
     except BaseException:
         tiff.close()
         raise
+
+
+class _Complaints(logging.Handler):
+    """What tifffile logs while it looks at a file, and of that what means that planes are lost."""
+
+    _FATAL = re.compile(r"invalid page offset|invalid or corrupted|missing pages|truncated", re.I)
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.fatal: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = re.sub(r"^<tifffile\.\S+ ?[^>]*>\s*", "", record.getMessage())
+        if record.levelno >= logging.ERROR and self._FATAL.search(text):
+            self.fatal.append(text)
+
+    def __enter__(self) -> _Complaints:
+        log = logging.getLogger("tifffile")
+        self.before = log.propagate
+        log.addHandler(self)
+        log.propagate = False
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        log = logging.getLogger("tifffile")
+        log.removeHandler(self)
+        log.propagate = self.before
 
 
 def _describe(tiff: tifffile.TiffFile, path: Path, name: str) -> ImageFile:

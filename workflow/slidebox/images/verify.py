@@ -1,0 +1,167 @@
+"""Is a derived image still what its source says? Asked right after writing, or years later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from ..findings import Finding
+from .model import UnreadableImage
+from .registry import open_image
+from .store import StoredImage
+
+_MOST = 20  # planes that are named one by one
+
+
+def verify(
+    zarr: Path | str,
+    source: Path | str | None = None,
+    series: int = 0,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Finding]:
+    """Compare an OME-Zarr image that Slidebox wrote with its source, pixel for pixel.
+
+    All of level 0 is decoded again. Without a ``source`` it is only compared with the digest that
+    was kept when it was written. An empty list means that all is as it was.
+
+    Codes: IMAGE_INCOMPLETE, IMAGE_DAMAGED, IMAGE_DIFFERS, IMAGE_DIGEST, IMAGE_UNREADABLE.
+    """
+    zarr = Path(zarr)
+    try:
+        stored = StoredImage(zarr)
+        kept = stored.attributes["slidebox"]["digest"]
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        return [
+            Finding(
+                "IMAGE_INCOMPLETE",
+                "error",
+                f"not a complete image of Slidebox: {type(error).__name__}: {error}",
+                file=str(zarr),
+                mend="Derive it again from its source (slidebox convert, slidebox rederive).",
+            )
+        ]
+    if source is None:
+        return _stored_alone(stored, kept, zarr, progress)
+    try:
+        with open_image(source) as file:
+            if not 0 <= series < len(file.series):
+                raise UnreadableImage(f"there is no series {series}", file=str(source))
+            return _against(stored, kept, zarr, file.series[series], progress)
+    except UnreadableImage as error:
+        return [Finding("IMAGE_UNREADABLE", "error", str(error), file=str(source))]
+
+
+def _against(stored: StoredImage, kept: dict, zarr: Path, series, progress) -> list[Finding]:
+    level = stored.levels[0]
+    shape = tuple(series.size(a) for a in "tczyx")
+    if shape != level.shape or series.dtype != level.dtype:
+        return [
+            Finding(
+                "IMAGE_DIFFERS",
+                "error",
+                f"stored are {level.shape} (t, c, z, y, x) {level.dtype}, the source has {shape} {series.dtype}",
+                file=str(zarr),
+            )
+        ]
+    findings: list[Finding] = []
+    digests: dict[tuple[int, int, int], bytes] = {}
+    planes = [
+        (t, g, z) for t in range(shape[0]) for g in range(shape[1] // series.samples) for z in range(shape[2])
+    ]
+    differing = 0
+    tall = level.level.chunk[3]
+    step = shape[3] if series.rows is None or shape[3] * shape[4] < 1 << 24 else tall * 4
+    for done, (t, group, z) in enumerate(planes):
+        hashes = [xxhash.xxh3_128() for _ in range(series.samples)]
+        wrong = set()
+        for y0 in range(0, shape[3], step):
+            band = series.read_samples(t, group, z, y0, min(shape[3], y0 + step))
+            for row in range(y0 // tall, -(-min(shape[3], y0 + step) // tall)):
+                for s in range(series.samples):
+                    c = group * series.samples + s
+                    try:
+                        there = level.rows(t, c, z, row)
+                    except (OSError, ValueError) as error:
+                        findings.append(_damaged(zarr, {"t": t, "c": c, "z": z}, error))
+                        wrong.add(c)
+                        continue
+                    here = band[s, row * tall - y0 : row * tall - y0 + there.shape[0]]
+                    hashes[s].update(np.ascontiguousarray(there).view(np.uint8).reshape(-1))
+                    if c not in wrong and not _same(there, here):
+                        wrong.add(c)
+                        differing += 1
+                        if differing <= _MOST:
+                            count = int(np.count_nonzero(there != here))
+                            findings.append(
+                                Finding(
+                                    "IMAGE_DIFFERS",
+                                    "error",
+                                    f"plane t={t} c={c} z={z} isn't the source's: {count} pixels from row "
+                                    f"{row * tall} on differ",
+                                    file=str(zarr),
+                                    mend="Derive it again, and audit the archive's copy of the source.",
+                                )
+                            )
+        for s in range(series.samples):
+            digests[t, group * series.samples + s, z] = hashes[s].digest()
+        if progress:
+            progress(done + 1, len(planes))
+    if differing > _MOST:
+        findings.append(
+            Finding("IMAGE_DIFFERS", "error", f"{differing - _MOST} more planes differ", file=str(zarr))
+        )
+    return findings or _digest(digests, kept, zarr)
+
+
+def _stored_alone(stored: StoredImage, kept: dict, zarr: Path, progress) -> list[Finding]:
+    level, digests, findings = stored.levels[0], {}, []
+    planes = stored.planes()
+    for done, (t, c, z) in enumerate(planes):
+        total = xxhash.xxh3_128()
+        try:
+            for row in range(level.grid.counts[3]):
+                total.update(np.ascontiguousarray(level.rows(t, c, z, row)).view(np.uint8).reshape(-1))
+        except (OSError, ValueError) as error:
+            findings.append(_damaged(zarr, {"t": t, "c": c, "z": z}, error))
+        digests[t, c, z] = total.digest()
+        if progress:
+            progress(done + 1, len(planes))
+    return findings[:_MOST] or _digest(digests, kept, zarr)
+
+
+def _digest(digests: dict, kept: dict, zarr: Path) -> list[Finding]:
+    total = xxhash.xxh3_128()
+    for key in sorted(digests):
+        total.update(digests[key])
+    if total.hexdigest() == kept["read"]:
+        return []
+    return [
+        Finding(
+            "IMAGE_DIGEST",
+            "error",
+            f"the pixels have digest {total.hexdigest()}, at writing it was {kept['read']}",
+            file=str(zarr),
+            mend="Derive it again from its source.",
+        )
+    ]
+
+
+def _damaged(zarr: Path, plane: dict[str, int], error: Exception) -> Finding:
+    where = " ".join(f"{k}={v}" for k, v in plane.items())
+    return Finding(
+        "IMAGE_DAMAGED",
+        "error",
+        f"plane {where} can't be read: {error}",
+        file=str(zarr),
+        mend="Derive it again from its source.",
+    )
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    if a.dtype.kind in "fc":
+        a, b = np.ascontiguousarray(a).view(np.uint8), np.ascontiguousarray(b).view(np.uint8)
+    return bool(np.array_equal(a, b))
