@@ -69,6 +69,7 @@ class Archive:
     def deposit(self, accession: str, files: dict[str, Path], record: str | None = None) -> Path:
         """Put a submission with these files (path -> source) into the inbox, ready."""
         folder = self.folder / "inbox" / accession
+        folder.mkdir(parents=True, exist_ok=True)
         rows = ["path\tpart"]
         for path, source in files.items():
             target = folder / path

@@ -47,7 +47,17 @@ def open_file(path: Path, name: str) -> ImageFile:
     if rgb:
         file.close()
         raise UnreadableImage(f"MRC values of type {data.dtype} aren't known")
-    size = {a: units.micrometers(units.single(voxel[a]), "angstrom") for a in "xyz"}
+    # mapc, mapr, maps say along which axis of the cell (1 x, 2 y, 3 z) columns, rows, sections run.
+    along = [int(file.header[k]) for k in ("mapc", "mapr", "maps")]
+    if sorted(along) != [1, 2, 3]:
+        along = [1, 2, 3]
+    elif along != [1, 2, 3]:
+        cell = ", ".join("xyz"[i - 1] for i in along)
+        notes.append(f"columns, rows and sections run along {cell} of the cell; kept as x, y, z")
+    size = {
+        axis: units.micrometers(units.single(voxel["xyz"[i - 1]]), "angstrom")
+        for axis, i in zip("xyz", along, strict=True)
+    }
     series = Series(
         0,
         path.name.split(".")[0],
