@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import study
 from rich.console import Console
-
 from slidebox.record import NoSubmission, init
 from slidebox.validate import report, validate
 

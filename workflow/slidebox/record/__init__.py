@@ -5,6 +5,7 @@
 
 from .file_list import FileList, Row
 from .init import init
+from . import pagetab, pagetab_tsv, rocrate, study_yaml
 from .model import ANNOTATION_TYPES, REMBI_VERSION, SCHEMA_VERSION, Record
 from .positions import Positions
 from .reading import NoSubmission, Reading, read

@@ -74,6 +74,24 @@ _section(
             "a list saved as Latin-1 with `ü`",
             "Save the file as UTF-8.",
         ),
+        "RECORD_MISSING": (
+            "error",
+            "The folder holds no record in any form that is read.",
+            "a folder of images only",
+            "Run `slidebox init` in the folder and fill in study.yaml.",
+        ),
+        "RECORD_AMBIGUOUS": (
+            "error",
+            "The folder holds more than one record.",
+            "study.yaml beside ro-crate-metadata.json",
+            "Keep one of them at the top of the folder.",
+        ),
+        "JSON_SYNTAX": (
+            "error",
+            "The file can't be read as JSON.",
+            "a comma too many",
+            "Write the file with a program, or check it with a JSON editor.",
+        ),
         "YAML_SYNTAX": (
             "error",
             "The file can't be read as YAML.",
@@ -151,6 +169,31 @@ _section(
             "An association names a part that the record does not have.",
             "`biosample: hela cells` where the biosample is `HeLa cells`",
             "Write the name exactly as the part has it.",
+        ),
+        "REFERENCE_UNKNOWN": (
+            "error",
+            "A reference within the record points to nothing.",
+            "an author's affiliation `o1` where no organisation has the accno o1",
+            "Give the thing this name, or correct the reference.",
+        ),
+        "REFERENCE_UNMARKED": (
+            "warning",
+            "A PageTab attribute holds an accno but is not marked as a reference.",
+            '`{"name": "Affiliation", "value": "o1"}` without `"reference": true`',
+            "Mark it: `reference: true` in JSON, `<Affiliation>` in TSV.",
+        ),
+        "MODULE_NESTED": (
+            "warning",
+            "A biosample, specimen, image acquisition or analysis stands inside a study component, "
+            "without a title that others could refer to. It is read as if it stood beside it.",
+            "a PageTab section `Specimen` below `Study Component`",
+            "Put it beside the study component with a Title, and name it under Associations.",
+        ),
+        "VARIABLE_LIST": (
+            "warning",
+            "Several variables are written into one value.",
+            "`extrinsic_variables: [drug A; drug B; heat]`",
+            "Give each its own entry of the list.",
         ),
         "ANNOTATION_TYPE": (
             "error",
@@ -236,6 +279,90 @@ _section(
             "no `publications` and no `reference_value`",
             "Add the publication (status: in preparation is enough), or say in reference_value "
             "why others will use the images.",
+        ),
+    },
+)
+
+_section(
+    "RO-Crate",
+    {
+        "CRATE_ROOT": (
+            "error",
+            "The crate has no root of the type bia:Study.",
+            "no object with the @id `./`",
+            "Give the root `./` the types Dataset and bia:Study.",
+        ),
+        "CRATE_CONTEXT": (
+            "error",
+            "The crate's context gives a name of the profile another meaning.",
+            '`"title": {"@id": "http://example.org/title"}`',
+            "Use the profile's context, and new names for new meanings.",
+        ),
+        "CRATE_ID": (
+            "error",
+            "An @id is missing or is no valid IRI.",
+            '`"@id": "my protocol"` (write `#my%20protocol`)',
+            "Write spaces as %20 and leave out < > ^ and control characters.",
+        ),
+        "CRATE_ID_TWICE": (
+            "error",
+            "Two objects have the same @id.",
+            "two authors with one ORCID iD",
+            "Give each object an @id of its own.",
+        ),
+        "CRATE_TYPE": (
+            "error",
+            "An object has not exactly one of the profile's types.",
+            '`"@type": ["bia:AnnotationMethod", "bia:BioSample"]`',
+            "Give it the one type of the profile that it is.",
+        ),
+        "CRATE_FIELD": (
+            "error",
+            "An object lacks a property that its type must have.",
+            "a bia:Specimen without biologicalEntity",
+            "Add the property.",
+        ),
+        "CRATE_REFERENCE_UNKNOWN": (
+            "error",
+            "A reference points to an object that is not in the crate.",
+            '`"hasPart": {"@id": "#dataset2"}` without such an object',
+            "Add the object, or correct the reference.",
+        ),
+        "CRATE_REFERENCE_TYPE": (
+            "error",
+            "A reference points to an object of the wrong type.",
+            "an analysis method under associatedImageAcquisitionProtocol",
+            "Refer to an object of the type that the property wants.",
+        ),
+        "CRATE_REFERENCE_FORM": (
+            "error",
+            "A reference is written as text.",
+            '`"associatedProtocol": "#p"`',
+            'Write `{"@id": "#p"}`.',
+        ),
+        "CRATE_COLUMN": (
+            "error",
+            "A file list lacks a column that it must have, or one that its schema describes.",
+            "no column with the propertyUrl http://bia/filePath",
+            "Add the column and its description.",
+        ),
+        "CRATE_SOURCE_TYPE": (
+            "error",
+            "The source image of a file is listed but not as an image.",
+            "a source image whose row has no rdf:type",
+            "Give its row the type http://bia/Image.",
+        ),
+        "CRATE_ORPHAN": (
+            "warning",
+            "Nothing in the crate or its file lists refers to an object.",
+            "a Dataset that the study's hasPart does not name",
+            "Refer to it, or remove it.",
+        ),
+        "CRATE_BY_LIST": (
+            "warning",
+            "An object is referred to by the file list only.",
+            "a specimen that only a row's associatedSubject names",
+            "Refer to it from its dataset too, so that readers of the metadata find it.",
         ),
     },
 )

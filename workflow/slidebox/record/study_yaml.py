@@ -318,10 +318,9 @@ def _remove(locs: list[tuple], data: Any) -> bool:
         here = data
         trail = []
         for step in loc:
-            if isinstance(here, dict) and step in here:
-                trail.append((here, step))
-                here = here[step]
-            elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+            if (isinstance(here, dict) and step in here) or (
+                isinstance(here, list) and isinstance(step, int) and step < len(here)
+            ):
                 trail.append((here, step))
                 here = here[step]
             else:
@@ -345,17 +344,15 @@ def loads(text: str, file: str = NAME) -> tuple[Record | None, Positions, list[F
     return record, positions, findings + more
 
 
-def read_text(folder: Path, file: str) -> tuple[str | None, list[Finding]]:
+def read_text(folder: Path, file: str, limit: int = MAX_BYTES) -> tuple[str | None, list[Finding]]:
     """The text of a record file of a submission: UTF-8, of a sane size."""
     try:
         with open_inside(folder, file) as handle:
-            raw = handle.read(MAX_BYTES + 1)
+            raw = handle.read(limit + 1)
     except OSError as error:
         return None, [finding("FILE_UNREADABLE", f"can't be read: {error}", file)]
-    if len(raw) > MAX_BYTES:
-        return None, [
-            finding("RECORD_TOO_LARGE", f"the record has more than {MAX_BYTES} bytes", file)
-        ]
+    if len(raw) > limit:
+        return None, [finding("RECORD_TOO_LARGE", f"the file has more than {limit} bytes", file)]
     try:
         return raw.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:

@@ -83,7 +83,8 @@ def check_record(record: Record, where: Positions, out: Collector, settings: Set
         not _ACCESSION.match(record.accession) or record.accession.lower() in RESERVED
     ):
         add("ACCESSION_INVALID", f"{record.accession[:80]!r} can't be an accession", "accession")
-    if not record.publications and not record.reference_value:
+    _variables(record, add)
+    if not _reasoned(record):
         add(
             "SCOPE_REASON",
             "the study has neither a publication nor a stated reference value",
@@ -271,9 +272,35 @@ def _licence(record: Record, add, settings: Settings) -> None:
         )
 
 
+_PUBLISHED = re.compile(r"doi\.org/|10\.\d{4,9}/|arxiv\.org|biorxiv\.org|pubmed|europepmc", re.I)
+
+
+def _reasoned(record: Record) -> bool:
+    """Whether the study says why it is worth keeping: a publication, a link to one, or a word."""
+    if record.publications or record.reference_value.strip():
+        return True
+    return any(_PUBLISHED.search(link.url) for link in record.links)
+
+
+def _variables(record: Record, add) -> None:
+    """Several variables in one value, parted by semicolons or line ends."""
+    for i, sample in enumerate(record.biosamples):
+        for name in ("experimental_variables", "extrinsic_variables", "intrinsic_variables"):
+            for j, text in enumerate(getattr(sample, name)):
+                parts = [p.strip() for p in re.split(r"[;\n]", text) if p.strip()]
+                if len(parts) > 1:
+                    field = f"biosamples[{i}].{name}[{j}]"
+                    add(
+                        "VARIABLE_LIST",
+                        f"{field}{_called(sample)} holds {len(parts)} values: {text[:100]!r}",
+                        field,
+                        "Give each its own entry: " + "; ".join(repr(p[:40]) for p in parts[:5]),
+                    )
+
+
 def _annotations(record: Record, add) -> None:
-    for i, annotations in enumerate(record.annotation_sets):
-        for j, kind in enumerate(annotations.types):
+    for i, one in enumerate(record.annotation_sets):
+        for j, kind in enumerate(one.types):
             if kind.strip() and kind not in ANNOTATION_TYPES:
                 other = nearest(kind, ANNOTATION_TYPES)
                 add(

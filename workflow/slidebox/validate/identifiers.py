@@ -6,11 +6,12 @@ Each returns None when the text is fine, else what is wrong with it in a few wor
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import date
 from urllib.parse import urlsplit
 
 _DOI = re.compile(r"10\.\d{4,9}(\.\d+)*/\S+\Z")
-_DOI_PREFIX = re.compile(r"(?:https?://(?:dx\.|www\.)?doi\.org/|doi:)", re.I)
+_DOI_PREFIX = re.compile(r"(?:https?://(?:dx\.|www\.)?doi\.org/|doi:\s?)", re.I)
 _EMAIL = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u0080-\uffff]+@"
     r"(?:[A-Za-z0-9\u0080-\uffff](?:[A-Za-z0-9\-\u0080-\uffff]{0,61}[A-Za-z0-9\u0080-\uffff])?\.)+"
@@ -18,6 +19,14 @@ _EMAIL = re.compile(
 )
 _ORCID = re.compile(r"(?:https?://orcid\.org/)?(\d{4})-?(\d{4})-?(\d{4})-?(\d{3}[\dX])\Z")
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]\Z", re.I)
+
+
+def invisible(text: str) -> str | None:
+    """The first character that is not seen but counts (format and control characters)."""
+    for char in text:
+        if unicodedata.category(char) in ("Cf", "Cc", "Co", "Cn"):
+            return f"U+{ord(char):04X}"
+    return None
 
 
 def bare_doi(text: str) -> str:
@@ -29,8 +38,10 @@ def doi(text: str) -> str | None:
     """10.<registrant>/<suffix>, alone or behind https://doi.org/ or doi:."""
     text = text.strip()
     bare = bare_doi(text)
+    if hidden := invisible(text):
+        return f"has the invisible character {hidden} in it"
     if _DOI.match(bare):
-        return None
+        return f"ends with {bare[-1]!r}" if bare[-1] in ".,;:" else None
     if re.search(r"\s", text):
         return "has a space in it" if re.search(r"10\.\d{4,9}/", text) else "is no DOI"
     if found := re.search(r"10\.\d{4,9}/\S+", text):
@@ -76,6 +87,8 @@ def orcid(text: str) -> str | None:
 def email(text: str) -> str | None:
     """name@host.tld, alone."""
     text = text.strip()
+    if hidden := invisible(text):
+        return f"has the invisible character {hidden} in it"
     if _EMAIL.match(text):
         return ".. stands in it" if ".." in text else None
     if text.count("@") > 1:

@@ -39,6 +39,11 @@ class Validation:
     software: dict[str, str] = field(default_factory=dict)
 
     @property
+    def is_submission(self) -> bool:
+        """False when the folder holds no record at all."""
+        return not any(f.code == "RECORD_MISSING" for f in self.findings)
+
+    @property
     def status(self) -> str:
         """``rejected`` when any finding is an error."""
         return "rejected" if has_errors(self.findings) else "accepted"
@@ -82,7 +87,8 @@ def validate(
 
     Raises
     ------
-    NoSubmission : the folder has no record, or more than one.
+    NoSubmission : there is no such folder. A folder without a record is a finding
+        (RECORD_MISSING, ``Validation.is_submission`` is False).
     """
     folder = Path(folder)
     settings = Settings.of(config)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..findings import Finding
 from ..record.codes import CODES
 
 
