@@ -7,6 +7,7 @@ the middle that moves with z and t; the label image "nuclei" has one object on e
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import zarr
 from PIL import Image
 from zarr.codecs import BloscCodec
 
+IMAGE_ID = "11111111-2222-5333-8444-000000000000"
 HEIGHT, WIDTH, DEPTH, TIMES = 320, 480, 5, 2
 COLORS = ("0000FF", "00FF00", "FF0000")
 NAMES = ("DAPI", "GFP", "mCherry")
@@ -112,7 +114,7 @@ def write_image(folder: Path) -> None:
     Image.fromarray(rgb).resize((288, 192)).save(folder.parent / "made.png")
 
 
-def image_entry(image_id: str = "11111111-2222-5333-8444-555555555555", n: int = 0) -> dict:
+def image_entry(image_id: str = IMAGE_ID, n: int = 0) -> dict:
     return {
         "id": image_id,
         "series": 0,
@@ -218,3 +220,8 @@ def file_rows(n: int = 1, version: int = 1) -> list[dict]:
             }
         )
     return rows
+
+
+def picture(locator) -> np.ndarray:
+    """What an element looks like, (y, x, 3) uint8."""
+    return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"))

@@ -107,9 +107,18 @@
     return item;
   }
 
+  // Folded on a phone, where the results would be far below.
+  const filters = el("div", "facet-groups");
+  const fold = el("details", "", el("summary", "", "Filters"), filters);
+  const wide = matchMedia("(min-width: 60rem)");
+  const unfold = () => { fold.open = wide.matches; };
+  wide.addEventListener("change", unfold);
+  unfold();
+  facetsBox.append(fold);
+
   function drawFacets(candidates) {
     const focused = document.activeElement?.dataset?.facet ? [document.activeElement.dataset.facet, document.activeElement.value] : null;
-    facetsBox.replaceChildren();
+    const boxes = [];
     for (const [facet, title] of Object.entries(TITLES)) {
       const values = facets[facet];
       if (!values) continue;
@@ -138,14 +147,15 @@
         });
         box.append(el("label", "", check, el("span", "", value), el("span", "n", String(n))));
       }
-      facetsBox.append(box);
+      boxes.push(box);
     }
+    filters.replaceChildren(...boxes);
     if (focused) {
       for (const check of facetsBox.querySelectorAll("input")) {
         if (check.dataset.facet === focused[0] && check.value === focused[1]) check.focus();
       }
     }
-    facetsBox.hidden = !facetsBox.children.length;
+    facetsBox.hidden = !boxes.length;
     browse.classList.toggle("with-facets", !facetsBox.hidden);
   }
 

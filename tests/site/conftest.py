@@ -1,0 +1,133 @@
+"""A site that the tests look at with a real Chromium, and the browser itself."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import made
+import pytest
+
+from slidebox.catalogue import StudyInput, build_index, build_study
+from slidebox.catalogue.server import make_server
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+]
+MARKUP = '<script>document.title="owned"</script><img src=x onerror=\'document.title="owned"\'>'
+
+
+class Originals:
+    """The vault's way of handing out a file, for files that the tests make up."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+
+    def open(self, accession: str, path: str, version: int | None = None):
+        folder = Path(self.folder) / hashlib.sha256(path.encode()).hexdigest()
+        folder.write_bytes(self.files[path])
+        return folder.open("rb")
+
+
+@dataclass
+class Site:
+    root: Path
+    url: str
+    files: dict[str, bytes]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Iterator[Site]:
+    """Two studies (one with hostile metadata), 130 images that are one, 250 files; served."""
+    root = tmp_path_factory.mktemp("site")
+    folder = root / "SB-MADE1"
+    (folder / "images").mkdir(parents=True)
+    made.write_image(folder / "images" / "made.ome.zarr")
+    images = [made.image_entry(f"{made.IMAGE_ID[:-12]}{i:012d}", i) for i in range(130)]
+    contents = {f"plate/made_{i:05d}.tif": b"pixels of %d " % i * 20 for i in range(249)}
+    contents["odd/it's 100% <b>.csv"] = b"=1+1\n"
+    rows = [
+        {
+            "path": path,
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "version": 1,
+            "part": "Time-lapses" if path.startswith("plate") else "Tables",
+            "role": "image",
+        }
+        for path, data in sorted(contents.items())
+    ]
+    build_study(
+        StudyInput("SB-MADE1", 1, made.record(), images, rows, versions=[{"version": 1}]), root
+    )
+    hostile = made.record(
+        "SB-EVIL",
+        title=MARKUP,
+        description=MARKUP * 3,
+        release_date="2025-01-01",
+        license="CC-BY-4.0",
+        keywords=[MARKUP, "=cmd|' /C calc'!A0", "x" * 5000],
+        authors=[{"name": MARKUP, "email": 'a@b.c"onmouseover=1', "orcid": "javascript:1"}],
+        links=[{"url": "javascript:alert(1)", "description": "click"}],
+        biosamples=[{"name": "z", "organism": [{"name": "Danio rerio"}]}],
+    )
+    build_study(StudyInput("SB-EVIL", 1, hostile, [], made.file_rows(1)), root)
+    studies = [root / a / "study.json" for a in ("SB-EVIL", "SB-MADE1")]
+    build_index(studies, [], root)
+    originals = Originals(contents)
+    originals.folder = tmp_path_factory.mktemp("originals")
+    with make_server(root, originals, port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield Site(root, f"http://127.0.0.1:{server.server_address[1]}/", contents)
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; CHROMIUM may name another one."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("no chromium on this machine (apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page that notes requests to other hosts and errors of scripts."""
+
+    def __init__(self, page, host: str) -> None:
+        self.page, self.outside, self.errors = page, [], []
+        page.on("request", lambda r: self._request(r.url, host))
+        page.on("pageerror", lambda e: self.errors.append(str(e)))
+
+    def _request(self, url: str, host: str) -> None:
+        if not url.startswith((host, "blob:", "data:")):
+            self.outside.append(url)
+
+
+@pytest.fixture
+def watched(browser, site) -> Iterator[Watched]:
+    """A fresh page of a laptop's size; the test fails on outside requests and script errors."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    watched = Watched(context.new_page(), site.url)
+    yield watched
+    context.close()
+    assert watched.outside == []
+    assert watched.errors == []
