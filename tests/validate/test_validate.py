@@ -87,12 +87,19 @@ def test_spoilt_record(bare: Path, old, new, code, line, field) -> None:
         assert found.field == field
 
 
-def test_all_problems_are_said_at_once(submission: Path) -> None:
+def test_all_problems_are_said_at_once(bare: Path) -> None:
+    submission = bare
     text = study.STUDY.replace("CC-BY-4.0", "mine").replace("2024-01-31", "soon")
     (submission / "study.yaml").write_text(text.replace("PFA fixation and DAPI", ""))
     (submission / "extra.txt").write_text("?")
     found = codes(validate(submission), "error")
-    assert found == ["DATE_INVALID", "FIELD_MISSING", "FILE_UNLISTED", "LICENCE_UNKNOWN"]
+    assert found == [
+        "DATE_INVALID",
+        "FIELD_MISSING",
+        "FILE_MISSING",
+        "FILE_UNLISTED",
+        "LICENCE_UNKNOWN",
+    ]
 
 
 def test_near_name_is_proposed(bare: Path) -> None:
@@ -175,18 +182,23 @@ def test_unknown_format_is_a_warning(submission: Path) -> None:
 
 
 def test_no_record(tmp_path: Path) -> None:
-    with pytest.raises(NoSubmission, match="slidebox init"):
-        validate(tmp_path)
+    result = validate(tmp_path)
+    assert "slidebox init" in only(result, "RECORD_MISSING").mend
+    assert not result.is_submission and result.status == "rejected"
+    with pytest.raises(NoSubmission):
+        validate(tmp_path / "nowhere")
 
 
-def test_terminal_has_no_colours_when_piped(submission: Path) -> None:
+def test_terminal_has_no_colours_when_piped(bare: Path) -> None:
+    submission = bare
     (submission / "study.yaml").write_text(study.STUDY.replace("CC-BY-4.0", "mine"))
     out = io.StringIO()
     report.print_terminal(validate(submission), Console(file=out, width=100))
     assert "LICENCE_UNKNOWN" in out.getvalue() and "\x1b" not in out.getvalue()
 
 
-def test_html_escapes_and_stands_alone(submission: Path, tmp_path: Path) -> None:
+def test_html_escapes_and_stands_alone(bare: Path, tmp_path: Path) -> None:
+    submission = bare
     bad = "license: <script>alert(1)</script>"
     (submission / "study.yaml").write_text(study.STUDY.replace("license: CC-BY-4.0", bad))
     report.write_html(validate(submission), tmp_path / "v.html")

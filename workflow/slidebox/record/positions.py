@@ -25,10 +25,10 @@ class Positions:
     lines: dict[str, int] = field(default_factory=dict)
 
     def line(self, name: str | None) -> int | None:
-        """Line of a field or of the nearest thing around it; None when nothing is known."""
+        """Line of a field, of the nearest thing around it, or of the record's begin; None when unknown."""
         while name:
             if name in self.lines:
                 return self.lines[name]
             cut = max(name.rfind("."), name.rfind("["))
             name = name[:cut] if cut > 0 else ""
-        return None
+        return self.lines.get("")

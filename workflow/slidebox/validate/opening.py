@@ -24,6 +24,7 @@ from .settings import Settings
 
 MAX_ANSWER = 64 << 20
 _START_SECONDS = 120
+_WORKER = Path(__file__).with_name("worker.py")
 
 
 class _Gone(Exception):
@@ -56,8 +57,7 @@ class Child:
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __package__ + ".worker", str(write)]
-            + [str(self.settings.memory)],
+            [sys.executable, "-P", str(_WORKER), str(write), str(self.settings.memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

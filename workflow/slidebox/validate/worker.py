@@ -1,6 +1,6 @@
 """The child that opens images: started by :mod:`slidebox.validate.opening`, never by people.
 
-It gives up the network, then reads one JSON request a line and answers with one JSON line. Limits
+Run as a file, so that it loads nothing but what reads images. It gives up the network, then reads one JSON request a line and answers with one JSON line. Limits
 of memory are set once its libraries are in, limits of CPU time for each file.
 """
 
@@ -10,7 +10,6 @@ import json
 import os
 import resource
 import sys
-from pathlib import Path
 from typing import Any
 
 BAND = 32 << 20
@@ -107,10 +106,10 @@ def _blame(error: Any, fmt: str | None) -> str:
 def group(folder: str, paths: list[str]) -> dict[str, Any]:
     """Join files that are one image: ``{"groups": [[primary, [file, ...], format], ...]}``."""
     from slidebox import images
-    from slidebox.record.inside import open_inside
 
     def sibling(path: str) -> Any:
-        return open_inside(Path(folder), path)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        return os.fdopen(os.open(os.path.join(folder, path), flags), "rb")
 
     groups = images.group_files(paths, sibling)
     return {
