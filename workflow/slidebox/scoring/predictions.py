@@ -61,6 +61,7 @@ class Submission:
     tables: list[Path] = field(default_factory=list)
     decoded: dict[str, np.ndarray] = field(default_factory=dict)
     scores: dict[str, dict[int, float]] = field(default_factory=dict)
+    point_rows: dict[str, tuple[list[dict], dict[str, str], str]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def relative(self, path: Path) -> str:

@@ -167,6 +167,8 @@ def _score(
                 else module.read(item, submission, settings)
             )
             if check_only:
+                if item.id not in gone and hasattr(module, "verify"):
+                    module.verify(item, pred, settings)
                 return item, [], None
             truth = module.read_truth(item)
             row = module.measure(item, truth, pred, settings)

@@ -127,6 +127,10 @@ class Settings(BaseModel):
         0.0, ge=0, description="VOI and ARE leave out pixels this close to a true border, "
         "in the unit of the pixel size (CREMI: 25 nm in plane)",
     )  # fmt: skip
+    # Tracking
+    division_tolerance: int = Field(
+        0, ge=0, le=100, description="tracking: frames a division may be off in BC; BC(i)"
+    )
     # Points
     tolerance: float | None = Field(None, gt=0, description="points: largest distance of a match")
     unit: Literal["pixel", "micrometer"] = Field(

@@ -1,0 +1,157 @@
+"""Points (spots, centres): tables of coordinates."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from ..findings import Finding
+from . import points as m
+from .predictions import Refused, Submission, error
+from .release import Item
+from .settings import Settings
+
+SHOWN = 20
+
+
+def read_truth(item: Item) -> np.ndarray:
+    """(N, D) true coordinates in the order of the item's axes."""
+    with item.truth.open(encoding="ascii", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    return np.array([[float(r[a]) for a in item.axes] for r in rows]).reshape(-1, len(item.axes))
+
+
+def read(item: Item, submission: Submission, settings: Settings) -> np.ndarray:
+    """(N, D) coordinates of an image's table, with every problem of it."""
+    if item.id in submission.point_rows:
+        rows, names, file = submission.point_rows[item.id]
+        columns = columns_of(names, item.axes)
+        if columns is None:
+            raise Refused(error("POINTS_COLUMNS", f"columns are {', '.join(names)}", file,
+                                f"write columns image, {', '.join(item.axes)}"))  # fmt: skip
+        return coordinates(rows, columns, item, f"{file}, image {item.id}", settings)
+    path = submission.by_id[item.id]
+    return parse(path, item, submission.relative(path), settings)
+
+
+def parse(path: Path, item: Item, file: str, settings: Settings) -> np.ndarray:
+    """Read a CSV or TSV with a column for each axis (x, y, z, or axis-0, axis-1, ... in order)."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            first = handle.readline()
+            handle.seek(0)
+            reader = csv.DictReader(handle, delimiter="\t" if "\t" in first else ",")
+            names = {(n or "").strip().lower(): n for n in reader.fieldnames or []}
+            columns = columns_of(names, item.axes)
+            if columns is None:
+                raise Refused(
+                    error("POINTS_COLUMNS", f"columns are {', '.join(names) or 'missing'}", file,
+                          f"write columns {', '.join(item.axes)}")
+                )  # fmt: skip
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as bad:
+        raise Refused(error("PREDICTION_UNREADABLE", f"can't be read: {bad}", file)) from bad
+    return coordinates(rows, columns, item, file, settings)
+
+
+def columns_of(names: dict[str, str], axes: str) -> list[str] | None:
+    """The table's column for each axis, or None."""
+    plain = [names.get(a) for a in axes]
+    if all(plain):
+        return plain
+    napari = [names.get(f"axis-{k}") or names.get(f"axis_{k}") for k in range(len(axes))]
+    return napari if all(napari) else None
+
+
+def coordinates(
+    rows: list[dict], columns: list[str], item: Item, file: str, settings: Settings, first: int = 2
+) -> np.ndarray:
+    """Numbers of rows, checked: not NaN, inside the image, in the challenge's unit."""
+    if len(rows) > settings.max_objects:
+        raise Refused(
+            error("POINTS_TOO_MANY", f"{len(rows)} points; the challenge allows "
+                  f"{settings.max_objects}", file)
+        )  # fmt: skip
+    problems: list[Finding] = []
+    found = np.full((len(rows), len(columns)), np.nan)
+    for k, row in enumerate(rows):
+        try:
+            found[k] = [float(row[c]) for c in columns]
+        except (TypeError, ValueError):
+            problems.append(error("POINTS_NUMBER", f"{[row[c] for c in columns]} are no numbers",
+                                  file, line=k + first))  # fmt: skip
+            continue
+        if not np.isfinite(found[k]).all():
+            problems.append(error("POINTS_NAN", "a coordinate is NaN or infinite", file,
+                                  line=k + first))  # fmt: skip
+    good = np.isfinite(found).all(1)
+    scale = np.array(item.spacing if settings.unit == "micrometer" else (1.0,) * len(item.axes))
+    # Centres of the first and last pixel are 0 and n - 1: an image spans -1/2 to n - 1/2
+    low, high = -0.5 * scale, (np.array(item.shape) - 0.5) * scale
+    outside = good & ((found < low - 1e-9) | (found > high + 1e-9)).any(1)
+    if outside.any():
+        mend = f"coordinates are in {settings.unit}s, {item.axes} from 0"
+        pixels_fit = settings.unit == "micrometer" and bool(
+            (found[good] <= np.array(item.shape)).all()
+        )
+        if pixels_fit:
+            mend += "; these look like pixels"
+        elif len(item.shape) > 1 and ((found[outside][:, ::-1] <= high) & (
+            found[outside][:, ::-1] >= low)).all():  # fmt: skip
+            mend += "; these look as if axes were exchanged"
+        for k in np.flatnonzero(outside)[:SHOWN]:
+            where = ", ".join(f"{a}={v:g}" for a, v in zip(item.axes, found[k], strict=True))
+            problems.append(error("POINTS_OUTSIDE", f"{where} is outside the image", file, mend,
+                                  line=int(k) + first))  # fmt: skip
+        if outside.sum() > SHOWN:
+            problems.append(error("POINTS_OUTSIDE", f"{int(outside.sum()) - SHOWN} more are "
+                                  "outside", file, mend))  # fmt: skip
+    if problems:
+        raise Refused(*problems)
+    return found
+
+
+def measure(
+    item: Item, truth: np.ndarray, pred: np.ndarray, settings: Settings
+) -> dict[str, float]:
+    """Counts of an image; they add up."""
+    i, _, distance = m.match(truth, pred, settings.tolerance)
+    return {
+        "tp": i.size, "fp": len(pred) - i.size, "fn": len(truth) - i.size,
+        "n_true": len(truth), "n_pred": len(pred), "squares": float((distance**2).sum()),
+    }  # fmt: skip
+
+
+def values(c: dict[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray]:
+    """Metrics from counts; an image without points on both sides is valued by `both_empty`."""
+    empty = {"one": 1.0, "zero": 0.0, "skip": np.nan}[settings.both_empty]
+    tp, fp, fn = c["tp"], c["fp"], c["fn"]
+    nothing = tp + fp + fn == 0
+
+    def part(a, b):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(nothing, empty, np.where(b > 0, np.divide(a, b), 0.0))
+
+    return {
+        "F": np.where(nothing, empty, m.f_beta(tp, fp, fn, settings.beta)),
+        "precision": part(tp, tp + fp),
+        "recall": part(tp, tp + fn),
+        "Jaccard": np.where(nothing, empty, m.jaccard(tp, fp, fn)),
+        "RMSE": m.rmse(c["squares"], tp),
+        "count_error": np.abs(c["n_pred"] - c["n_true"]).astype(float),
+    }
+
+
+def empty_prediction(item: Item) -> np.ndarray:
+    return np.zeros((0, len(item.axes)))
+
+
+def picture(item: Item, truth: np.ndarray, pred: np.ndarray, settings: Settings) -> np.ndarray:
+    """Crosses at true, false and missed points."""
+    from .overlays import draw_points
+
+    i, j, _ = m.match(truth, pred, settings.tolerance)
+    scale = np.array(item.spacing if settings.unit == "micrometer" else (1.0,) * len(item.axes))
+    return draw_points(item, truth / scale, pred / scale, (i, j))
