@@ -10,9 +10,10 @@ import time
 
 import ocfl
 import pytest
+from vault_helpers import OLD, USER, contents, deposit, judge, put
+
 from slidebox.vault import Locked, NotFound, Refused, Vault
 from slidebox.vault.lock import lock
-from vault_helpers import OLD, USER, contents, deposit, judge, put
 
 FILES = {"a/one.tif": b"1" * 1000, "a/two.tif": b"2" * 1000, "study.yaml": b"title: x\n"}
 

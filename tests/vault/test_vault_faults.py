@@ -14,8 +14,9 @@ import signal
 
 import pytest
 from ocfl.validator import Validator
-from slidebox.vault import Vault, VaultError, disk, intake
 from vault_helpers import USER, contents, deposit, judge
+
+from slidebox.vault import Vault, VaultError, disk, intake
 
 # The child of a fork only writes files, then ends; it takes none of the parent's locks.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

@@ -8,9 +8,10 @@ import unicodedata
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from vault_helpers import OLD, contents, deposit, judge, listing, put
+
 from slidebox.vault import Refused, Vault, VaultError, disk
 from slidebox.vault.names import ContentPaths, problem_with
-from vault_helpers import OLD, contents, deposit, judge, listing, put
 
 HARD = {
     "new\nline": b"1",

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import ocfl
+
 from slidebox.vault import Vault
 
 USER = ("An Archivist", "archivist@example.org")

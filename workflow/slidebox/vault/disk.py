@@ -23,6 +23,7 @@ FOLDER_MODE = 0o777
 
 _RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
+_RANGE_WRITE = 2
 
 
 def watch(hook: Watch | None) -> None:
@@ -71,6 +72,12 @@ def fsync(fd: int) -> None:
     """Make a file's bytes durable."""
     _before("fsync", fd)
     os.fsync(fd)
+
+
+def start_flush(fd: int, offset: int, size: int) -> None:
+    """Have the system begin to write a part of a file, without waiting: a hint that may be lost."""
+    with contextlib.suppress(AttributeError):
+        _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _RANGE_WRITE)
 
 
 def fsync_dir(path: Path) -> None:

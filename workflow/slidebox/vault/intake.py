@@ -24,6 +24,9 @@ BUFFER = 1 << 20
 SMALL = 4 << 20  # read whole, so that it is known before it is written whether it is new
 _HELP = 16 << 20  # from this size on an idle thread takes one of the two digests
 
+_WORTH_FLUSHING = 128 << 10
+_FLUSH = 8 << 20  # the disk is kept busy while the processor hashes
+
 AGAIN = "submit again when nothing writes to the folder any more"
 
 
@@ -196,6 +199,8 @@ def read_once(
             out = disk.create(target)
             written.append(out)
             disk.write(out, view)
+            if size >= _WORTH_FLUSHING:
+                disk.start_flush(out, 0, size)
         return digests
     out = None
     if wanted is not None:
@@ -206,7 +211,7 @@ def read_once(
     with contextlib.suppress(OSError):
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     buffers = (memoryview(bytearray(BUFFER)), memoryview(bytearray(BUFFER)))
-    total, turn, pending = 0, 0, None
+    total, flushed, turn, pending = 0, 0, 0, None
     while count := os.readv(fd, [buffers[turn]]):
         total += count
         if total > size:
@@ -223,6 +228,9 @@ def read_once(
         short.update(piece)
         if out is not None:
             disk.write(out, piece)
+            if total - flushed >= _FLUSH:
+                disk.start_flush(out, flushed, total - flushed)
+                flushed = total
         turn = 1 - turn
     if pending is not None:
         pending.result()

@@ -14,7 +14,6 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from slidebox.findings import Finding
 from slidebox.vault import disk
 from slidebox.vault.errors import Refused, error
 from slidebox.vault.intake import BUFFER
+from slidebox.vault.parallel import each
 
 Progress = Callable[[int, int], None]
 
@@ -172,13 +172,7 @@ def restore(
             if progress is not None:
                 progress(done, total)
 
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        try:
-            for _ in pool.map(one, enumerate(files)):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    each(threads, one, enumerate(files))
     for path, mtime_ns in sorted(empty.items()):
         folder = destination.parent(path + "/x")
         if mtime_ns is not None:

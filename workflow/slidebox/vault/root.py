@@ -207,13 +207,22 @@ def replay(root: Root, decision: dict) -> None:
     """Do what is left of a decided change; doing it twice does no more.
 
     ``decision``: ``renames``, pairs of a path below the change's staging folder and a path below
-    the root, in order. A source that is gone has been renamed already.
+    the root, in order. A source that is gone has been renamed already. ``prune``: paths below the
+    root that are gone, whose folders may be empty now, which OCFL doesn't allow.
     """
     staged = root.staging / root.key(decision["accession"])
     for source, target in decision["renames"]:
         if os.path.lexists(staged / source):
             disk.rename(staged / source, root.path / target)
             disk.fsync_dir((root.path / target).parent)
+    for path in decision.get("prune", ()):
+        for folder in (root.path / path).parents:
+            if not folder.is_dir():
+                continue
+            if any(folder.iterdir()):
+                break
+            disk.rmdir(folder)
+            disk.fsync_dir(folder.parent)
 
 
 def forget(root: Root, key: str) -> None:

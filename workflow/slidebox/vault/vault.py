@@ -7,22 +7,30 @@ left unfinished. What can't be done raises a `VaultError` whose ``findings`` nam
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from slidebox.vault import commit as writing
-from slidebox.vault import disk, inventory, names, times
+from slidebox.vault import disk, inventory, ledger, names, times, withdrawal
+from slidebox.vault.audit import AuditReport, Budget, root_findings
+from slidebox.vault.audit import audit as auditing
 from slidebox.vault.commit import VOLATILE_META, Commit, Progress, disk_error
 from slidebox.vault.errors import Damaged, NotFound, Refused, VaultError, error
 from slidebox.vault.inventory import BadInventory, Inventory
 from slidebox.vault.lock import lock
+from slidebox.vault.mirror import Mirror, Mirrored
+from slidebox.vault.repair import Repaired
+from slidebox.vault.repair import repair as repairing
 from slidebox.vault.restore import Destination, Restored, Wanted
 from slidebox.vault.restore import restore as restoring
 from slidebox.vault.restore import select as choose
 from slidebox.vault.root import Root
+from slidebox.vault.withdrawal import Purged
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +325,147 @@ class Vault:
                         )
                     ) from None
         return dest
+
+    # Keeping
+
+    def audit(
+        self,
+        accessions: Iterable[str] | None = None,
+        *,
+        seconds: float | None = None,
+        size: int | None = None,
+        everything: bool = False,
+        mirror: Mirror | None = None,
+        period_days: float = 90,
+        threads: int = 2,
+        progress: Progress | None = None,
+    ) -> AuditReport:
+        """Read the vault back, what has waited longest first; note what was read in the ledger.
+
+        Parameters
+        ----------
+        accessions : only these (all when None).
+        seconds, size : the budget, in time and in bytes; without either, all is read.
+        everything : read all, whatever the budget.
+        mirror : also read and compare the second copy of what is read.
+        period_days : within how many days all should be read; a warning when that isn't so.
+        progress : called with (objects done, objects in all).
+        """
+        self._begin()
+        chosen = self.root.accessions()
+        if accessions is not None:
+            chosen = list(accessions)
+            for accession in chosen:
+                self._inventory(accession)
+        budget = Budget(None, None) if everything else Budget(seconds, size)
+        report = auditing(
+            self.root, chosen, budget=budget, mirror=mirror, period_days=period_days,
+            threads=threads, now=time.time(), progress=progress,
+        )  # fmt: skip
+        if accessions is None:
+            report.findings = root_findings(self.root) + report.findings
+        return report
+
+    def mirror(
+        self,
+        mirror: Mirror,
+        accessions: Iterable[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Mirrored:
+        """Bring the second copy up to date; damaged files aren't copied and are findings."""
+        self._begin()
+        result = Mirrored()
+        mirror.push_root(self.root)
+        chosen = self.root.accessions() if accessions is None else list(accessions)
+        for number, accession in enumerate(chosen):
+            try:
+                mirror.push(self.root, accession, result)
+            except BadInventory as reason:
+                result.findings.append(
+                    error(
+                        "INVENTORY_DAMAGED",
+                        f"{accession}: {reason}; it was not mirrored",
+                        mend=f"slidebox repair {accession}",
+                    )
+                )
+            if progress is not None:
+                progress(number + 1, len(chosen))
+        return result
+
+    def repair(
+        self, accession: str, mirror: Mirror | None = None, progress: Progress | None = None
+    ) -> Repaired:
+        """Read an object, here and in the mirror, and mend what is damaged from the whole copy.
+
+        An object that is missing altogether comes back from the mirror. Without a mirror, damaged
+        inventories are still mended from the copies that each version keeps.
+        """
+        names.check_accession(accession)
+        with self._writing(accession):
+            self._check_purged(accession)
+            return repairing(self.root, accession, mirror, progress)
+
+    def withdraw(
+        self,
+        accession: str,
+        *,
+        reason: str,
+        contact: str,
+        user: tuple[str, str],
+        now: datetime | None = None,
+    ) -> dict:
+        """Say in a new version that a study is withdrawn; the vault keeps all bytes.
+
+        Returns the tombstone: accession, status, reason, contact, withdrawn_by, date, last_version.
+        """
+        entry = withdrawal.tombstone(
+            accession, reason=reason, contact=contact, by=user[0], version=self.head(accession),
+            now=now,
+        )  # fmt: skip
+        text = json.dumps(entry, indent=2, ensure_ascii=False) + "\n"
+        self.commit(
+            accession, None, [], meta={withdrawal.NAME: text.encode()}, mode="add",
+            message=f"withdrawn: {reason}", user=user, now=now,
+        )  # fmt: skip
+        return entry
+
+    def tombstone(self, accession: str) -> dict | None:
+        """What is said of a withdrawn or deleted study; None when it is neither."""
+        self._begin()
+        record = self.root.purged / f"{self.root.key(accession)}.json"
+        if record.exists():
+            return json.loads(record.read_bytes())
+        try:
+            return json.loads(self.read_meta(accession, withdrawal.NAME))
+        except NotFound:
+            return None
+
+    def purge(
+        self,
+        accession: str,
+        paths: Iterable[str] | None = None,
+        *,
+        reason: str,
+        by: str,
+        mirror: Mirror | None = None,
+        now: datetime | None = None,
+    ) -> Purged:
+        """Delete bytes for good: a whole study (``paths`` None), or files from all its versions.
+
+        The one command that does so. It is logged in the vault with who and why; the accession of a
+        deleted study isn't given out again. Without ``mirror`` the second copy keeps the bytes.
+        """
+        self.head(accession)  # NotFound in the usual words
+        with self._writing(accession):
+            return withdrawal.purge(
+                self.root, accession, paths, reason=reason, by=by, mirror=mirror, now=now
+            )
+
+    def damaged(self) -> list[str]:
+        """The accessions of which the last audit found files that weren't whole."""
+        self._begin()
+        rows = ((acc, ledger.summary(self.root.ledger, acc)) for acc in self.root.accessions())
+        return [accession for accession, row in rows if row and row["bad"]]
 
     def _begin(self) -> None:
         self._settled()

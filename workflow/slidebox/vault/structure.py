@@ -1,0 +1,103 @@
+"""Is this folder a valid OCFL object? ocfl-py's judgement, and what it doesn't look at.
+
+ocfl-py checks inventories, states and what files there are. Beside it: links and special files
+(which it follows), every inventory against its sidecar, and a verdict where it gives up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from slidebox.findings import Finding
+from slidebox.vault import inventory
+
+# What own reading names better: content that is missing, by version and logical path.
+_OWN = {"E092b", "E093b"}
+
+
+def validate_object(folder: Path, *, digests: bool = True) -> list[Finding]:
+    """What is wrong with an OCFL object (1.0 or 1.1), errors and warnings.
+
+    ``digests``: also read all content and compare every digest that any inventory names. Without
+    it the inventories are still compared with their sidecars. Codes are ``OCFL_`` and the
+    specification's own, such as ``OCFL_E092``.
+    """
+    from ocfl.validator import Validator  # takes a moment; who only reads doesn't need it
+
+    findings = irregular(folder)
+    if any(finding.severity == "error" for finding in findings):
+        return findings  # ocfl-py would follow the links
+    validator = Validator(log_warnings=True, check_digests=digests)
+    messages: list[tuple[str, bool, str]] = []
+    record = validator.log.log
+
+    def keep(code: str, is_error: bool, **args: object) -> None:
+        before = len(validator.log.messages)
+        record(code, is_error, **args)
+        for message in validator.log.messages[before:]:
+            messages.append((code, is_error, message))
+
+    validator.log.log = keep
+    try:
+        valid = validator.validate_object(str(folder))
+    except Exception as reason:  # it trusts that inventories have the types they should
+        valid = False
+        messages.append(("E034", True, f"{type(reason).__name__}: {reason}"))
+    for code, is_error, message in messages:
+        if digests or code not in _OWN:
+            text = message.split("] ", 1)[-1]
+            findings.append(_finding(code, is_error, text, folder))
+    if not digests:
+        findings += wrong_sidecars(folder)
+    elif not valid and not any(finding.severity == "error" for finding in findings):
+        findings.append(_finding("E034", True, "ocfl-py judges it invalid", folder))
+    return findings
+
+
+def irregular(folder: Path) -> list[Finding]:
+    """Links and special files in an object: OCFL allows neither (E090)."""
+    findings = []
+    for top, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            path = Path(top) / name
+            mode = path.lstat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                kind = "a link" if stat.S_ISLNK(mode) else "no regular file"
+                message = f"{path.relative_to(folder)!s} is {kind}"
+                findings.append(_finding("E090", True, message, folder))
+    return findings
+
+
+def wrong_sidecars(folder: Path) -> list[Finding]:
+    """Inventories, of the object and of each version, that aren't what their sidecar promises."""
+    findings = []
+    for place in [folder, *sorted(folder.glob("v[0-9]*"))]:
+        for sidecar in sorted(place.glob(f"{inventory.NAME}.*")):
+            algorithm = sidecar.name.removeprefix(f"{inventory.NAME}.")
+            where = sidecar.relative_to(folder)
+            try:
+                words = sidecar.read_text("ascii").split()
+                actual = hashlib.new(algorithm, (place / inventory.NAME).read_bytes()).hexdigest()
+            except (OSError, ValueError) as reason:
+                findings.append(_finding("E058", True, f"{where}: {reason}", folder))
+                continue
+            if len(words) != 2 or words[1] != inventory.NAME:
+                message = f"{where} is not the digest of an inventory"
+                findings.append(_finding("E061", True, message, folder))
+            elif words[0].lower() != actual:
+                message = f"{where} promises another digest than {inventory.NAME} has"
+                findings.append(_finding("E060", True, message, folder))
+    return findings
+
+
+def _finding(code: str, is_error: bool, message: str, folder: Path) -> Finding:
+    return Finding(
+        f"OCFL_{code[:4]}",
+        "error" if is_error else "warning",
+        f"{folder.name}: {message}",
+        file=str(folder),
+        mend="slidebox repair takes what is whole from the mirror" if is_error else None,
+    )
