@@ -9,6 +9,7 @@ from pathlib import Path
 from slidebox import atomic, challenge
 from slidebox.config import Config
 from slidebox.findings import Finding, has_errors
+from slidebox.ingest import challenge_pages, index
 from slidebox.ingest.paths import now
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ def release(config: Config, slug: str, mark: Path, threads: int = 1) -> None:
         threads=threads,
     )
     _say(slug, made.findings)
+    index.front(config)
     times = {"started": started, "ended": now()}
     atomic.write_json(mark, {**made.to_json(), "times": times})
 
@@ -41,8 +43,10 @@ def leaderboard(config: Config, slug: str, mark: Path, threads: int = 1) -> None
         public=config.public,
         private=config.private,
         threads=threads,
+        site_name=config.site.title,
     )
     _say(slug, board.findings)
+    challenge_pages.write(config)
     atomic.write_json(mark, {"slug": slug, "times": {"started": started, "ended": now()}})
 
 

@@ -36,22 +36,29 @@ def public_studies(config: Config) -> Iterator[dict[str, Any]]:
 
 
 def index(config: Config, state: str) -> None:
-    """Write public/index.html and public/catalogue/, and a mark for this set of receipts."""
-    from slidebox import catalogue  # late: the Snakefile imports this module while it is parsed
-
+    """Write the front page and public/catalogue/, and a mark for this set of receipts."""
     started = now()
-    catalogue.build_index(
-        public_studies(config),
-        [],
-        config.public,
-        site_url=config.site.base_url,
-        site_name=config.site.title,
-    )
+    front(config)
     times = {"started": started, "ended": now()}
     atomic.write_json(config.results / "index" / f"{state}.json", {"state": state, "times": times})
     for old in (config.results / "index").glob("*.json"):
         if old.stem != state:
             old.unlink(missing_ok=True)
+
+
+def front(config: Config) -> None:
+    """Write what lists all studies and challenges."""
+    from slidebox import catalogue  # late: the Snakefile imports this module while it is parsed
+    from slidebox.ingest import challenge_pages
+
+    challenge_pages.write(config)
+    catalogue.build_index(
+        public_studies(config),
+        challenge_pages.cards(config),
+        config.public,
+        site_url=config.site.base_url,
+        site_name=config.site.title,
+    )
 
 
 def catch_up(config: Config) -> None:

@@ -6,20 +6,18 @@ import hashlib
 import json
 import logging
 import os
-import platform
-from importlib import metadata
 from typing import Any
 
-from slidebox import __version__, atomic
+from slidebox import atomic
 from slidebox.config import Config
 from slidebox.findings import Finding
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.ingest.release import embargoed_until
+from slidebox.ingest.software import software
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("numpy", "tifffile", "imagecodecs", "zarr", "numcodecs", "ome-zarr", "ome-zarr-models")
 IMAGE_FACTS = ("id", "series", "path", "derivation", "status", "digest", "tree", "bytes", "objects")
 
 
@@ -98,14 +96,3 @@ def _sha256(stages: Stages) -> str:
         for line in handle:
             digest.update(line)
     return digest.hexdigest()
-
-
-def software() -> dict[str, str]:
-    """Versions of all that has a part in what is written."""
-    versions = {"slidebox": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions

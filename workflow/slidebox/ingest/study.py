@@ -7,11 +7,12 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from slidebox import __version__, atomic, catalogue
+from slidebox import atomic, catalogue
 from slidebox.config import Config
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.ingest.release import forget_embargo, site_root
+from slidebox.ingest.software import software
 from slidebox.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ def _input(stages: Stages, version: int) -> catalogue.StudyInput:
         for number in range(1, slices + 1)
         for image in read_json(stages.images(number, slices))["images"]
     ]
-    findings = [f for f in validation["findings"] if f["file"] not in hidden]
+    findings = [
+        f for f in validation["findings"] if f["file"] not in hidden and f["severity"] != "info"
+    ]
     findings += [image["finding"] for image in images if image.get("finding")]
     blank = {"part": None, "role": "other", "source_image": None}
     files = (
@@ -66,7 +69,10 @@ def _input(stages: Stages, version: int) -> catalogue.StudyInput:
         release_date=record.get("release_date"),
         site_url=stages.config.site.base_url,
         site_name=stages.config.site.title,
-        provenance={"software": {"slidebox": __version__}, "key": stages.key},
+        provenance={
+            "made with": ", ".join(f"{k} {v}" for k, v in software().items()),
+            "state": stages.key,
+        },
     )
 
 
