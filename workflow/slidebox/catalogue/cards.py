@@ -1,7 +1,7 @@
 """What the front page, its search and the lists know of a study: one small dict, the card.
 
-``build_study`` writes it as ``card.json``, so that the archive's index reads a few kilobytes a study
-and not the description of every image.
+``build_study`` writes it as ``card.json``, so that the archive's index reads a few kilobytes a
+study and not the description of every image.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def record_blocks(record: dict[str, Any], only: dict[str, set[str]] | None = Non
             facts = [
                 (term_of(k), values)
                 for k, v in item.items()
-                if k not in ("name", "access") and (values := _values(v))
+                if k not in ("name", "access", "file_list", "extra") and (values := _values(v))
             ]
             entries.append({"name": item.get("name"), "facts": facts})
         if entries:

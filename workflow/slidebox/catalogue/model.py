@@ -20,7 +20,7 @@ class StudyInput:
     files : dicts with ``path, size, sha256, version`` (the version that brought the bytes) and
         optionally ``part, role, source_image``, sorted by path. Read once, may be a generator.
     versions : dicts ``{"version", "created", "message", "kind": "deposit|revision",
-        "changes": {"added", "changed", "removed"}}``, oldest first; all keys but the first optional.
+        "changes": {"added", "changed", "removed"}}``, oldest first; only the first key must be.
     findings : findings (as dicts) that were left when the study was accepted.
     provenance : software, settings and steps, as sealing knows them.
     """

@@ -67,8 +67,8 @@ def render_page(
 
     Parameters
     ----------
-    template : name under ``workflow/site/templates``, e.g. ``challenge/leaderboard.html``. It should
-        begin with ``{% extends "base.html" %}`` and fill ``title`` and ``main``.
+    template : name under ``workflow/site/templates``, e.g. ``challenge/leaderboard.html``. It
+        should begin with ``{% extends "base.html" %}`` and fill ``title`` and ``main``.
     context : what the template needs. ``root`` (the relative way from this page to the site's root,
         '' or '../' ...), ``site_name`` and ``section`` (which entry of the navigation is current)
         are set here unless given.

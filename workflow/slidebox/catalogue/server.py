@@ -7,6 +7,7 @@ real web server or ``snakemake publish``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -157,10 +158,8 @@ def serve(
         if ready:
             shown = f"[{host}]" if ":" in host else host
             ready(f"http://{shown}:{server.server_address[1]}/")
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever(poll_interval=0.2)
-        except KeyboardInterrupt:
-            pass
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from slidebox import atomic
-from slidebox.catalogue import facts, listing, tables
+from slidebox.catalogue import describe, facts, listing, tables
 from slidebox.catalogue.cards import study_card
 from slidebox.catalogue.cite import citation
 from slidebox.catalogue.model import StudyInput
@@ -41,6 +41,8 @@ def build_study(study: StudyInput, site_root: Path | str) -> Path:
     version_folder = folder / f"v{study.version}"
     totals = listing.write_lists(version_folder, study.files)
     summary = study_json(study, totals)
+    place = describe.Place(study.site_url if safe_url(study.site_url) else None, study.site_name)
+    written: list[dict[str, str]] = []
     targets = [(version_folder, "../")]
     if study.head:
         for name in ("files.tsv", "manifest-sha256.txt"):
@@ -49,10 +51,12 @@ def build_study(study: StudyInput, site_root: Path | str) -> Path:
     if study.head:
         _image_pages(study, images, folder, site_root)
         tables.write_parts(summary, folder / "files.tsv", folder / "tables")
+        written = describe.write_all(summary, folder, place)
     for target, top in targets:
         atomic.write_json(target / "study.json", summary)
         _lists(study, images, totals, target, top, site_root)
-        _front_page(study, images, totals, target, top, site_root)
+        machines = _machines(summary, written, place) if top == "" else {}
+        _front_page(study, images, totals, target, top, site_root, machines)
     if study.head:
         # Last: it vouches for the study.json beside it.
         size = (folder / "study.json").stat().st_size
@@ -73,6 +77,18 @@ def study_json(study: StudyInput, totals: listing.Totals) -> dict[str, Any]:
         "versions": study.versions or [{"version": study.version}],
         "findings": study.findings,
         "provenance": study.provenance,
+    }
+
+
+def _machines(
+    summary: dict[str, Any], written: list[dict[str, str]], place: describe.Place
+) -> dict[str, Any]:
+    """What the front page holds for machines; older versions point to the newest instead."""
+    names = [d["href"] for d in written]
+    return {
+        "descriptions": written,
+        "signposts": describe.signposts(summary, names, place),
+        "json_ld": describe.inline_json(describe.schema_org(summary, place)),
     }
 
 
@@ -111,6 +127,7 @@ def _front_page(
     target: Path,
     top: str,
     site_root: Path,
+    machines: dict[str, Any],
 ) -> None:
     record = study.record
     shown = _viewable(images)
@@ -157,9 +174,7 @@ def _front_page(
         "findings": study.findings[:SHOWN_FINDINGS],
         "findings_total": len(study.findings),
         "provenance_rows": _rows(study.provenance),
-        "descriptions": [],
-        "signposts": [],
-        "json_ld": None,
+        **machines,
     }
     render_page(
         "study.html",

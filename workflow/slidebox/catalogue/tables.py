@@ -112,7 +112,7 @@ def write_parts(study: dict[str, Any], files_tsv: Path, folder: Path) -> None:
 def compact(folders: Iterable[Path], out: Path) -> list[dict[str, Any]]:
     """String the parts in ``folders`` together into ``out/<table>.parquet``.
 
-    Returns ``{"href", "rows", "bytes", "what"}`` for each table. A folder without parts is left out.
+    Returns ``{"href", "rows", "bytes", "what"}`` for each table. A folder without parts is skipped.
     """
     folders = list(folders)
     what = {
