@@ -185,7 +185,7 @@ def throughput(work: Path, sizes: list[int], rounds: int, peers: bool) -> None:
 
 
 STEPS = {
-    "commit": "v.commit('S-1', s, rows, meta={'record.json': b'{}'}, message='m', user=('n','m:a'))",
+    "commit": "v.commit('S-1', s, rows, meta={'r': b'{}'}, message='m', user=('n', 'm:a'))",
     "update": "v.commit('S-1', s, [rows[0]], meta={}, message='m', user=('n','m:a'), mode='add')",
     "files": "sum(f.size for f in v.files('S-1'))",
     "audit": "v.audit(everything=True)",

@@ -191,12 +191,11 @@ def _purge_paths(
     staged = root.staging / key
     disk.mkdir(staged)
     renames: list[list[str]] = []
+    grave = staged.relative_to(root.path)
     # Content first: from then on the object is damaged until the inventories follow, which the
     # journal makes sure of.
     for number, path in enumerate(contents):
-        renames.append(
-            [f"../../../../{folder.name}/{path}", f"{_below(root, staged)}/gone-{number}"]
-        )
+        renames.append([f"../../../../{folder.name}/{path}", f"{grave}/gone-{number}"])
     for number in range(1, inv.head + 1):
         place = staged / f"v{number}"
         disk.mkdir(place)
