@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+
 from slidebox.challenge.archive import Archive
 from slidebox.images import open_image
 from slidebox.vault import Vault
@@ -39,7 +40,7 @@ class Bench:
         self, accession: str, files: dict[str, Path], rows: list[dict], restricted: tuple = (),
         record: dict | None = None,
     ) -> int:  # fmt: skip
-        """Commit files (path -> bytes on disk) with rows of the file list; publish what's public."""
+        """Commit files (path -> bytes or a file) with rows of the file list; publish the rest."""
         source = self.root / "deposit" / accession
         listed = []
         for path, given in sorted(files.items()):

@@ -101,7 +101,7 @@ def random_labels(rng: np.random.Generator, shape: tuple, count: int, radius: fl
 
 
 def perturbed(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
-    """A prediction of labels: shifted, some objects dropped, merged, cut, renumbered, some added."""
+    """A prediction of labels: shifted, objects dropped, merged, cut, renumbered, added."""
     out = np.roll(labels, tuple(rng.integers(-2, 3, labels.ndim)), tuple(range(labels.ndim))).copy()
     ids = np.unique(out)[1:]
     for label in ids:

@@ -20,7 +20,8 @@ SPDX = "https://spdx.org/licenses/"
 LAYOUT = {
     "instance-segmentation": "one label image `<id>.tif` (or PNG, OME-Zarr) of the image's size: "
     "0 is background, every object has a number of its own",
-    "semantic-segmentation": "one label image `<id>.tif` of the image's size with the classes' values",
+    "semantic-segmentation": "one label image `<id>.tif` of the image's size with the "
+    "classes' values",
     "tracking": "one folder `<id>_RES` with `mask000.tif`, `mask001.tif`, ... and `res_track.txt` "
     "(label, begin, end, parent), as in the Cell Tracking Challenge",
     "points": "one table `<id>.csv` with a column for each axis",
@@ -79,8 +80,8 @@ Version {resolved["version"]}. Organised by {people}.
 {counts}
 
 Images are in `<split>/images`, their truth in `<split>/labels`. `splits.csv` names every image with
-its split, group, axes, shape, pixel size, origin and licence. `SHA256SUMS` has the digest of each file
-(`sha256sum -c SHA256SUMS`).
+its split, group, axes, shape, pixel size, origin and licence. `SHA256SUMS` has the digest of each
+file (`sha256sum -c SHA256SUMS`).
 
 ## Take part
 
@@ -93,8 +94,8 @@ uv run score.py predictions/ --check     # only check
 {try_it}```
 
 Without uv: `pip install {wheel_name()}`, then `python score.py ...` with the same arguments. Every
-problem of the predictions is listed at once; the exit code is 0 when all is well, 1 when predictions
-have errors. `scores/report.html` shows distributions and the worst images first.
+problem of the predictions is listed at once; the exit code is 0 when all is well, 1 when
+predictions have errors. `scores/report.html` shows distributions and the worst images first.
 
 {hand_in}
 ## How it's scored
@@ -104,8 +105,8 @@ have errors. `scores/report.html` shows distributions and the worst images first
 {metrics}
 
 {primary.name} ranks. An image without a prediction gets the worst value. An image in which neither
-truth nor prediction has an object is valued as `both_empty: {settings.both_empty}`. Intervals come from
-resampling whole groups. All decisions are in `challenge.yaml` under `scoring`.
+truth nor prediction has an object is valued as `both_empty: {settings.both_empty}`. Intervals come
+from resampling whole groups. All decisions are in `challenge.yaml` under `scoring`.
 
 ## Licence
 
@@ -177,8 +178,8 @@ def ro_crate(resolved: dict[str, Any], writer: Writer) -> dict[str, Any]:
                 "hasPart": [{"@id": e["@id"]} for e in entities],
             },
             *people,
-            *({"@id": u, "@type": "CreativeWork", "name": u.rsplit("/", 1)[-1].removesuffix(".html")}
-              for u in used),
+            *({"@id": u, "@type": "CreativeWork",
+               "name": u.rsplit("/", 1)[-1].removesuffix(".html")} for u in used),
             *entities,
         ],
     }  # fmt: skip

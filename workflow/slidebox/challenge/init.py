@@ -9,7 +9,7 @@ from ..scoring.settings import DEFAULT_METRICS
 from .model import SLUG
 
 SCORING = {
-    "instance-segmentation": """  # preset: stardist           # or cellpose, coco, ctc, cremi: that tool's decisions
+    "instance-segmentation": """  # preset: stardist           # or cellpose, ctc, cremi: that tool's decisions
   primary: AP                  # the metric that ranks
   # metrics: [{metrics}]
   thresholds: ["0.5", "0.55", "0.6", "0.65", "0.7", "0.75", "0.8", "0.85", "0.9", "0.95"]
@@ -38,7 +38,7 @@ TEMPLATE = """# A challenge made from the archive. Check and release it with
 # Every key: workflow/schemas/challenge.schema.json
 
 slug: {slug}                   # the folder's name
-version: 1.0.0                 # MAJOR test set or primary metric, MINOR more data or metrics, PATCH words
+version: 1.0.0                 # MAJOR test set or primary metric, MINOR more data, PATCH words
 title: {title}
 description: |
   What is asked, of what images, and why it matters.
@@ -50,7 +50,7 @@ task: {task}
 
 data:
   sources:
-    - accession: {accession}         # a public study; or query: {{organism: Homo sapiens, any: nuclei}}
+    - accession: {accession}         # a public study; or query: {{organism: Homo sapiens}}
       # version: 1             # default: the newest; the release pins it
       # images:
       #   parts: [Fields of view]        # study components

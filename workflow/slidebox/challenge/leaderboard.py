@@ -1,7 +1,7 @@
 """Leaderboards: entries scored when they or the scorer changed, ranked with their uncertainty.
 
-Of hidden truth the public folder gets aggregates over all images alone; scores of images and groups,
-and reports, stay under private/.
+Of hidden truth the public folder gets aggregates over all images alone; scores of images and
+groups, and reports, stay under private/.
 """
 
 from __future__ import annotations
@@ -332,7 +332,8 @@ def board_csv(board: dict[str, Any]) -> str:
     buffer = StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["rank", "team", "entry", "method", "date", "late", "over_quota", "phase",
-                     "low", "high", "rank_low", "rank_high", "first", *board["metrics"]])  # fmt: skip
+                     "low", "high", "rank_low", "rank_high", "first",
+                     *board["metrics"]])  # fmt: skip
     for e in board["entries"]:
         low, high = e["interval"] or ("", "")
         writer.writerow(

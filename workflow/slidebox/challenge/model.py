@@ -1,4 +1,4 @@
-"""What an organiser writes: challenge.yaml. `workflow/schemas/challenge.schema.json` is made from it."""
+"""What an organiser writes: challenge.yaml; `workflow/schemas` has its schema, made from this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pixels of a release: read plane by plane through `images`, written as OME-TIFF with fixed bytes."""
+"""Pixels of a release: read plane by plane through `images`, written as OME-TIFF."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def opened(
     channels: list[int] | None = None,
     box: tuple[int, int, int, int] | None = None,
 ) -> Iterator[Source]:
-    """Open one image of the vault by its true name; optionally some channels and a (y, x, h, w) box."""
+    """Open one image of the vault by its true name; optionally channels and a (y, x, h, w) box."""
     with _true_name(path, name) as true, open_image(true) as file:
         image = file.series[series]
         axes, shape = image.axes, list(image.shape)
@@ -199,7 +199,7 @@ _AXIS = {"axis-0": 0, "axis-1": 1, "axis-2": 2}
 
 
 def read_tracks(path: Path) -> list[tuple[int, int, int, int]]:
-    """Rows (label, begin, end, parent) of a table: CTC's four numbers, or columns of those names."""
+    """Rows (label, begin, end, parent) of a table: CTC's four numbers, or named columns."""
     text = path.read_text("utf-8-sig").strip()
     if not text:
         return []

@@ -109,7 +109,7 @@ def show(result: ScoreResult, console, loud) -> None:
 
     for finding in result.findings:
         loud.print(Text(line(finding), style={"error": "red", "warning": "yellow"}.get(
-            finding.severity, "")))  # fmt: skip
+            finding.severity, "")), soft_wrap=True)  # fmt: skip
     if result.scores is None:
         text = "predictions can't be scored" if not result.ok else "predictions are in order"
         console.print(text)

@@ -167,12 +167,31 @@ def unpack(archive: Path, folder: Path, limit: int) -> None:
                                       "bytes", archive.name)
                             )  # fmt: skip
                         sink.write(block)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as bad:
-        if isinstance(bad, Refused):
-            raise
+    except Refused:
+        raise
+    except Exception as bad:  # each compression has errors of its own
         raise Refused(
             error("ZIP_BROKEN", f"the ZIP can't be read: {bad}", archive.name, "pack it again")
         ) from bad
+
+
+def names(path: Path) -> set[str]:
+    """Ids that the names in a folder or ZIP stand for; nothing is opened or unpacked."""
+    try:
+        if path.is_dir():
+            listed = [p.name for p in path.rglob("*")]
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as packed:
+                listed = [
+                    part
+                    for member in packed.infolist()[:MAX_MEMBERS]
+                    for part in PurePosixPath(member.filename.replace("\\", "/")).parts
+                ]
+        else:
+            return set()
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return set()
+    return {found for name in listed if (found := identity(name))}
 
 
 def identity(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Quality of restored images. The data range is the challenge's, never the image's or prediction's."""
+"""Quality of restored images. The data range is the challenge's, never an image's own."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def ssim(truth: np.ndarray, pred: np.ndarray, data_range: float) -> float:
 def ms_ssim(truth: np.ndarray, pred: np.ndarray, data_range: float) -> float:
     """Multi-scale structural similarity of a 2D image, in [0, 1], 1 is best.
 
-    Five scales, each half the one before (2 x 2 means); an image smaller than 176 pixels has as many
-    as it is 11 pixels wide in, with weights made to sum to 1. A negative factor counts as 0.
+    Five scales, each half the one before (2 x 2 means); an image smaller than 176 pixels has as
+    many as it is 11 pixels wide in, with weights made to sum to 1. A negative factor counts as 0.
     Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216.
     """
     a, b = truth.astype(np.float64), pred.astype(np.float64)

@@ -22,7 +22,7 @@ import numpy as np
 from ..atomic import write_json, write_text
 from ..findings import Finding, has_errors
 from . import catalog, statistics
-from .predictions import Refused, Submission, error, opened
+from .predictions import Refused, Submission, error, names, opened
 from .release import Item, NotARelease, Release, open_release, sha256_file, sha256_tree
 
 TASKS = {
@@ -124,16 +124,10 @@ def score(
 def _guess_split(release: Release, path: Path, private: Path | None) -> str:
     if private is not None and release.hidden:
         return release.hidden[0]
-    best, most = release.splits[0], -1
-    for split in release.splits:
-        try:
-            with opened(path, release.items(split)) as submission:
-                count = len(submission.by_id)
-        except Refused:
-            count = 0
-        if count > most:
-            best, most = split, count
-    return best
+    given = names(path)
+    counts = {s: sum(r["id"] in given for r in release.rows if r["split"] == s)
+              for s in release.splits}  # fmt: skip
+    return max(release.splits, key=lambda s: counts[s])
 
 
 def _score(
@@ -144,14 +138,15 @@ def _score(
     findings = list(submission.findings)
     _read_tables(submission, items, release.task, findings)
     missing = [item.id for item in items if not _there(submission, item)]
+    none = len(missing) == len(items)
+    refuse = "error" if settings.missing == "refuse" or none else "warning"
     for which in missing:
         findings.append(
             Finding(
                 "PREDICTION_MISSING",
-                "error" if settings.missing == "refuse" or len(missing) == len(items)
-                else "warning",
+                refuse,
                 f"image {which} has no prediction"
-                + (" and is scored as the worst" if settings.missing == "worst" else ""),
+                + (" and is scored as the worst" if refuse == "warning" else ""),
                 file=which,
                 mend=f"add {which}.tif",
             )

@@ -273,7 +273,8 @@ def _run_lengths(
             score = float(row[names["score"]]) if "score" in names else 1.0
         except ValueError as bad:
             findings.append(error("RLE_ROW", str(bad)[:200], file,
-                                  "write: start length start length ..., from 1", line=line))  # fmt: skip
+                                  "write: start length start length ..., from 1",
+                                  line=line))  # fmt: skip
             continue
         if numbers.size:
             flat = np.zeros(height * width, bool)

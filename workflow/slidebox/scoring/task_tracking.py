@@ -96,7 +96,7 @@ def read_tracks(path: Path, name: str, frames: int) -> tuple[list[Track], list[F
     """Rows of res_track.txt and all that is wrong with them."""
     if not path.is_file():
         return [], [error("TRACKS_MISSING", "there is no res_track.txt", name,
-                          "a line a track: label, first frame, last frame, parent or 0")]  # fmt: skip
+                          "a line a track: label, begin, end, parent or 0")]  # fmt: skip
     tracks: list[Track] = []
     line_of: dict[int, int] = {}
     problems: list[Finding] = []

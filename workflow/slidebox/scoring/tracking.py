@@ -2,8 +2,8 @@
 
 A reference object R is matched by the result object S of the same frame with |R and S| > |R| / 2;
 several R may have the same S (an under-segmentation), an R has one S at most. Measures follow
-http://celltrackingchallenge.net/evaluation-methodology and the papers named below. Labels may be any
-unsigned integers and images may lack background; counts don't depend on the order of labels.
+http://celltrackingchallenge.net/evaluation-methodology and the papers named below. Labels may be
+any unsigned integers, images may lack background, the order of labels doesn't matter.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Frames:
     match: list[np.ndarray] = field(default_factory=list)
 
     def add(self, truth: np.ndarray, pred: np.ndarray) -> tuple[float, int]:
-        """Add a frame's label images (one shape); returns SEG's sum of IoU and number of objects."""
+        """Add a frame's label images (one shape); returns SEG's sum of IoU and object count."""
         table = overlap(truth, pred).objects()
         hit = 2 * table.n > table.truth_area[table.i]
         match = np.full(table.truth.size, -1, np.int64)
