@@ -24,6 +24,10 @@ include: "rules/catalogue.smk"
 include: "rules/challenges.smk"
 
 
+onstart:
+    runlock.hold(CONFIG)
+
+
 # A failed submission keeps `index` from running: the others must be found all the same.
 onerror:
     slidebox_index.catch_up(CONFIG)

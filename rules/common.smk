@@ -12,7 +12,7 @@ from slidebox import config as slidebox_config
 from slidebox import resources
 from slidebox.ingest import challenges as challenge_plan
 from slidebox.ingest import index as slidebox_index
-from slidebox.ingest import queue
+from slidebox.ingest import queue, runlock
 
 try:
     CONFIG = slidebox_config.load(config)

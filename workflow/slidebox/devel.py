@@ -2,6 +2,7 @@
 
 schemas      workflow/schemas/*.schema.json and config/README.md, from the models
 environment  environment.yml, from pyproject.toml and the lock
+picture      docs/picture.png, from demo/public in Chromium (make demo first)
 """
 
 from __future__ import annotations
@@ -109,6 +110,42 @@ def _keys(model: type[BaseModel], prefix: str):
             yield f"| `{prefix}{name}` | {default} | {field.description} |"
 
 
+def picture(public: Path, out: Path) -> None:
+    """A study, an image in the viewer and a leaderboard of the demo, side by side in one PNG."""
+    import threading
+
+    from playwright.sync_api import sync_playwright
+
+    from slidebox.catalogue.server import make_server
+
+    server = make_server(public, None, "127.0.0.1", 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    site = f"http://127.0.0.1:{server.server_address[1]}"
+    study = json.loads((public / "SB-LAPSE" / "study.json").read_text(encoding="utf-8"))
+    viewer = f"{site}/SB-LAPSE/image/{study['images'][0]['id']}.html"
+    options = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--ignore-gpu-blocklist"]
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path="/usr/bin/chromium", args=[*options, "--enable-unsafe-swiftshader"]
+        )
+        shots = []
+        for address in (f"{site}/index.html", viewer):
+            page = browser.new_page(viewport={"width": 1180, "height": 760})
+            page.goto(address)
+            if address == viewer:
+                page.get_by_label("nuclei").check()
+            page.wait_for_timeout(4000)
+            shots.append(page.screenshot())
+        browser.close()
+    server.shutdown()
+    import imageio.v3 as iio
+    import numpy as np
+
+    arrays = [iio.imread(shot)[..., :3] for shot in shots]
+    gap = np.full((arrays[0].shape[0], 24, 3), 255, np.uint8)
+    iio.imwrite(out, np.hstack([arrays[0], gap, arrays[1]])[::1, ::1], compress_level=9)
+
+
 def main(what: str) -> None:
     if what == "schemas":
         for name, schema in schemas().items():
@@ -116,6 +153,8 @@ def main(what: str) -> None:
         atomic.write_text(ROOT / "config" / "README.md", config_readme())
     elif what == "environment":
         atomic.write_text(ROOT / "environment.yml", environment())
+    elif what == "picture":
+        picture(ROOT / "demo" / "public", ROOT / "docs" / "picture.png")
     else:
         sys.exit(__doc__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -49,8 +50,7 @@ def main() -> int:
     def snakemake(*targets: str) -> None:
         command = ["snakemake", *targets, "--cores", a.cores, "--directory", str(a.folder)]
         say(" ".join(command))
-        command += ["--snakefile", str(a.snakefile), "--quiet", "rules", "host", "reason"]
-        run("-m", *command)
+        follow("-m", *command, "--snakefile", str(a.snakefile))
 
     try:
         snakemake()
@@ -69,6 +69,24 @@ def say(text: str) -> None:
 
 def run(*arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], check=True)
+
+
+def follow(*arguments: str) -> None:
+    """Run Snakemake; show what it is at and how far, and everything when it fails."""
+    command = [sys.executable, *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if match := re.match(r"Job \d+: (.*)|(\d+ of \d+ steps .*)", line.strip()):
+                print(f"    {match[1] or match[2]}", flush=True)
+            elif "Nothing to be done" in line:
+                print("    nothing to be done", flush=True)
+    if process.returncode:
+        sys.stderr.writelines(lines)
+        raise subprocess.CalledProcessError(process.returncode, command)
 
 
 def baseline(folder: Path) -> None:
