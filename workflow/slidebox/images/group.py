@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO
 from xml.etree import ElementTree
 
+from . import sequence
 from .registry import FORMATS, _by_name
 
 _OME_HEAD = 4 << 20  # OME-XML of a plate can be long; what is longer isn't looked into
@@ -49,6 +50,9 @@ def group_files(
                 continue
             for other in members(path, left, present, open_sibling):
                 owner.setdefault(other, owner.get(path, path))
+    for primary, members in sequence.find(p for p in left if p not in owner).items():
+        for path in members:
+            owner[path] = primary
     groups: dict[str, list[str]] = {}
     for path in left:
         groups.setdefault(owner.get(path, path), []).append(path)

@@ -160,7 +160,7 @@ def array_metadata(series: Series, level: LevelPlan, recipe: Recipe) -> dict[str
             "cname": recipe.compressor,
             "clevel": recipe.level,
             "shuffle": recipe.shuffle,
-            "blocksize": 0,
+            "blocksize": recipe.blocksize,
         },
     }
     sharding = {

@@ -22,7 +22,7 @@ class Recipe:
     chunk : side of an inner chunk in y and x (px); one plane of t, c and z each.
     shard_bytes : upper bound of a shard before compression.
     smallest : levels are added until y and x are at most this.
-    compressor, level, shuffle : Blosc's.
+    compressor, level, shuffle, blocksize : Blosc's; blocks of 128 KiB stay in the cache of a core.
     """
 
     version: int = 1
@@ -33,6 +33,7 @@ class Recipe:
     compressor: str = "zstd"
     level: int = 1
     shuffle: str = "bitshuffle"
+    blocksize: int = 1 << 17
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import sequence
 from .model import ImageFile, UnreadableImage
 
 
@@ -285,6 +287,32 @@ FORMATS: tuple[Format, ...] = (
         "",
     ),
     Format(
+        "vsi", "Olympus/Evident VSI with its ETS folder", (".vsi",), "micro", "micro-reader", (), "many; macro apart",
+        False, "sizes, channels, colours, wavelengths", "vsi-ets-test-jpg2k.vsi",
+    ),
+    Format("ndpis", "Hamamatsu NDPIS (channels in files)", (".ndpis",), "micro", "micro-reader", (), "one", False,
+           "pixel size, channels", ""),
+    Format("ics", "Image Cytometry Standard", (".ics", ".ids"), "micro", "micro-reader", (), "one", False,
+           "sizes, channels", ""),
+    Format("harmony", "Operetta/Opera Phenix (Index.idx.xml)", ("index.idx.xml", "index.xml"), "micro", "micro-reader", (),
+           "each field", True, "sizes, time, channels, wavelengths, positions", ""),
+    Format("cellvoyager", "Yokogawa CellVoyager (MeasurementData.mlf)", (".mlf",), "micro", "micro-reader", (),
+           "each field", True, "sizes, time, channels, positions", ""),
+    Format("metaxpress", "ImageXpress (HTD)", (".htd",), "micro", "micro-reader", (), "each site", True,
+           "sizes, time, channels", ""),
+    Format("incell", "IN Cell Analyzer (xdce)", (".xdce",), "micro", "micro-reader", (), "each field", True,
+           "sizes, time, channels", ""),
+    Format("zvi", "Zeiss ZVI", (".zvi",), "readout", "openreadout", OLE, "one", False, "sizes, channels", ""),
+    Format("mirax", "3DHISTECH MIRAX", (".mrxs",), "readout", "openreadout", (), "one", False, "pixel size", ""),
+    Format("isyntax", "Philips iSyntax", (".isyntax",), "readout", "openreadout", (), "one", False, "pixel size", ""),
+    Format("vms", "Hamamatsu VMS", (".vms",), "readout", "openreadout", (), "one", False, "pixel size", ""),
+    Format("dcimg", "Hamamatsu DCIMG", (".dcimg",), "readout", "openreadout", ((0, b"DCIMG"),), "one", False, "", ""),
+    Format("ome-zarr", "OME-Zarr 0.4 and 0.5 folders", (".zarr", ".ngff"), "omezarr", "zarr", (),
+           "each image of a container or plate", True, "sizes, time, channel names and colours",
+           "20200812-CardiomyocyteDifferentiation14-Cycle1_B_03_mip.zarr"),
+    Format("sequence", "One file a plane, by names (T<>_C<>_Z<>, ImageXpress)", (), "sequence", "tifffile", (), "one a site",
+           True, "as the single files; channels from each", "1well-3C-2S-Zmix-T"),
+    Format(
         "png",
         "PNG",
         (".png",),
@@ -395,6 +423,42 @@ def open_image(path: str | os.PathLike) -> ImageFile:
         raise UnreadableImage("there is no such file", file=str(path))
     if path.is_file() and path.stat().st_size == 0:
         raise UnreadableImage("the file is empty", file=str(path))
+    members = _sequence(path)
+    if members:
+        from .readers.sequence import open_members
+
+        image = open_members(path, members, _open_one)
+        image.series[0].file = str(path)
+        return image
+    return _open_one(path)
+
+
+def _sequence(path: Path) -> dict[Path, tuple[int, int, int]] | None:
+    """The files that make one image with this one, if it is the first of them."""
+    if not path.is_file():
+        return None
+    base = path.parent
+    if not sequence.looks_like(path.as_posix()):
+        return None
+    while re.fullmatch(r"(TimePoint|ZStep)_\d+", base.name, re.I):
+        base = base.parent
+    names = [p.relative_to(base).as_posix() for p in _near(base)]
+    group = sequence.find(names).get(path.relative_to(base).as_posix())
+    return {base / name: index for name, index in group.items()} if group else None
+
+
+def _near(base: Path) -> list[Path]:
+    """Files of a folder and of its TimePoint and ZStep folders."""
+    found = []
+    for entry in base.iterdir():
+        if entry.is_file():
+            found.append(entry)
+        elif entry.is_dir() and re.fullmatch(r"(TimePoint|ZStep)_\d+", entry.name, re.I):
+            found += _near(entry)
+    return found
+
+
+def _open_one(path: Path) -> ImageFile:
     name = can_read(path)
     if name is None:
         raise UnreadableImage(

@@ -36,7 +36,7 @@ class Codec:
             compressor=self.recipe.compressor,
             shuffle=self.recipe.shuffle,
             typesize=self.dtype.itemsize,
-            blocksize=0,
+            blocksize=self.recipe.blocksize,
             numthreads=1,
         )
 

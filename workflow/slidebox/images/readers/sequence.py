@@ -1,0 +1,65 @@
+"""Many files, one plane each, as one image: see ``slidebox.images.sequence`` for what is joined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..model import Channel, ImageFile, Series, UnreadableImage
+
+
+def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) -> ImageFile:
+    """One image of the files in ``members`` (path -> t, c, z). ``opener`` opens a single file."""
+    planes = {index: file for file, index in members.items() if index[0] >= 0}
+    with opener(planes[0, 0, 0]) as first:
+        one, reader, by = first.series[0], first.reader, first.reader_version
+        metadata = first.metadata
+    counts = [max(index[k] for index in planes) + 1 for k in range(3)]
+    samples = one.size("c")
+    if one.size("t") > 1 or one.size("z") > 1:
+        raise UnreadableImage("the files of the sequence hold stacks, not planes", file=str(path))
+    if samples > 1 and counts[1] > 1 and not one.rgb:
+        raise UnreadableImage("the files of the sequence hold several channels each", file=str(path))
+    n = {"t": counts[0], "c": counts[1] * samples, "z": counts[2]}
+    height, width = one.size("y"), one.size("x")
+    open_now: list = []  # the last file, so that bands of one plane don't open it again
+
+    def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
+        where = planes[t, c, z]
+        if not open_now or open_now[0] != where:
+            close()
+            open_now[:] = [where, opener(where)]
+        here = open_now[1].series[0]
+        if (here.size("c"), here.size("y"), here.size("x")) != (samples, height, width) or here.dtype != one.dtype:
+            raise UnreadableImage(
+                f"its {here.shape} {here.dtype} isn't the {one.shape} {one.dtype} of the sequence's first file",
+                file=str(where),
+            )
+        if here.samples == samples:
+            return here.read_samples(0, 0, 0, y0, y1)
+        return np.stack([here.read_samples(0, s, 0, y0, y1)[0] for s in range(samples)])
+
+    def close() -> None:
+        if open_now:
+            open_now[1].close()
+            open_now.clear()
+
+    channels, places = [], []
+    for c in range(counts[1]):
+        with opener(planes[0, c, 0]) as file:
+            channels += [Channel(**{k: getattr(x, k) for k in Channel.__slots__}) for x in file.series[0].channels]
+            places.append(file.series[0].stage_position)
+    spacing = None
+    if counts[2] > 1 and places[0] and "z" in places[0]:
+        with opener(planes[0, 0, counts[2] - 1]) as file:
+            last = (file.series[0].stage_position or {}).get("z")
+        if last is not None and last != places[0]["z"]:
+            spacing = float(f"{abs(last - places[0]['z']) / (counts[2] - 1):.9g}")
+    series = Series(
+        0, path.stem, "".join(a for a in "tcz" if n[a] > 1) + "yx",
+        (*(n[a] for a in "tcz" if n[a] > 1), height, width), one.dtype, read, one.pixel_size | {"z": spacing}, None,
+        channels, rgb=one.rgb, samples=samples, rows=one.rows, stage_position=places[0],
+        notes=[f"joined from {len(planes)} files by their names", *one.notes],
+    )
+    return ImageFile(str(path), "sequence", reader, by, [series], metadata, close)
