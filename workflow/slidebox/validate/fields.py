@@ -10,6 +10,7 @@ from ..record import ANNOTATION_TYPES, Positions, Record, nearest
 from ..record.model import Part
 from . import identifiers, licences
 from .collect import Collector
+from .ontology import check_terms
 from .settings import Settings
 
 STATUSES = ("in preparation", "submitted", "preprint", "published")
@@ -84,6 +85,7 @@ def check_record(record: Record, where: Positions, out: Collector, settings: Set
     ):
         add("ACCESSION_INVALID", f"{record.accession[:80]!r} can't be an accession", "accession")
     _variables(record, add)
+    check_terms(record, add)
     if not _reasoned(record):
         add(
             "SCOPE_REASON",

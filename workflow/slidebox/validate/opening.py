@@ -182,6 +182,11 @@ class Children:
             finally:
                 stopped.set()
 
+    def header(self, path: str) -> dict[str, Any]:
+        """What the header of a file without a reader holds of persons."""
+        request = {"path": str(self.folder / path), "header": True}
+        return self._ask(request, self.settings.seconds).get("scope", {})
+
     def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         child = self._free.get()
         try:

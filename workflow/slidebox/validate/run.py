@@ -9,6 +9,7 @@ from typing import Any
 
 from ..findings import Finding, has_errors
 from ..record import NoSubmission, Reading, Record, read
+from . import scope
 from . import series as series_checks
 from .collect import Collector
 from .fields import check_record
@@ -22,6 +23,10 @@ from .tree import Tree, scan
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is going on, done, total)."""
+
+
+HEADERS = (".dcm", ".dicom", ".nii", ".nii.gz", ".hdr", ".ima")
+"""Files that no reader opens but whose headers may name a patient."""
 
 
 @dataclass
@@ -121,6 +126,9 @@ def validate(
         filesets = _filesets(children, listing, tree, record, out)
         _open(children, filesets, deep, tell, out)
     series_checks.check_labels(filesets, out)
+    if settings.scope:
+        scope.check_files(filesets, record, out)
+        scope.check_columns(reading.files, record, out)
     assign_slices(filesets, slices)
     if record is not None:
         record.license = spdx(record.license)[0] or record.license
@@ -219,7 +227,7 @@ def _open(
     for path, answer in children.inspect(paths, deep=deep):
         fileset = readable[path]
         fileset["series"] = answer.get("series", [])
-        for name in ("format", "reader", "reader_version"):
+        for name in ("format", "reader", "reader_version", "scope"):
             if answer.get(name):
                 fileset[name] = answer[name]
         fileset["problems"] = answer["problems"]
@@ -229,6 +237,8 @@ def _open(
         done += 1
         tell("Opening images", done, len(readable))
     for fileset in filesets:
+        if fileset["format"] is None and fileset["path"].lower().endswith(HEADERS):
+            fileset["scope"] = children.header(fileset["path"])
         if fileset["role"] == "other" and fileset["bytes"]:
             out.add(
                 "IMAGE_UNKNOWN_FORMAT",

@@ -12,6 +12,11 @@ import resource
 import sys
 from typing import Any
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import headers  # noqa: E402  (beside this file; the package would load much more)
+
+sys.path.pop(0)
+
 BAND = 32 << 20
 _PLANES = 3
 _OPEN_FORMATS = {
@@ -69,7 +74,7 @@ def inspect(path: str, deep: bool, inflation: int) -> dict[str, Any]:
                 "reader_version": file.reader_version,
                 "series": series,
                 "problems": problems,
-                "metadata": _personal(getattr(file, "metadata", None)),
+                "scope": _scope(path, getattr(file, "metadata", None)),
             }
             stored = max(_stored(path), 1)
             said = sum(s.nbytes for s in file.series)
@@ -87,7 +92,7 @@ def inspect(path: str, deep: bool, inflation: int) -> dict[str, Any]:
             raise cause from None
         fmt = images.can_read(path)
         problems.append([_blame(error, fmt), error.reason])
-        return {"format": fmt, "series": [], "problems": problems}
+        return {"format": fmt, "series": [], "problems": problems, "scope": _scope(path)}
 
 
 def _blame(error: Any, fmt: str | None) -> str:
@@ -132,8 +137,12 @@ def _describe(series: Any) -> dict[str, Any]:
     return told
 
 
-def _personal(metadata: Any) -> list[str]:
-    return sorted(metadata) if isinstance(metadata, dict) else []
+def _scope(path: str, metadata: Any = None) -> dict[str, Any]:
+    """What the header holds of persons; a header that can't be read tells nothing."""
+    try:
+        return headers.look(path, metadata)
+    except (OSError, ValueError):
+        return {}
 
 
 def _planes(series: Any, deep: bool) -> list[tuple[int, int, int]]:
@@ -196,6 +205,8 @@ def main() -> None:
         try:
             if "paths" in request:
                 answer = group(request["folder"], request["paths"])
+            elif request.get("header"):
+                answer = {"problems": [], "scope": _scope(request["path"])}
             else:
                 answer = inspect(request["path"], request["deep"], request["inflation"])
         except MemoryError:
