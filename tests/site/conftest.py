@@ -125,7 +125,7 @@ class Watched:
 @pytest.fixture
 def watched(browser, site) -> Iterator[Watched]:
     """A fresh page of a laptop's size; the test fails on outside requests and script errors."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context = browser.new_context(viewport={"width": 1000, "height": 700}, accept_downloads=True)
     watched = Watched(context.new_page(), site.url)
     yield watched
     context.close()

@@ -42,7 +42,7 @@ def pixels() -> tuple[np.ndarray, np.ndarray]:
 
 def write_pyramid(group, data: np.ndarray, levels: int, nearest: bool = False) -> None:
     for level in range(levels):
-        chunks = (1,) * (data.ndim - 2) + (64, 64)
+        chunks = (1,) * (data.ndim - 2) + (128, 128)
         array = group.create_array(
             str(level),
             shape=data.shape,

@@ -81,7 +81,7 @@ def test_hostile_metadata_is_inert(watched, site):
         assert not [h for h in hrefs if h.startswith("javascript:")]
     page.goto(f"{site.url}SB-EVIL/")
     width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= 1280
+    assert width <= 1000
 
 
 def test_readable_without_javascript(browser, site):

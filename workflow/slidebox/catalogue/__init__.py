@@ -4,10 +4,23 @@ Everything written here is static files with relative links, so a site works fro
 any web server, and most of it when opened from disk.
 """
 
+from slidebox.catalogue.fetch import CannotFetch, fetch
+from slidebox.catalogue.find import files_of, find_images
 from slidebox.catalogue.index import build_index
 from slidebox.catalogue.model import StudyInput
 from slidebox.catalogue.pages import install_assets, render_page
 from slidebox.catalogue.server import serve
 from slidebox.catalogue.study import build_study
 
-__all__ = ["StudyInput", "build_index", "build_study", "install_assets", "render_page", "serve"]
+__all__ = [
+    "CannotFetch",
+    "StudyInput",
+    "build_index",
+    "build_study",
+    "fetch",
+    "files_of",
+    "find_images",
+    "install_assets",
+    "render_page",
+    "serve",
+]

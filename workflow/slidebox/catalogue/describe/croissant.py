@@ -22,11 +22,40 @@ from slidebox.catalogue.describe.parts import (
 
 # The vocabulary of the specification, 1.1, "Namespaces and context".
 _TERMS = (
-    "arrayShape citeAs column containedIn equivalentProperty excludes extract field fileObject "
-    "fileProperty fileSet format includes isArray isLiveDataset jsonPath key md5 parentField path "
-    "readLines recordSet references regex repeated replace samplingRate separator source subField "
-    "transform unArchive value"
-).split()  # noqa: SIM905 - a list of thirty literals reads worse
+    "arrayShape",
+    "citeAs",
+    "column",
+    "containedIn",
+    "equivalentProperty",
+    "excludes",
+    "extract",
+    "field",
+    "fileObject",
+    "fileProperty",
+    "fileSet",
+    "format",
+    "includes",
+    "isArray",
+    "isLiveDataset",
+    "jsonPath",
+    "key",
+    "md5",
+    "parentField",
+    "path",
+    "readLines",
+    "recordSet",
+    "references",
+    "regex",
+    "repeated",
+    "replace",
+    "samplingRate",
+    "separator",
+    "source",
+    "subField",
+    "transform",
+    "unArchive",
+    "value",
+)
 CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",

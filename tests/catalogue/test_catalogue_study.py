@@ -1,0 +1,219 @@
+"""A study's folder: complete, deterministic, paged, inert; the index over several."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import made
+import pyarrow.parquet as pq
+import pytest
+
+from slidebox.catalogue import StudyInput, build_index, build_study, find_images, render_page
+from slidebox.catalogue.find import files_of
+from slidebox.catalogue.text import doi_url, file_url, safe_url
+
+ID = "11111111-2222-5333-8444-{:012d}"
+
+
+def study(images: int | list = 3, files: int | list = 5, **changes) -> StudyInput:
+    if isinstance(images, int):
+        images = [made.image_entry(ID.format(i), i) for i in range(images)]
+    if isinstance(files, int):
+        files = made.file_rows(files)
+    given = {"accession": "SB-MADE1", "version": 1, "record": made.record(), **changes}
+    return StudyInput(images=images, files=iter(files), **given)
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_same_input_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        folder = build_study(study(), tmp_path / name)
+        build_index([folder / "study.json"], [], tmp_path / name, site_url="https://e.org/")
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+    before = content(tmp_path / "a")
+    build_study(study(), tmp_path / "a")
+    assert content(tmp_path / "a") == before
+
+
+def test_links_lead_somewhere(tmp_path):
+    """Every relative link and source on every page is a file of the site or an original."""
+    folder = build_study(study(images=130, files=230), tmp_path)
+    (folder / "images").mkdir()
+    (folder / "images" / "made.png").touch()
+    (folder / "images" / "made.ome.zarr").touch()
+    build_index([folder / "study.json"], [], tmp_path)
+    listed = set()
+    for page in tmp_path.rglob("*.html"):
+        text = page.read_text()
+        for link in re.findall(r'(?:href|src|data-zarr)="([^"#]+)', text):
+            if "://" in link or link.startswith("mailto:"):
+                continue
+            target = (page.parent / link).resolve()
+            if "/files/v" in str(target):
+                listed.add(target.name)
+                continue
+            assert target.exists(), (page, link)
+    assert len(listed) == 230  # no listing ends before its last file
+
+
+def test_a_second_version_leaves_the_first(tmp_path):
+    build_study(study(), tmp_path)
+    first = content(tmp_path / "SB-MADE1" / "v1")
+    build_study(study(version=2, files=made.file_rows(9, 2)), tmp_path)
+    assert content(tmp_path / "SB-MADE1" / "v1") == first
+    assert json.loads((tmp_path / "SB-MADE1" / "study.json").read_text())["version"] == 2
+    assert len((tmp_path / "SB-MADE1" / "manifest-sha256.txt").read_text().splitlines()) == 9
+
+
+def test_a_shorter_list_leaves_no_page_behind(tmp_path):
+    folder = build_study(study(images=130, files=230), tmp_path)
+    assert {p.name for p in (folder / "list").iterdir()} == {
+        "images-2.html",
+        "images-3.html",
+        "files-2.html",
+        "files-3.html",
+    }
+    build_study(study(images=61), tmp_path)
+    assert {p.name for p in (folder / "list").iterdir()} == {"images-2.html"}
+
+
+def test_first_page_of_a_big_study_is_light(tmp_path):
+    folder = build_study(study(images=200, files=8_000), tmp_path)
+    assert (folder / "index.html").stat().st_size < 300_000
+
+
+def test_unreadable_images_say_why(tmp_path):
+    broken = {
+        **made.image_entry(ID.format(9)),
+        "zarr": None,
+        "thumbnail": None,
+        "status": "unreadable",
+        "finding": {"code": "X", "severity": "error", "message": "the file is cut off"},
+    }
+    folder = build_study(study(images=[broken]), tmp_path)
+    text = (folder / "index.html").read_text()
+    assert "the file is cut off" in text and "plate/made_00000.tif" in text
+
+
+MARKUP = '"><script>alert(1)</script><img src=x onerror=alert(1)>\u2028'
+
+
+def hostile(value, depth=0):
+    """The record with markup in every text."""
+    if isinstance(value, str):
+        return MARKUP
+    if isinstance(value, list):
+        return [hostile(v) for v in value]
+    if isinstance(value, dict):
+        return {k: hostile(v) for k, v in value.items()}
+    return value
+
+
+def test_markup_anywhere_is_text(tmp_path):
+    image = {
+        **hostile(made.image_entry()),
+        "id": ID.format(0),
+        "zarr": "images/made.ome.zarr",
+        "thumbnail": "images/made.png",
+    }
+    rows = [{**made.file_rows(1)[0], "path": MARKUP, "part": MARKUP}]
+    finding = {"code": MARKUP, "severity": MARKUP, "message": MARKUP, "file": MARKUP}
+    build_study(
+        study(
+            record=hostile(made.record()),
+            images=[image],
+            files=rows,
+            versions=[{"version": 1, "message": MARKUP, "kind": MARKUP, "created": MARKUP}],
+            findings=[finding],
+            provenance={MARKUP: MARKUP},
+        ),
+        tmp_path,
+    )
+    challenge = {"title": MARKUP, "url": "challenges/x/1/index.html", "description": MARKUP}
+    build_index([tmp_path / "SB-MADE1" / "study.json"], [challenge], tmp_path)
+    for page in tmp_path.rglob("*.html"):
+        text = page.read_text()
+        assert "<script>alert" not in text and "<img src=x" not in text, page
+        assert "Content-Security-Policy" in text
+        # What scripts there are come from the site's own folder, or are data.
+        for tag in re.findall(r"<script[^>]*>", text):
+            assert re.fullmatch(
+                r'<script (type="application/ld\+json"|(type="module" )?src="[./]*assets/\w+\.js"'
+                r"( defer)?)>",
+                tag,
+            )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        " javascript:alert(1)",
+        "java\nscript:alert(1)",
+        "data:text/html,x",
+        "//evil.example/",
+        "file:///etc/passwd",
+        "vbscript:x",
+        "https:",
+        "",
+        None,
+        7,
+    ],
+)
+def test_no_link_for_odd_schemes(url):
+    assert safe_url(url) is None
+
+
+@pytest.mark.parametrize("url", ["http://a.org/x?y#z", "https://a.org", "mailto:a@b.org"])
+def test_links_for_the_usual_schemes(url):
+    assert safe_url(url) == url
+
+
+def test_addresses_of_odd_names():
+    assert file_url("a b/ü#?.tif", 3) == "files/v3/a%20b/%C3%BC%23%3F.tif"
+    assert doi_url("doi:10.1000/a<b>") == "https://doi.org/10.1000/a%3Cb%3E"
+    assert doi_url("not a doi") is None
+
+
+def test_another_room_renders_in_the_same_frame(tmp_path):
+    out = tmp_path / "challenges" / "x" / "1.0.0" / "index.html"
+    render_page("tables.html", {"tables": []}, out, site_root=tmp_path, site_name="Ours")
+    text = out.read_text()
+    assert 'href="../../../assets/style.css"' in text and "Tables · Ours" in text
+
+
+def test_tables_and_search_across_studies(tmp_path):
+    build_study(study(images=3), tmp_path)
+    fish = made.record(
+        "SB-FISH",
+        biosamples=[{"name": "f", "organism": [{"name": "Danio rerio"}]}],
+        license="CC-BY-4.0",
+    )
+    plain = {**made.image_entry(ID.format(77), 0), "labels": []}
+    build_study(study(accession="SB-FISH", record=fish, images=[plain]), tmp_path)
+    build_index(sorted(tmp_path.glob("*/study.json")), [], tmp_path)
+    images = pq.read_table(tmp_path / "catalogue" / "images.parquet").to_pylist()
+    assert {i["accession"] for i in images} == {"SB-FISH", "SB-MADE1"} and len(images) == 4
+    assert images[-1]["size_z"] == 5 and images[-1]["channels"] == ["DAPI", "GFP", "mCherry"]
+    assert pq.read_table(tmp_path / "catalogue" / "annotations.parquet").num_rows == 3
+    found = list(find_images(tmp_path, "disc", organism="homo", licence="CC0-1.0", annotated=True))
+    assert [i["accession"] for i in found] == ["SB-MADE1"] * 3
+    assert [i["accession"] for i in find_images(tmp_path, "danio")] == ["SB-FISH"]
+    files = list(files_of(tmp_path, found))
+    assert [f["path"] for f in files] == [f"plate/made_{i:05d}.tif" for i in range(3)]
+
+
+def test_index_from_cards_equals_index_from_studies(tmp_path):
+    for name in ("a", "b"):
+        build_study(study(), tmp_path / name)
+    build_index([tmp_path / "a" / "SB-MADE1" / "study.json"], [], tmp_path / "a")
+    (tmp_path / "b" / "SB-MADE1" / "card.json").unlink()
+    build_index([tmp_path / "b" / "SB-MADE1" / "study.json"], [], tmp_path / "b")
+    before, after = content(tmp_path / "a"), content(tmp_path / "b")
+    before.pop("SB-MADE1/card.json")
+    assert before == after

@@ -1,0 +1,286 @@
+"""Download a study's files: in parallel, resumed where a download broke off, each verified.
+
+Works with any host that serves the site; ranges are used when the host has them.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import http.client
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from slidebox.catalogue import listing
+from slidebox.catalogue.text import file_url
+from slidebox.findings import Finding
+
+_BLOCK = 1 << 20
+_TRIES = 5
+_TIMEOUT = 60
+_AGENT = {"User-Agent": "slidebox-fetch"}
+
+
+class CannotFetch(Exception):
+    """The address is no study, or can't be reached."""
+
+
+@dataclass(slots=True)
+class FetchResult:
+    """What was done: counts of files, and a finding for each that isn't there and right."""
+
+    fetched: int = 0
+    present: int = 0
+    bytes: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+def fetch(
+    url: str,
+    dest: Path | str,
+    *,
+    select: Sequence[str] = (),
+    manifest: Path | None = None,
+    threads: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> FetchResult:
+    """Download the files of the study at ``url`` to ``dest``, under their submitted paths.
+
+    Parameters
+    ----------
+    url : address of a study's page, or of one of its versions (``.../v1/``).
+    select : patterns of paths (``*`` also crosses folders) or names of parts; empty takes all.
+    manifest : a sha256 manifest whose files alone are wanted.
+    threads : parallel downloads.
+    progress : called with bytes done and bytes in all, from several threads.
+
+    A file that is there with the right sha256 isn't fetched again. Unfinished ones are kept beside
+    their place as ``.<name>.part`` and go on next time. Raises CannotFetch when there is no list.
+    """
+    dest = Path(dest)
+    base = _study_page(url)
+    dest.mkdir(parents=True, exist_ok=True)
+    table = dest / ".files.tsv.part"
+    try:
+        _download_whole(urljoin(base, "files.tsv"), table)
+        return _fetch_listed(table, _root_of(base), dest, select, manifest, threads, progress)
+    finally:
+        table.unlink(missing_ok=True)
+
+
+def _fetch_listed(table, root, dest, select, manifest, threads, progress) -> FetchResult:
+    result = FetchResult()
+    wanted = _wanted(manifest)
+    total = sum(row["size"] for row in _selected(table, select, wanted))
+    rows = _selected(table, select, wanted)
+    done = 0
+    any_row = False
+
+    def count(n: int) -> None:
+        nonlocal done
+        done += n  # exact enough for a bar; the result is summed below
+        if progress:
+            progress(min(done, total), total)
+
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        running: dict[Future, dict[str, Any]] = {}
+
+        def finish() -> None:
+            ready, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in ready:
+                row = running.pop(future)
+                error = future.exception()
+                if error is not None and not isinstance(error, _Refused | OSError):
+                    raise error
+                if error is not None:
+                    result.findings.append(_finding(row, error))
+                elif future.result():
+                    result.fetched += 1
+                    result.bytes += row["size"]
+                else:
+                    result.present += 1
+
+        for row in rows:
+            any_row = True
+            # A bounded number waits, so that a list of a million files isn't held.
+            while len(running) >= threads * 4:
+                finish()
+            running[pool.submit(_fetch_one, root, row, dest, count)] = row
+        while running:
+            finish()
+    if not any_row and (select or manifest):
+        said = ", ".join(select) or str(manifest)
+        result.findings.append(
+            Finding(
+                "FETCH_NOTHING_SELECTED",
+                "error",
+                f"no file of the study fits {said}",
+                mend="Look at files.tsv on the study's page; patterns are those of a shell.",
+            )
+        )
+    return result
+
+
+class _Refused(Exception):
+    """This file can't be had, for the reason said; trying again wouldn't help."""
+
+
+def _finding(row: dict[str, Any], error: BaseException) -> Finding:
+    code = "FETCH_FAILED"
+    mend = "Run the same command again: what is there is kept and the rest is resumed."
+    if isinstance(error, _Refused):
+        code, mend = "FETCH_REFUSED", "Tell the archive's staff."
+    return Finding(code, "error", str(error) or type(error).__name__, file=row["path"], mend=mend)
+
+
+def _study_page(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise CannotFetch(f"{url!r} is no http(s) address of a study's page")
+    path = re.sub(r"/(index\.html|study\.json|files\.tsv)$", "/", parts.path)
+    return parts._replace(path=path.rstrip("/") + "/", query="", fragment="").geturl()
+
+
+def _root_of(page: str) -> str:
+    """The study's own folder: files have one address for all versions."""
+    return re.sub(r"/v[1-9]\d*/$", "/", page)
+
+
+def _open(url: str, start: int = 0):
+    headers = dict(_AGENT)
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
+
+
+def _download_whole(url: str, target: Path) -> None:
+    try:
+        with _open(url) as answer, target.open("wb") as out:
+            while block := answer.read(_BLOCK):
+                out.write(block)
+        with target.open("rb") as check:
+            header = check.readline().split(b"\t")
+    except (OSError, http.client.HTTPException) as error:
+        raise CannotFetch(f"{url}: {error}") from error
+    if not {b"path", b"size", b"sha256", b"version"} <= {c.strip() for c in header}:
+        raise CannotFetch(f"{url} is no list of a study's files")
+
+
+def _wanted(manifest: Path | None) -> dict[str, str] | None:
+    if manifest is None:
+        return None
+    with manifest.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+        return dict(listing.parse_manifest_line(line) for line in lines if line.strip())
+
+
+def _selected(
+    table: Path, select: Sequence[str], wanted: dict[str, str] | None
+) -> Iterator[dict[str, Any]]:
+    for row in listing.read_table(table):
+        if wanted is not None and wanted.get(row["path"]) != row["sha256"]:
+            continue
+        if select and not _fits(row, select):
+            continue
+        yield row
+
+
+def _fits(row: dict[str, Any], select: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(row["path"], s) or row.get("part") == s for s in select)
+
+
+def safe_target(dest: Path, path: str) -> Path:
+    """Where a listed path is written. Raises when it would leave ``dest``."""
+    pure = PurePosixPath(path)
+    bad = pure.is_absolute() or ".." in pure.parts or "\0" in path or not pure.parts
+    if not bad and os.name == "nt":
+        bad = "\\" in path or ":" in path
+    if bad:
+        raise _Refused(f"the list names {path!r}, which lies outside the folder")
+    target = dest.joinpath(*pure.parts)
+    here = dest.resolve()
+    # A link that was there before must not lead the file elsewhere.
+    if not target.parent.resolve().is_relative_to(here):
+        raise _Refused(f"{path!r} would be written through a link out of {dest}")
+    return target
+
+
+def _fetch_one(root: str, row: dict[str, Any], dest: Path, count: Callable[[int], None]) -> bool:
+    """Fetch one file; False when it was there already. Raises _Refused or OSError."""
+    target = safe_target(dest, row["path"])
+    if (
+        target.is_file()
+        and target.stat().st_size == row["size"]
+        and _sha256(target) == row["sha256"]
+    ):
+        count(row["size"])
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    url = urljoin(root, file_url(row["path"], row["version"]))
+    for attempt in range(_TRIES):
+        try:
+            digest = _resume(url, part, row["size"], count)
+            break
+        except urllib.error.HTTPError as error:
+            if error.code < 500 and error.code not in (408, 416, 429):
+                raise _Refused(f"{url}: {error.code} {error.reason}") from error
+            if error.code == 416:
+                part.unlink(missing_ok=True)
+            last: Exception = error
+        except (OSError, http.client.HTTPException) as error:
+            last = error
+        if attempt == _TRIES - 1:
+            raise OSError(f"{url}: {last}") from last
+        time.sleep(min(8.0, 0.5 * 2**attempt))
+    if digest != row["sha256"]:
+        part.unlink(missing_ok=True)
+        raise OSError(f"{url}: sha256 is {digest} instead of {row['sha256']}")
+    os.replace(part, target)
+    return True
+
+
+def _resume(url: str, part: Path, size: int, count: Callable[[int], None]) -> str:
+    """Complete ``part`` and return the sha256 of all of it."""
+    hasher = hashlib.sha256()
+    have = 0
+    if part.is_file() and part.stat().st_size <= size:
+        with part.open("rb") as handle:
+            while block := handle.read(_BLOCK):
+                hasher.update(block)
+                have += len(block)
+    if have == size and size:
+        count(size)
+        return hasher.hexdigest()
+    with _open(url, have) as answer:
+        if have and answer.status != 206:
+            hasher, have = hashlib.sha256(), 0  # the host knows no ranges: from the start
+        count(have)
+        with part.open("ab" if have else "wb") as out:
+            while block := answer.read(_BLOCK):
+                out.write(block)
+                hasher.update(block)
+                have += len(block)
+                count(len(block))
+    if have != size:
+        raise OSError(f"{have} bytes came instead of {size}")
+    return hasher.hexdigest()
+
+
+def _is_there(target: Path, row: dict[str, Any]) -> bool:
+    if not target.is_file() or target.stat().st_size != row["size"]:
+        return False
+    return _sha256(target) == row["sha256"]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

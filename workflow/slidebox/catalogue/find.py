@@ -1,0 +1,100 @@
+"""Search across studies in the catalogue's tables, on this machine or at an address."""
+
+from __future__ import annotations
+
+import io
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import pyarrow.parquet as pq
+
+from slidebox.catalogue.cards import words_of
+
+# Columns whose words a query is matched against.
+_SEARCHED = ("accession", "path", "name", "part", "channels", "labels", "attributes")
+_STUDY = ("title", "description", "keywords", "authors", "organisms", "imaging_methods")
+
+
+def _source(catalogue: str | Path, name: str) -> Any:
+    """A table's file: a path, or the bytes from an address."""
+    where = str(catalogue)
+    if where.startswith(("http://", "https://")):
+        base = where if where.endswith("/") else where + "/"
+        if not base.endswith("/catalogue/"):
+            base = urljoin(base, "catalogue/")
+        with urllib.request.urlopen(urljoin(base, f"{name}.parquet"), timeout=60) as answer:
+            return io.BytesIO(answer.read())
+    folder = Path(where)
+    if not (folder / f"{name}.parquet").is_file():
+        folder = folder / "catalogue"
+    return folder / f"{name}.parquet"
+
+
+def _rows(catalogue: str | Path, name: str) -> Iterator[dict[str, Any]]:
+    with pq.ParquetFile(_source(catalogue, name)) as table:
+        for batch in table.iter_batches(batch_size=8192):
+            yield from batch.to_pylist()
+
+
+def _text(row: dict[str, Any], columns: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for column in columns:
+        value = row.get(column)
+        for part in value if isinstance(value, list) else [value]:
+            if part:
+                found.update(words_of(str(part)))
+    return found
+
+
+def find_images(
+    catalogue: str | Path,
+    query: str = "",
+    *,
+    organism: str | None = None,
+    method: str | None = None,
+    licence: str | None = None,
+    annotated: bool | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Rows of ``images.parquet`` that fit, studies in the catalogue's order.
+
+    Parameters
+    ----------
+    catalogue : a site's folder or address (or its ``catalogue/``).
+    query : words that the image or its study must have; each may be the beginning of a word.
+    organism, method : part of a name, without regard to case.
+    licence : SPDX identifier, as in ``CC0-1.0``.
+    annotated : True for images with label images, False for those without.
+    """
+    words = words_of(query)
+    studies = {row["accession"]: _text(row, _STUDY) for row in _rows(catalogue, "studies")}
+    for row in _rows(catalogue, "images"):
+        if annotated is not None and bool(row["labels"]) != annotated:
+            continue
+        if licence and (row["license"] or "").casefold() != licence.casefold():
+            continue
+        if organism and not _has(row["organisms"], organism):
+            continue
+        if method and not _has(row["imaging_methods"], method):
+            continue
+        if words:
+            known = studies.get(row["accession"], set()) | _text(row, _SEARCHED)
+            if not all(any(k.startswith(w) for k in known) for w in words):
+                continue
+        yield row
+
+
+def _has(names: list[str] | None, wanted: str) -> bool:
+    return any(wanted.casefold() in name.casefold() for name in names or [])
+
+
+def files_of(catalogue: str | Path, images: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of ``files.parquet`` of the images' primary files and of the annotations on them."""
+    wanted = {(i["accession"], i["path"]) for i in images}
+    for row in _rows(catalogue, "files"):
+        if (row["accession"], row["path"]) in wanted or (
+            row["source_image"] and (row["accession"], row["source_image"]) in wanted
+        ):
+            yield row
