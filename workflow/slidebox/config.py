@@ -73,6 +73,9 @@ class Config(_Section):
     entries: Path = Field(
         Path("entries"), description="Predictions: <challenge>/<team>/<entry>/ with entry.yaml."
     )
+    mirror: str | None = Field(
+        None, description="Second copy of the vault: a folder on another disk, or s3://bucket/path."
+    )
     only: str | None = Field(None, description="Take this accession only.")
     acceptance: Literal["auto", "curator"] = Field(
         "auto", description="auto: what has no error is published; curator: a person accepts it."

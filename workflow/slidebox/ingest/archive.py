@@ -9,9 +9,12 @@ from slidebox import atomic, deposit
 from slidebox.config import Config
 from slidebox.findings import Finding
 from slidebox.ingest.paths import Stages, now, read_json
-from slidebox.vault import Refused, Vault
+from slidebox.vault import VOLATILE_META, Refused, Vault
 
 log = logging.getLogger(__name__)
+
+# Made from the files and the curation: a newer reader that says more of them makes no version.
+DERIVED_META = {"deposit.json", "record.json", "filesets.json"}
 
 # Seconds: a job that outlived its killed workflow may still be writing the object.
 WAIT = 3600.0
@@ -53,11 +56,12 @@ def _commit(config: Config, stages: Stages, threads: int):
             stages.accession,
             stages.inbox,
             ready.entries(),
-            meta=_meta(stages, plan),
+            meta=_meta(stages, plan, door),
             message=door.message or ("first deposit" if head is None else "new deposit"),
             user=USER,
             mode=door.mode,
             given=_given(plan),
+            volatile_meta=VOLATILE_META | DERIVED_META,
             threads=threads,
         )
     except (deposit.DepositError, Refused) as error:
@@ -76,7 +80,7 @@ def _superseded(why: str) -> Finding:
     )
 
 
-def _meta(stages: Stages, plan: dict) -> dict[str, bytes]:
+def _meta(stages: Stages, plan: dict, door: deposit.Deposit) -> dict[str, bytes]:
     """What the vault keeps beside the files: from it everything public can be rebuilt."""
 
     def text(data) -> bytes:
@@ -88,6 +92,7 @@ def _meta(stages: Stages, plan: dict) -> dict[str, bytes]:
         "record.json": text(plan["record"]),
         "filesets.json": text({k: plan[k] for k in ("accession", "filesets")}),
         "validation.json": text(validation),
+        "deposit.json": text({"key": stages.key, "mode": door.mode, "base": door.base}),
     }
     curation = stages.config.curation / f"{stages.accession}.yaml"
     if curation.is_file():

@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 
 def current(config: Config) -> dict[str, dict[str, Any]]:
-    """The receipt in force of each accession: of the accepted ones, the last sealed."""
+    """The receipt in force of each accession: the last one sealed that is no rejection."""
     best: dict[str, dict[str, Any]] = {}
     for accession, key in sorted(queue.receipts(config)):
         receipt = read_json(Stages(config, accession, key).receipt)
-        if receipt["status"] != "accepted":
+        if receipt["status"] == "rejected":
             continue
         rank = (receipt["version"], receipt["sealed"])
         held = best.get(accession)

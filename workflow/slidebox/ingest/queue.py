@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -74,14 +75,19 @@ def _due(config: Config, today: date) -> set[tuple[str, str]]:
     return due
 
 
-def scan(config: Config, today: date | None = None) -> list[Item]:
+def scan(
+    config: Config, today: date | None = None, sealed: set[tuple[str, str]] | None = None
+) -> list[Item]:
     """Submissions without a receipt for their present state, in order of accession.
+
+    `sealed`: receipts that count, by default all that are there.
 
     Folders without ``.ready`` are still arriving and are passed over. A folder whose name can't be
     an accession is named on standard error: nothing else could report it.
     """
     today = today or datetime.now(UTC).date()
-    sealed = {(accession, key.partition("-")[0]) for accession, key in receipts(config)}
+    sealed = receipts(config) if sealed is None else sealed
+    sealed = {(accession, key.partition("-")[0]) for accession, key in sealed}
     due = _due(config, today)
     curated = _names(config.curation)
     items = []
@@ -108,6 +114,17 @@ def scan(config: Config, today: date | None = None) -> list[Item]:
     return items
 
 
+def forget(config: Config, accession: str) -> bool:
+    """Drop receipt and stages of what stands in the inbox; whether it is pending now."""
+    standing = scan(config.model_copy(update={"only": accession}), sealed=set())
+    states = {item.key.partition("-")[0] for item in standing}
+    for name, key in receipts(config):
+        if name == accession and key.partition("-")[0] in states:
+            (config.results / "receipts" / f"{name}~{key}.json").unlink(missing_ok=True)
+            shutil.rmtree(config.results / name / key, ignore_errors=True)
+    return bool(standing)
+
+
 def _state(config: Config, accession: str, ready: bytes, curated: set[str], released: bool) -> str:
     digest = hashlib.sha256(ready)
     digest.update(b"\0released" if released else b"\0")
@@ -119,7 +136,11 @@ def _state(config: Config, accession: str, ready: bytes, curated: set[str], rele
     return digest.hexdigest()[:12]
 
 
+def digest(*parts: str) -> str:
+    """The 12 hex digits that tell states apart."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
 def catalogue_key(sealed: set[tuple[str, str]]) -> str:
     """Digest of a set of receipts: the state of the archive that an index describes."""
-    text = json.dumps(sorted(sealed))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return digest(json.dumps(sorted(sealed)))

@@ -41,3 +41,9 @@ def hold(config: Config) -> None:
     handle.write(f"host {socket.gethostname()}, process {os.getpid()}, since {now()}\n")
     handle.flush()
     _held.append(handle)
+
+
+def release() -> None:
+    """Let go before the process ends."""
+    while _held:
+        _held.pop().close()

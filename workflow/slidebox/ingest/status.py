@@ -45,7 +45,9 @@ def _arriving(config: Config, accession: str | None) -> list[str]:
 
 def _sealed(receipt: dict[str, Any]) -> dict[str, Any]:
     state, waits = "public", None
-    if receipt["status"] != "accepted":
+    if receipt["status"] == "withdrawn":
+        state = "withdrawn"
+    elif receipt["status"] != "accepted":
         state, waits = "returned", "the submitter: see the report"
     elif receipt["where"] == "embargoed":
         state, waits = "embargoed", f"its release on {receipt['embargoed_until']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 from slidebox import atomic, deposit
@@ -10,7 +11,7 @@ from slidebox.findings import Finding
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now
 from slidebox.record import NoSubmission
-from slidebox.validate import Validation, report
+from slidebox.validate import Validation, assign_slices, report
 from slidebox.validate import validate as check
 from slidebox.vault import Vault
 
@@ -64,24 +65,53 @@ def _check(config: Config, stages: Stages, threads: int) -> Validation:
                 mend="Look at what changed since, then submit again with the present version.",
             )
         )
+    vault = Vault(config.vault)
+    there = vault.exists(stages.accession)
+    if there and (entry := vault.tombstone(stages.accession)):
+        findings.append(
+            Finding(
+                "DEPOSIT_WITHDRAWN",
+                "error",
+                f"{stages.accession} is withdrawn since {entry['date'][:10]}: {entry['reason']}",
+                file=deposit.READY,
+                mend="Submit under a new accession, or ask the archive.",
+            )
+        )
     if findings:
         return Validation(stages.accession, findings)
-    vault = Vault(config.vault)
-    adds = door.mode == "add" and vault.exists(stages.accession)
+    adds = door.mode == "add" and there
     known = [file.path for file in vault.files(stages.accession)] if adds else []
     try:
-        return check(
+        result = check(
             stages.inbox,
             ready=ready,
             threads=threads,
             slices=queue.slices_of(stages.key),
             known=known,
         )
+        if adds:
+            _join(result, vault, stages)
+        return result
     except NoSubmission as error:
         mend = "Put study.yaml into the folder; `slidebox init` writes one to fill in."
         return Validation(
             stages.accession, [Finding("RECORD_MISSING", "error", str(error), mend=mend)]
         )
+
+
+def _join(result: Validation, vault: Vault, stages: Stages) -> None:
+    """Put what the study holds already beside the filesets that a deposit adds."""
+    text = vault.read_meta(stages.accession, "filesets.json")
+    mine = {file["path"] for fileset in result.filesets for file in fileset["files"]}
+    kept = [
+        fileset
+        for fileset in json.loads(text)["filesets"]
+        if mine.isdisjoint(file["path"] for file in fileset["files"])
+    ]
+    result.filesets[:] = [*kept, *result.filesets]
+    for number, fileset in enumerate(result.filesets):
+        fileset["index"] = number
+    assign_slices(result.filesets, queue.slices_of(stages.key))
 
 
 def _head(config: Config, accession: str) -> int | None:
