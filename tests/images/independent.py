@@ -50,7 +50,11 @@ def lif_by_offset(path: Path, name: str) -> np.ndarray:
         at += 8 + length
         blocks[label] = data[at : at + size]
         at += size
-    element = re.search(rf'<Element Name="{name}"(?=[ >]).*?<Memory Size="[1-9]\d*" MemoryBlockID="(\w+)"', xml, re.S)
+    element = re.search(
+        rf'<Element Name="{name}"(?=[ >]).*?<Memory Size="[1-9]\d*" MemoryBlockID="(\w+)"',
+        xml,
+        re.S,
+    )
     return np.frombuffer(blocks[element[1]], np.uint8)
 
 
@@ -74,14 +78,20 @@ def czi_by_subblock(path: Path, scene: int) -> np.ndarray:
             shape[letter] = int.from_bytes(data[at + 8 : at + 12], "little")
         start = base + max(256, 16 + 32 + 20 * count) + meta
         if where.get("S", 0) == scene and size:
-            flat = np.frombuffer(data[start : start + size], "<u2" if size == 2 * shape["X"] * shape.get("Y", 1) else "u1")
-            planes[where.get("T", 0), where.get("C", 0), where.get("Z", 0)] = flat.reshape(shape.get("Y", 1), shape["X"])
+            flat = np.frombuffer(
+                data[start : start + size],
+                "<u2" if size == 2 * shape["X"] * shape.get("Y", 1) else "u1",
+            )
+            planes[where.get("T", 0), where.get("C", 0), where.get("Z", 0)] = flat.reshape(
+                shape.get("Y", 1), shape["X"]
+            )
     return np.stack([planes[k] for k in sorted(planes)])
 
 
 _OME = """<?xml version="1.0" encoding="UTF-8"?>
 <OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0" Name="made">
-<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{type}" SizeX="{x}" SizeY="{y}" SizeZ="{z}" SizeC="{c}" SizeT="{t}"
+<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{type}" SizeX="{x}" SizeY="{y}" SizeZ="{z}"
+SizeC="{c}" SizeT="{t}"
 {more}>{channels}<TiffData PlaneCount="{count}"/></Pixels></Image></OME>"""
 
 
@@ -94,10 +104,15 @@ def write_ome(path: Path, data: np.ndarray, spacing: tuple[float, float] | None 
     name = kinds.get(code) or data.dtype.name
     more = ""
     if spacing:
-        more = f'PhysicalSizeZ="{spacing[0]}" PhysicalSizeY="{spacing[1]}" PhysicalSizeX="{spacing[1]}"'
+        z, xy = spacing
+        more = f'PhysicalSizeZ="{z}" PhysicalSizeY="{xy}" PhysicalSizeX="{xy}"'
     t, c, z, y, x = data.shape
     channels = "".join(f'<Channel ID="Channel:0:{n}" SamplesPerPixel="1"/>' for n in range(c))
-    xml = _OME.format(type=name, x=x, y=y, z=z, c=c, t=t, more=more, channels=channels, count=t * c * z)
+    xml = _OME.format(
+        type=name, x=x, y=y, z=z, c=c, t=t, more=more, channels=channels, count=t * c * z
+    )
     with tifffile.TiffWriter(path, ome=False) as tiff:
         for n, plane in enumerate(data.reshape(-1, y, x)):
-            tiff.write(plane, description=xml if n == 0 else None, metadata=None, photometric="minisblack")
+            tiff.write(
+                plane, description=xml if n == 0 else None, metadata=None, photometric="minisblack"
+            )

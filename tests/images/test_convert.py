@@ -23,6 +23,7 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ome_types import from_xml
+
 from slidebox import images
 from slidebox.images import LabelSource, Recipe, UnreadableImage
 from slidebox.images.checksum import tree_checksum
@@ -38,7 +39,11 @@ def sources(vendor: Path):
     yield ij / "xy_rgb__cells.tif", 0, independent.by_pillow(ij / "xy_rgb__cells.tif")
     for name in ("xyz_16bit__spots.tif", "xyt_8bit_polyp.tif", "xyc_16bit__cell_dna_mts_actin.tif"):
         yield ij / name, 0, independent.tiff_pages_by_pillow(ij / name)
-    yield ij / "xyc_16bit__hela-cells.tif", 0, tifffile.imread(ij / "xyc_16bit__hela-cells.tif").transpose(2, 0, 1)
+    yield (
+        ij / "xyc_16bit__hela-cells.tif",
+        0,
+        tifffile.imread(ij / "xyc_16bit__hela-cells.tif").transpose(2, 0, 1),
+    )
     for name in ("multichannel", "timelapse", "zstack", "pbmc", "cerevisiae"):
         yield nd / f"example-{name}.nd2", 0, nd2.imread(nd / f"example-{name}.nd2")
     czi = vendor / "czi_ccby/xyz__multiple_images.czi"
@@ -55,7 +60,11 @@ def sources(vendor: Path):
     yield dv, 0, np.fromfile(dv, "<u2", offset=1024).reshape(2, 17, 128, 128)
     for name in ("EMD-3001.map", "EMD-3197.map"):
         yield vendor / "mrc_mrcfile" / name, 0, mrcfile.read(vendor / "mrc_mrcfile" / name)
-    yield slides / "CMU-1-Small-Region.svs", 0, independent.by_pillow(slides / "CMU-1-Small-Region.svs")
+    yield (
+        slides / "CMU-1-Small-Region.svs",
+        0,
+        independent.by_pillow(slides / "CMU-1-Small-Region.svs"),
+    )
     yield slides / "4D-series.ome.tiff", 0, tifffile.imread(slides / "4D-series.ome.tiff")
 
 
@@ -80,7 +89,9 @@ def valid(out: Path) -> None:
 
 
 def test_label_images_of_dsb(shared_data, tmp_path, read_level):
-    """Real micrographs with their label images: RGBA and grey, under their image, object for object."""
+    """Real micrographs with their label images: RGBA and grey, under their image, object for
+    object.
+    """
     folder = shared_data / "seg2d/dsb2018_bbbc038_stage1_train"
     for path in sorted((folder / "images").glob("*.png"))[:6]:
         label = folder / "labels" / f"{path.stem}.tif"
@@ -91,7 +102,9 @@ def test_label_images_of_dsb(shared_data, tmp_path, read_level):
         assert np.array_equal(read_level(out / "labels/nuclei"), expected)
         assert derived.labels[0]["objects"] == len(np.unique(expected)) - 1
         attrs = zarr.open_group(out / "labels/nuclei", mode="r").attrs["ome"]
-        assert {c["label-value"] for c in attrs["image-label"]["colors"]} == set(np.unique(expected)) - {0}
+        assert {c["label-value"] for c in attrs["image-label"]["colors"]} == set(
+            np.unique(expected)
+        ) - {0}
         low = read_level(out / "labels/nuclei", attrs["multiscales"][0]["datasets"][-1]["path"])
         assert set(np.unique(low)) <= set(np.unique(expected))  # no value was invented
         yaozarrs.validate_zarr_store(str(out))
@@ -100,7 +113,9 @@ def test_label_images_of_dsb(shared_data, tmp_path, read_level):
 
 def mean_pyramid(data: np.ndarray, halved) -> np.ndarray:
     """Slow and plain: each block's mean over the pixels that exist, integers rounded half up."""
-    pads = [(0, 0)] * (data.ndim - 3) + [(0, n % 2 if h else 0) for n, h in zip(data.shape[-3:], halved, strict=True)]
+    pads = [(0, 0)] * (data.ndim - 3) + [
+        (0, n % 2 if h else 0) for n, h in zip(data.shape[-3:], halved, strict=True)
+    ]
     padded = np.pad(data.astype("f8"), pads, mode="edge")
     for axis, h in zip((-3, -2, -1), halved, strict=True):
         if h:
@@ -110,16 +125,22 @@ def mean_pyramid(data: np.ndarray, halved) -> np.ndarray:
             index[axis] = slice(1, None, 2)
             padded = even + padded[tuple(index)]
     total = padded / 2 ** sum(halved)
-    return np.floor(total + 0.5).astype(data.dtype) if data.dtype.kind in "iu" else total.astype(data.dtype)
+    return (
+        np.floor(total + 0.5).astype(data.dtype)
+        if data.dtype.kind in "iu"
+        else total.astype(data.dtype)
+    )
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(
     st.tuples(*[st.integers(1, n) for n in (2, 3, 5, 90, 90)]),
     st.sampled_from(["u1", "i1", "u2", "i2", "u4", "f4", "f8"]),
-    st.sampled_from([16, 24, 64]), st.sampled_from([512, 4096, 1 << 20]),
-    st.sampled_from([None, (0.5, 0.5), (2.0, 0.5)]), st.integers(1, 2),
-)  # fmt: skip
+    st.sampled_from([16, 24, 64]),
+    st.sampled_from([512, 4096, 1 << 20]),
+    st.sampled_from([None, (0.5, 0.5), (2.0, 0.5)]),
+    st.integers(1, 2),
+)
 def test_any_shape_type_and_layout(tmp_path_factory, shape, kind, chunk, shard, spacing, threads):
     """Pixels, every level and its transformations, whatever the shape, chunks and shards."""
     folder = tmp_path_factory.mktemp("any")
@@ -139,9 +160,18 @@ def test_any_shape_type_and_layout(tmp_path_factory, shape, kind, chunk, shard, 
         if scale is not None:
             halved = [here.get(a, 1) == 2 * scale.get(a, 1) for a in "zyx"]
             level = mean_pyramid(level, halved)
-            move = dict(zip(axes, dataset["coordinateTransformations"][1]["translation"], strict=True))
-            first = dict(zip(axes, group.attrs["ome"]["multiscales"][0]["datasets"][0]
-                             ["coordinateTransformations"][0]["scale"], strict=True))  # fmt: skip
+            move = dict(
+                zip(axes, dataset["coordinateTransformations"][1]["translation"], strict=True)
+            )
+            first = dict(
+                zip(
+                    axes,
+                    group.attrs["ome"]["multiscales"][0]["datasets"][0][
+                        "coordinateTransformations"
+                    ][0]["scale"],
+                    strict=True,
+                )
+            )
             for a in axes:
                 assert move[a] == pytest.approx((here[a] - first[a]) / 2)
         scale = here
@@ -152,8 +182,11 @@ def test_any_shape_type_and_layout(tmp_path_factory, shape, kind, chunk, shard, 
         level = full
     assert max(level.shape[3:]) <= 16
     if spacing == (2.0, 0.5):  # z is first halved when x and y have caught up
-        assert all(d["coordinateTransformations"][0]["scale"][axes.index("z")] in (2.0, 4.0, 8.0)
-                   for d in group.attrs["ome"]["multiscales"][0]["datasets"] if "z" in axes)  # fmt: skip
+        assert all(
+            d["coordinateTransformations"][0]["scale"][axes.index("z")] in (2.0, 4.0, 8.0)
+            for d in group.attrs["ome"]["multiscales"][0]["datasets"]
+            if "z" in axes
+        )
 
 
 def test_labels_keep_the_commonest_value(tmp_path, read_level):
@@ -162,47 +195,95 @@ def test_labels_keep_the_commonest_value(tmp_path, read_level):
     labels[41:90, 100:200] = 300
     tifffile.imwrite(tmp_path / "i.tif", labels.astype(np.float32))
     tifffile.imwrite(tmp_path / "l.tif", labels)
-    derived = images.convert(tmp_path / "i.tif", tmp_path / "o.ome.zarr",
-                             labels=[LabelSource("cells", tmp_path / "l.tif")])  # fmt: skip
+    derived = images.convert(
+        tmp_path / "i.tif",
+        tmp_path / "o.ome.zarr",
+        labels=[LabelSource("cells", tmp_path / "l.tif")],
+    )
     low = read_level(tmp_path / "o.ome.zarr/labels/cells", "1")
     blocks = labels.reshape(50, 2, 150, 2).transpose(0, 2, 1, 3).reshape(50, 150, 4)
     clear = np.array([[np.bincount(b).max() > 2 for b in row] for row in blocks])
     winner = np.array([[np.bincount(b).argmax() for b in row] for row in blocks])
     assert np.array_equal(low[clear], winner[clear])
     assert derived.labels == [
-        {"name": "cells", "objects": 2, "axes": "yx", "shape": [100, 300], "dtype": "uint16",
-         "digest": derived.labels[0]["digest"]}
-    ]  # fmt: skip
-    assert zarr.open_group(tmp_path / "o.ome.zarr/labels", mode="r").attrs["ome"]["labels"] == ["cells"]
+        {
+            "name": "cells",
+            "objects": 2,
+            "axes": "yx",
+            "shape": [100, 300],
+            "dtype": "uint16",
+            "digest": derived.labels[0]["digest"],
+        }
+    ]
+    assert zarr.open_group(tmp_path / "o.ome.zarr/labels", mode="r").attrs["ome"]["labels"] == [
+        "cells"
+    ]
 
 
-@pytest.mark.parametrize("shape, dtype, why", [((40, 41), "u1", "x=41"), ((40, 40), "f4", "whole numbers"),
-                                               ((40, 40, 3), "u1", "one channel")])  # fmt: skip
+@pytest.mark.parametrize(
+    "shape, dtype, why",
+    [
+        ((40, 41), "u1", "x=41"),
+        ((40, 40), "f4", "whole numbers"),
+        ((40, 40, 3), "u1", "one channel"),
+    ],
+)
 def test_a_label_image_that_does_not_fit(tmp_path, shape, dtype, why):
     tifffile.imwrite(tmp_path / "i.tif", np.zeros((40, 40), np.uint8))
     tifffile.imwrite(tmp_path / "l.tif", np.zeros(shape, dtype))
     with pytest.raises(UnreadableImage, match=why):
-        images.convert(tmp_path / "i.tif", tmp_path / "o.ome.zarr", labels=[LabelSource("x", tmp_path / "l.tif")])
+        images.convert(
+            tmp_path / "i.tif",
+            tmp_path / "o.ome.zarr",
+            labels=[LabelSource("x", tmp_path / "l.tif")],
+        )
     assert [p.name for p in tmp_path.iterdir() if "zarr" in p.name] == []
 
 
 def test_faithful_metadata(tmp_path):
-    """Time step, units, windows, colours and wavelengths, in NGFF and in OME-XML, as in the file."""
+    """Time step, units, windows, colours and wavelengths, in NGFF and in OME-XML, as in the
+    file.
+    """
     from ome_types import model as om
     from ome_types import to_xml
 
     rng = np.random.default_rng(0)
     data = rng.integers(100, 3000, (3, 2, 4, 300, 310), np.uint16)
     channels = [
-        om.Channel(name="Hoechst", fluor="Hoechst 33342", emission_wavelength=461, excitation_wavelength=405,
-                   color="#0000FF", acquisition_mode="SpinningDiskConfocal", samples_per_pixel=1),
+        om.Channel(
+            name="Hoechst",
+            fluor="Hoechst 33342",
+            emission_wavelength=461,
+            excitation_wavelength=405,
+            color="#0000FF",
+            acquisition_mode="SpinningDiskConfocal",
+            samples_per_pixel=1,
+        ),
         om.Channel(name="mCherry", emission_wavelength=610.5, color="#FF0000", samples_per_pixel=1),
-    ]  # fmt: skip
-    planes = [om.Plane(the_t=0, the_c=0, the_z=0, position_x=1.5, position_y=-2, exposure_time=0.02)]
-    pixels = om.Pixels(dimension_order="XYZCT", type="uint16", size_t=3, size_c=2, size_z=4, size_y=300, size_x=310,
-                       physical_size_x=65, physical_size_x_unit="nm", physical_size_y=65, physical_size_y_unit="nm",
-                       physical_size_z=0.0005, physical_size_z_unit="mm", time_increment=0.5, time_increment_unit="min",
-                       channels=channels, planes=planes, tiff_data_blocks=[om.TiffData(plane_count=24)])  # fmt: skip
+    ]
+    planes = [
+        om.Plane(the_t=0, the_c=0, the_z=0, position_x=1.5, position_y=-2, exposure_time=0.02)
+    ]
+    pixels = om.Pixels(
+        dimension_order="XYZCT",
+        type="uint16",
+        size_t=3,
+        size_c=2,
+        size_z=4,
+        size_y=300,
+        size_x=310,
+        physical_size_x=65,
+        physical_size_x_unit="nm",
+        physical_size_y=65,
+        physical_size_y_unit="nm",
+        physical_size_z=0.0005,
+        physical_size_z_unit="mm",
+        time_increment=0.5,
+        time_increment_unit="min",
+        channels=channels,
+        planes=planes,
+        tiff_data_blocks=[om.TiffData(plane_count=24)],
+    )
     xml = to_xml(om.OME(images=[om.Image(name="mitosis", pixels=pixels)]))
     with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=False) as tiff:
         for n, plane in enumerate(data.reshape(-1, 300, 310)):
@@ -212,10 +293,17 @@ def test_faithful_metadata(tmp_path):
     ome = zarr.open_group(tmp_path / "a.ome.zarr", mode="r").attrs["ome"]
     multiscale = ome["multiscales"][0]
     assert multiscale["axes"] == [
-        {"name": "t", "type": "time", "unit": "second"}, {"name": "c", "type": "channel"},
+        {"name": "t", "type": "time", "unit": "second"},
+        {"name": "c", "type": "channel"},
         *({"name": a, "type": "space", "unit": "micrometer"} for a in "zyx"),
-    ]  # fmt: skip
-    assert multiscale["datasets"][0]["coordinateTransformations"][0]["scale"] == [30, 1, 0.5, 0.065, 0.065]
+    ]
+    assert multiscale["datasets"][0]["coordinateTransformations"][0]["scale"] == [
+        30,
+        1,
+        0.5,
+        0.065,
+        0.065,
+    ]
     assert multiscale["datasets"][1]["coordinateTransformations"] == [
         {"type": "scale", "scale": [30, 1, 0.5, 0.13, 0.13]},
         {"type": "translation", "translation": [0, 0, 0, 0.0325, 0.0325]},
@@ -228,7 +316,11 @@ def test_faithful_metadata(tmp_path):
     assert back.name == "mitosis"
     assert back.pixels.time_increment == 30 and back.pixels.physical_size_z == 0.5
     one = back.pixels.channels[0]
-    assert (one.fluor, one.emission_wavelength, one.excitation_wavelength) == ("Hoechst 33342", 461, 405)
+    assert (one.fluor, one.emission_wavelength, one.excitation_wavelength) == (
+        "Hoechst 33342",
+        461,
+        405,
+    )
     assert one.acquisition_mode.value == "SpinningDiskConfocal"
     assert back.pixels.channels[1].emission_wavelength == 610.5
     assert back.pixels.planes[0].position_y == -2 and back.pixels.planes[0].exposure_time == 0.02
@@ -238,19 +330,28 @@ def test_faithful_metadata(tmp_path):
 
 def test_nothing_known_nothing_claimed(tmp_path):
     """No unit where the file has no size: a pixel isn't a micrometre."""
-    tifffile.imwrite(tmp_path / "a.tif", np.arange(600, dtype=np.uint16).reshape(20, 30), resolution=(72, 72),
-                     resolutionunit="INCH")  # fmt: skip
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.arange(600, dtype=np.uint16).reshape(20, 30),
+        resolution=(72, 72),
+        resolutionunit="INCH",
+    )
     derived = images.convert(tmp_path / "a.tif", tmp_path / "a.ome.zarr")
     ome = zarr.open_group(tmp_path / "a.ome.zarr", mode="r").attrs["ome"]
     assert derived.pixel_size == {"y": None, "x": None}
-    assert ome["multiscales"][0]["axes"] == [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    assert ome["multiscales"][0]["axes"] == [
+        {"name": "y", "type": "space"},
+        {"name": "x", "type": "space"},
+    ]
 
 
 def test_layout(tmp_path):
     """Planes in the inner chunks, shards of tens of MB, empty chunks and shards left out."""
     data = np.zeros((3, 2, 8, 1200, 900), np.uint16)
     data[0, 0, 0, :50, :50] = 9
-    tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "TCZYX"}, photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", data, metadata={"axes": "TCZYX"}, photometric="minisblack"
+    )
     images.convert(tmp_path / "a.ome.tif", tmp_path / "a.ome.zarr")
     meta = json.loads((tmp_path / "a.ome.zarr/0/zarr.json").read_text())
     sharding = meta["codecs"][0]["configuration"]
@@ -280,11 +381,24 @@ def test_tree_checksum_is_dandis(tmp_path):
     (tmp_path / "a/b").write_bytes(b"hello")
     (tmp_path / "c").write_bytes(b"")
     digest = hashlib.md5
-    inner = digest(json.dumps({"directories": [], "files": [{"digest": digest(b"hello").hexdigest(), "name": "b",
-                   "size": 5}]}, separators=(",", ":")).encode()).hexdigest()  # fmt: skip
-    outer = digest(json.dumps({"directories": [{"digest": f"{inner}-1--5", "name": "a", "size": 5}],
-                   "files": [{"digest": digest(b"").hexdigest(), "name": "c", "size": 0}]},
-                   separators=(",", ":")).encode()).hexdigest()  # fmt: skip
+    inner = digest(
+        json.dumps(
+            {
+                "directories": [],
+                "files": [{"digest": digest(b"hello").hexdigest(), "name": "b", "size": 5}],
+            },
+            separators=(",", ":"),
+        ).encode()
+    ).hexdigest()
+    outer = digest(
+        json.dumps(
+            {
+                "directories": [{"digest": f"{inner}-1--5", "name": "a", "size": 5}],
+                "files": [{"digest": digest(b"").hexdigest(), "name": "c", "size": 0}],
+            },
+            separators=(",", ":"),
+        ).encode()
+    ).hexdigest()
     assert tree_checksum(tmp_path) == (f"{outer}-2--5", 2, 5)
 
 
@@ -297,7 +411,11 @@ def test_verify_finds_what_changed(vendor, tmp_path):
     data[5, 40, 41] ^= 1
     tifffile.imwrite(tmp_path / "changed.tif", data, imagej=True, metadata={"axes": "ZYX"})
     (finding,) = images.verify(out, tmp_path / "changed.tif")
-    assert finding.code == "IMAGE_DIFFERS" and "z=5" in finding.message and "1 pixel" in finding.message
+    assert (
+        finding.code == "IMAGE_DIFFERS"
+        and "z=5" in finding.message
+        and "1 pixel" in finding.message
+    )
     shard = next(p for p in (out / "0/c").rglob("*") if p.is_file())
     raw = bytearray(shard.read_bytes())
     raw[200] ^= 255
@@ -388,26 +506,43 @@ def test_thumbnail_has_the_files_colours(vendor, tmp_path):
     path = vendor / "wsi_slideio/CMU-1-Small-Region.svs"
     derived = images.convert(path, tmp_path / "a.ome.zarr", thumbnail=tmp_path / "a.png")
     picture = independent.by_pillow(tmp_path / "a.png")
-    assert derived.thumbnail_size == [picture.shape[2], picture.shape[1]] and max(picture.shape) <= 400
+    assert (
+        derived.thumbnail_size == [picture.shape[2], picture.shape[1]] and max(picture.shape) <= 400
+    )
     original = independent.by_pillow(path)
     assert np.allclose(picture.mean((1, 2)), original.mean((1, 2)), atol=3)
-    images.convert(vendor / "nd2_arcadia/example-zstack.nd2", tmp_path / "g.ome.zarr", thumbnail=tmp_path / "g.png")
+    images.convert(
+        vendor / "nd2_arcadia/example-zstack.nd2",
+        tmp_path / "g.ome.zarr",
+        thumbnail=tmp_path / "g.png",
+    )
     green = independent.by_pillow(tmp_path / "g.png")
     assert green[1].mean() > 5 * green[2].mean() and green[1].max() > 200
 
 
 def test_progress_reaches_its_end(vendor, tmp_path):
     seen = []
-    images.convert(vendor / "dv_toxo/toxo.dv", tmp_path / "a.ome.zarr", progress=lambda *a: seen.append(a))
+    images.convert(
+        vendor / "dv_toxo/toxo.dv", tmp_path / "a.ome.zarr", progress=lambda *a: seen.append(a)
+    )
     assert seen == sorted(seen) and seen[-1] == (1114112, 1114112)
 
 
 def test_odd_pixels(tmp_path, read_level):
     """NaN, infinities, minus zero, bool, complex, one pixel: bit for bit."""
     special = np.array([[np.nan, np.inf, -np.inf], [-0.0, 0.0, 1e-45]], np.float32)
-    for n, data in enumerate([special, np.zeros((3, 4), np.float32) * -1, np.ones((1, 1), np.uint8),
-                              np.eye(40, dtype=bool), (special + 1j).astype(np.complex64)]):  # fmt: skip
+    for n, data in enumerate(
+        [
+            special,
+            np.zeros((3, 4), np.float32) * -1,
+            np.ones((1, 1), np.uint8),
+            np.eye(40, dtype=bool),
+            (special + 1j).astype(np.complex64),
+        ]
+    ):
         tifffile.imwrite(tmp_path / f"{n}.tif", data)
-        images.convert(tmp_path / f"{n}.tif", tmp_path / f"{n}.ome.zarr", thumbnail=tmp_path / f"{n}.png")
+        images.convert(
+            tmp_path / f"{n}.tif", tmp_path / f"{n}.ome.zarr", thumbnail=tmp_path / f"{n}.png"
+        )
         assert read_level(tmp_path / f"{n}.ome.zarr").tobytes() == data.tobytes()
         valid(tmp_path / f"{n}.ome.zarr")

@@ -27,7 +27,8 @@ from .stream import Crew, Facts, Pyramid, run
 from .thumbnail import write_thumbnail
 
 DIGEST = "xxh3-128"
-"""The digest of an image: XXH3-128 over the XXH3-128 digests of its planes in t, c, z order, each of
+"""The digest of an image: XXH3-128 over the XXH3-128 digests of its planes in t, c, z order, each
+of
 its pixels in C order, little-endian."""
 
 
@@ -89,7 +90,8 @@ def convert(
 ) -> Derived:
     """Derive an OME-Zarr 0.5 image from one series of a file.
 
-    Every plane is read once; all levels come from it. ``out`` appears by a rename when all is written
+    Every plane is read once; all levels come from it. ``out`` appears by a rename when all is
+    written
     and each chunk of level 0 has been read back and compared; until then there is only
     ``.<name>.partial`` beside it. The same source and recipe give the same bytes.
 
@@ -103,7 +105,8 @@ def convert(
     threads : for compression and proof; reading goes ahead in another when there are several.
     thumbnail : where to write a PNG picture of it.
     progress : called with (bytes done, bytes in all).
-    existing : what to do when ``out`` is there: ``error``, ``reuse`` it if it is complete and of this
+    existing : what to do when ``out`` is there: ``error``, ``reuse`` it if it is complete and of
+    this
         recipe, or ``replace`` it.
 
     Raises
@@ -156,7 +159,9 @@ def convert(
 
 
 def load(zarr: Path | str) -> Derived | None:
-    """What a complete image says of its making; None for a folder that isn't one of ours, or whole."""
+    """What a complete image says of its making; None for a folder that isn't one of ours, or
+    whole.
+    """
     try:
         attributes = json.loads((Path(zarr) / "zarr.json").read_text())["attributes"]
         facts = dict(attributes["slidebox"])
@@ -268,7 +273,9 @@ def _open_label(source: LabelSource, image: Series) -> tuple[ImageFile, Series]:
 
 
 def _fit_label(one: Series, image: Series) -> None:
-    """A label image has one channel of whole numbers and the image's size; raises UnreadableImage."""
+    """A label image has one channel of whole numbers and the image's size; raises
+    UnreadableImage.
+    """
     if one.dtype.kind not in "bui":
         raise UnreadableImage(
             f"a label image holds whole numbers, this one holds {one.dtype}", file=one.file
@@ -318,7 +325,9 @@ def _label(
 
 
 def _ome(folder: Path, file: ImageFile, series: Series, name: str, channels: list[dict]) -> None:
-    """OME/: METADATA.ome.xml and, beside it, the vendor's own metadata as they stand in the file."""
+    """OME/: METADATA.ome.xml and, beside it, the vendor's own metadata as they stand in the
+    file.
+    """
     _json(folder / "OME" / "zarr.json", ngff.group_metadata({}))
     (folder / "OME" / "METADATA.ome.xml").write_text(
         ome.metadata_xml(series, name, channels), encoding="utf-8", newline="\n"

@@ -89,7 +89,9 @@ def _vsi(path, left, present, open_sibling) -> list[str]:
 
 
 def _leica(path, left, present, open_sibling) -> list[str]:
-    """A Leica project (.xlef) points to .xlcf, .xlif and these to .lof or .tif: follow the references."""
+    """A Leica project (.xlef) points to .xlcf, .xlif and these to .lof or .tif: follow the
+    references.
+    """
     if not path.lower().endswith(".xlef") or open_sibling is None:
         return []
     found, todo = [], [path]

@@ -44,7 +44,9 @@ class UnreadableImage(ValueError):
 
 @dataclass(slots=True)
 class Channel:
-    """One channel: name, colour (``RRGGBB`` or None), wavelengths in nm, and what was in the file."""
+    """One channel: name, colour (``RRGGBB`` or None), wavelengths in nm, and what was in the
+    file.
+    """
 
     name: str | None = None
     color: str | None = None
@@ -81,7 +83,8 @@ class Series:
     rows : height of what the file stores in one piece (tile or strip): bands of a multiple of it
         are read without decoding anything twice. None: only the whole plane can be read.
     stage_position : ``{"x": um, "y": um, "z": um}`` of the first plane, or None.
-    role : ``image``, or ``label``, ``macro``, ``thumbnail`` of a slide: these are not the specimen's
+    role : ``image``, or ``label``, ``macro``, ``thumbnail`` of a slide: these are not the
+    specimen's
         pixels, and a slide's label may show a patient's name.
     acquisition : further facts in OME's names (objective, pinhole, date), for people.
     notes : what the reader had to decide or could not keep, in a sentence each.
@@ -138,9 +141,11 @@ class Series:
     def read_samples(
         self, t: int, c: int, z: int, y0: int = 0, y1: int | None = None
     ) -> np.ndarray:
-        """Rows y0 to y1 of a plane, all colour samples: (samples, rows, columns), native byte order.
+        """Rows y0 to y1 of a plane, all colour samples: (samples, rows, columns), native byte
+        order.
 
-        ``c`` counts groups of samples (for RGB: pictures). Raises UnreadableImage that names the plane.
+        ``c`` counts groups of samples (for RGB: pictures). Raises UnreadableImage that names the
+        plane.
         """
         y1 = self.size("y") if y1 is None else y1
         try:
@@ -170,7 +175,8 @@ class Series:
     def read(self, index: tuple[int, ...] = (), y0: int = 0, y1: int | None = None) -> np.ndarray:
         """One plane, or its rows y0 to y1: a 2D array (rows, columns).
 
-        ``index`` is over ``axes[:-2]``. For many planes of an RGB image ``read_samples`` is cheaper.
+        ``index`` is over ``axes[:-2]``. For many planes of an RGB image ``read_samples`` is
+        cheaper.
         """
         where = dict(zip(self.axes[:-2], index, strict=True))
         group, sample = divmod(where.get("c", 0), self.samples)

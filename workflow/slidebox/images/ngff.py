@@ -111,7 +111,9 @@ def _limits(dtype: np.dtype, low, high) -> tuple[float, float]:
 
 
 def _window(values: list[np.ndarray], low: float, high: float) -> tuple[float, float]:
-    """0.1 and 99.9 percent of the values, within the extremes; the extremes when that is nothing."""
+    """0.1 and 99.9 percent of the values, within the extremes; the extremes when that is
+    nothing.
+    """
     if not values:
         return low, high
     flat = np.concatenate(values)
@@ -228,7 +230,9 @@ MAX_LABELS = 5000  # more would make the metadata larger than many an image
 
 
 def label_color(value: int) -> list[int]:
-    """A colour that differs from those of the neighbouring values: golden angle around the wheel."""
+    """A colour that differs from those of the neighbouring values: golden angle around the
+    wheel.
+    """
     hue = (value * 0.61803398875) % 1.0
     light = (0.45, 0.6, 0.75)[value % 3]
     r, g, b = colorsys.hls_to_rgb(hue, light, 0.85)

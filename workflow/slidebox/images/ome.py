@@ -93,9 +93,7 @@ def metadata_xml(series: Series, name: str, channels: list[dict[str, Any]]) -> s
         image.acquisition_date = _date(series.start_time)
     if series.stage_position:
         where = series.stage_position
-        image.stage_label = om.StageLabel(
-            name=name, **{a: v for a, v in where.items()}, **{f"{a}_unit": "µm" for a in where}
-        )
+        image.stage_label = om.StageLabel(name=name, **where, **{f"{a}_unit": "µm" for a in where})
     return to_xml(document, validate=False) + "\n"
 
 

@@ -1,4 +1,6 @@
-"""How an image is laid out: levels, chunks, shards. Decided before a pixel is read, from sizes alone."""
+"""How an image is laid out: levels, chunks, shards. Decided before a pixel is read, from sizes
+alone.
+"""
 
 from __future__ import annotations
 
@@ -74,8 +76,8 @@ def make_plan(series: Series, recipe: Recipe, memory: int) -> Plan:
     t, c, z, y, x = (series.size(a) for a in "tczyx")
     item = series.dtype.itemsize
     side = recipe.chunk
-    # What is alive at once of one row of chunks: it, those in flight, and all lower levels' (as much
-    # again); wide sums of the reduction are cut into blocks and don't count.
+    # Alive at once: a row of chunks, those in flight, and all lower levels' (as much again); the
+    # wide sums of the reduction are cut into blocks and don't count.
     budget = max(memory - 160 * MB, 64 * MB)
     while side > 64 and side * x * item * series.samples * 6 > budget:
         side //= 2
@@ -106,11 +108,15 @@ def _chunk(length: int, side: int) -> int:
     A multiple of 8 where there are several, so that halving never crosses two rows of chunks.
     """
     count = max(1, round(length / side))
-    return length if count == 1 else -(-(-(-length // count)) // 8) * 8
+    if count == 1:
+        return length
+    return math.ceil(math.ceil(length / count) / 8) * 8
 
 
 def _shard(shape, chunk, item: int, limit: int, series: Series) -> tuple[int, int, int, int, int]:
-    """Grow a shard from one chunk: x and y together, then z, colour samples, c, t, up to the limit."""
+    """Grow a shard from one chunk: x and y together, then z, colour samples, c, t, up to the
+    limit.
+    """
     counts = [-(-n // k) for n, k in zip(shape, chunk, strict=True)]
     room = max(1, limit // (math.prod(chunk) * item))
     colours = series.samples if series.rgb else 1
@@ -125,11 +131,10 @@ def _shard(shape, chunk, item: int, limit: int, series: Series) -> tuple[int, in
     z = min(counts[2], max(1, room))
     room //= z
     c, t = colours, 1
-    if z == counts[2]:
-        if room * colours >= shape[1]:
-            room = room * colours // shape[1]
-            c = shape[1]
-            t = min(counts[0], max(1, room))
+    if z == counts[2] and room * colours >= shape[1]:
+        room = room * colours // shape[1]
+        c = shape[1]
+        t = min(counts[0], max(1, room))
     return (t, c, z, y * chunk[3], x * chunk[4])
 
 

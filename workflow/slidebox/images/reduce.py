@@ -1,6 +1,7 @@
 """Halving: the mean of 2 x 2 (x 2) pixels for images, the commonest value for labels.
 
-Blocks are (samples, rows, columns). An odd last row, column or plane counts as it is: what stands at
+Blocks are (samples, rows, columns). An odd last row, column or plane counts as it is: what stands
+at
 an edge is the mean of the pixels that exist there.
 """
 
@@ -99,7 +100,9 @@ class Mean:
 
 
 class Mode:
-    """The commonest value under one pixel of the next level; of equals the first in z, y, x order."""
+    """The commonest value under one pixel of the next level; of equals the first in z, y, x
+    order.
+    """
 
     def __init__(self, dtype: np.dtype) -> None:
         self.dtype = np.dtype(dtype)

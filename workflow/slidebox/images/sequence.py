@@ -1,8 +1,11 @@
 """Images written as one file a plane: which names belong together, by their tokens alone.
 
-Two kinds are known: names with at least two of time, channel and z as ``_T001_C02_Z03`` (also ``t``,
-``c``, ``ch``, ``w``, ``z``), and ImageXpress' ``<plate>_<well>_s<site>_w<channel><id>.tif`` in folders
-``TimePoint_<n>`` and ``ZStep_<n>``. A site or field is an image of its own. Files are joined only when
+Two kinds are known: names with at least two of time, channel and z as ``_T001_C02_Z03`` (also
+``t``,
+``c``, ``ch``, ``w``, ``z``), and ImageXpress' ``<plate>_<well>_s<site>_w<channel><id>.tif`` in
+folders
+``TimePoint_<n>`` and ``ZStep_<n>``. A site or field is an image of its own. Files are joined only
+when
 they fill the grid of their numbers: a gap may mean that they aren't what they look like.
 """
 
@@ -26,10 +29,14 @@ Index = tuple[int, int, int]
 
 
 def find(paths: Iterable[str]) -> dict[str, dict[str, Index]]:
-    """Sequences among paths: {primary: {path: (t, c, z)}}; thumbnails have the index (-1, -1, -1)."""
+    """Sequences among paths: {primary: {path: (t, c, z)}}; thumbnails have the index (-1, -1,
+    -1).
+    """
     groups: dict[tuple, dict[str, Index]] = defaultdict(dict)
     for path in paths:
-        if path.lower().endswith(_EXTENSIONS) and not path.lower().endswith((".ome.tif", ".ome.tiff")):
+        if path.lower().endswith(_EXTENSIONS) and not path.lower().endswith(
+            (".ome.tif", ".ome.tiff")
+        ):
             key, index = _xpress(path) or _tokens(path) or (None, None)
             if key is not None:
                 groups[key][path] = index
@@ -71,7 +78,7 @@ def _xpress(path: str) -> tuple[tuple, Index] | None:
 
 def _tokens(path: str) -> tuple[tuple, Index] | None:
     folder, name = posixpath.split(path)
-    stem, dot, extension = name.rpartition(".")
+    stem, _, extension = name.rpartition(".")
     where: dict[str, int] = {}
     for match in _TOKEN.finditer(stem):
         axis = _AXIS[match[1].lower()]

@@ -1,7 +1,8 @@
 """Shards of a Zarr v3 array, written as their chunks come and read back chunk by chunk.
 
 Sharding codec 1.0: the inner chunks one after the other in any order, then an index of (offset,
-length) pairs, 16 bytes each, little-endian, and its CRC-32C. A chunk of only fill values is left out
+length) pairs, 16 bytes each, little-endian, and its CRC-32C. A chunk of only fill values is left
+out
 (both numbers 2**64 - 1), and so is a shard of only such chunks.
 """
 
@@ -133,7 +134,9 @@ class Grid:
 
 
 def read_index(path: Path, chunks: int) -> np.ndarray:
-    """The index of a shard file, checked against its CRC-32C. Raises ValueError when it is damaged."""
+    """The index of a shard file, checked against its CRC-32C. Raises ValueError when it is
+    damaged.
+    """
     size = chunks * 16
     with path.open("rb") as handle:
         handle.seek(0, os.SEEK_END)

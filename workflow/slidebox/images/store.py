@@ -1,4 +1,6 @@
-"""Reading back what was written, without zarr-python: levels, planes, windows of a store of ours."""
+"""Reading back what was written, without zarr-python: levels, planes, windows of a store of
+ours.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class StoredImage:
 
 
 class StoredLevel:
-    """One array: ``plane`` gives two-dimensional arrays; only the shards that are needed are opened."""
+    """One array: ``plane`` gives two-dimensional arrays; only the shards that are needed are
+    opened.
+    """
 
     def __init__(self, folder: Path, axes: str) -> None:
         meta = _load(folder / "zarr.json")

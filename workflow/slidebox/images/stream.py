@@ -1,6 +1,7 @@
 """The one pass: bands of the source go in, every level's chunks come out, each proven once written.
 
-Rows of chunks are the unit of work. A row is cut into chunks, these are compressed (by the threads),
+Rows of chunks are the unit of work. A row is cut into chunks, these are compressed (by the
+threads),
 appended to their shards in order (by the caller alone: a shard has one owner), read back from the
 file, decompressed and compared with what was read. Then the row is halved into the next level.
 """
@@ -315,10 +316,7 @@ def run(
             coming = reader.submit(series.read_samples, *following)
         while following:
             here = following
-            if coming is not None:
-                band = coming.result()
-            else:
-                band = series.read_samples(*here)
+            band = coming.result() if coming is not None else series.read_samples(*here)
             following = next(bands, None)
             if reader and following:
                 coming = reader.submit(series.read_samples, *following)

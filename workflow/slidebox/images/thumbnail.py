@@ -25,7 +25,8 @@ def write_thumbnail(zarr: Path, path: Path, size: int = SIZE) -> list[int]:
 def render(image: StoredImage, size: int = SIZE) -> np.ndarray:
     """RGB picture (rows, columns, 3) uint8 of the first time point.
 
-    Of a stack the brightest of each column of voxels is shown where the background is dark, else the
+    Of a stack the brightest of each column of voxels is shown where the background is dark, else
+    the
     middle slice.
     """
     level = image.levels[0]

@@ -67,7 +67,9 @@ _TIME = {
 
 
 def micrometers(value: object, unit: str | None = "um") -> float | None:
-    """A length in um; None for what isn't a positive, finite length (``pixel`` is no unit of length)."""
+    """A length in um; None for what isn't a positive, finite length (``pixel`` is no unit of
+    length).
+    """
     return _convert(value, unit, _LENGTH, positive=True)
 
 

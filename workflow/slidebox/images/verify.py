@@ -63,14 +63,18 @@ def _against(stored: StoredImage, kept: dict, zarr: Path, series, progress) -> l
             Finding(
                 "IMAGE_DIFFERS",
                 "error",
-                f"stored are {level.shape} (t, c, z, y, x) {level.dtype}, the source has {shape} {series.dtype}",
+                f"stored are {level.shape} (t, c, z, y, x) {level.dtype}, "
+                f"the source has {shape} {series.dtype}",
                 file=str(zarr),
             )
         ]
     findings: list[Finding] = []
     digests: dict[tuple[int, int, int], bytes] = {}
     planes = [
-        (t, g, z) for t in range(shape[0]) for g in range(shape[1] // series.samples) for z in range(shape[2])
+        (t, g, z)
+        for t in range(shape[0])
+        for g in range(shape[1] // series.samples)
+        for z in range(shape[2])
     ]
     differing = 0
     tall = level.level.chunk[3]
@@ -96,23 +100,16 @@ def _against(stored: StoredImage, kept: dict, zarr: Path, series, progress) -> l
                         differing += 1
                         if differing <= _MOST:
                             count = int(np.count_nonzero(there != here))
-                            findings.append(
-                                Finding(
-                                    "IMAGE_DIFFERS",
-                                    "error",
-                                    f"plane t={t} c={c} z={z} isn't the source's: {count} pixels from row "
-                                    f"{row * tall} on differ",
-                                    file=str(zarr),
-                                    mend="Derive it again, and audit the archive's copy of the source.",
-                                )
-                            )
+                            findings.append(_differs(zarr, (t, c, z), count, row * tall))
         for s in range(series.samples):
             digests[t, group * series.samples + s, z] = hashes[s].digest()
         if progress:
             progress(done + 1, len(planes))
     if differing > _MOST:
         findings.append(
-            Finding("IMAGE_DIFFERS", "error", f"{differing - _MOST} more planes differ", file=str(zarr))
+            Finding(
+                "IMAGE_DIFFERS", "error", f"{differing - _MOST} more planes differ", file=str(zarr)
+            )
         )
     return findings or _digest(digests, kept, zarr)
 
@@ -124,7 +121,9 @@ def _stored_alone(stored: StoredImage, kept: dict, zarr: Path, progress) -> list
         total = xxhash.xxh3_128()
         try:
             for row in range(level.grid.counts[3]):
-                total.update(np.ascontiguousarray(level.rows(t, c, z, row)).view(np.uint8).reshape(-1))
+                total.update(
+                    np.ascontiguousarray(level.rows(t, c, z, row)).view(np.uint8).reshape(-1)
+                )
         except (OSError, ValueError) as error:
             findings.append(_damaged(zarr, {"t": t, "c": c, "z": z}, error))
         digests[t, c, z] = total.digest()
@@ -148,6 +147,17 @@ def _digest(digests: dict, kept: dict, zarr: Path) -> list[Finding]:
             mend="Derive it again from its source.",
         )
     ]
+
+
+def _differs(zarr: Path, plane: tuple[int, int, int], count: int, row: int) -> Finding:
+    t, c, z = plane
+    return Finding(
+        "IMAGE_DIFFERS",
+        "error",
+        f"plane t={t} c={c} z={z} isn't the source's: {count} pixels from row {row} on differ",
+        file=str(zarr),
+        mend="Derive it again, and audit the archive's copy of the source.",
+    )
 
 
 def _damaged(zarr: Path, plane: dict[str, int], error: Exception) -> Finding:

@@ -1,4 +1,6 @@
-"""Zeiss CZI by czifile: each scene is a series, the tiles of a mosaic are joined, pyramids are left out."""
+"""Zeiss CZI by czifile: each scene is a series, the tiles of a mosaic are joined, pyramids are
+left out.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,7 @@ def _series(scene, index: int, xml: str) -> Series:
         "z": sizes.get("Z", 1),
     }
     axes = "".join(a for a in "tcz" if n[a] > 1) + "yx"
-    shape = tuple(n[a] for a in "tcz" if n[a] > 1) + (height, width)
+    shape = (*tuple(n[a] for a in "tcz" if n[a] > 1), height, width)
     dtype = np.dtype(scene.dtype)
 
     def read(t: int, c: int, z: int, top: int, bottom: int) -> np.ndarray:
@@ -87,7 +89,7 @@ def _series(scene, index: int, xml: str) -> Series:
     scales, unit = scene.coord_scales, scene.coord_units
     pixel_size = {a: units.micrometers(scales.get(a.upper()), unit.get(a.upper())) for a in "xyz"}
     step = units.seconds(scales.get("T"), unit.get("T")) if n["t"] > 1 else None
-    stage = _positions(xml, index)
+    stage = _positions(scene, xml, index)
     channels = _channels(scene, sizes.get("C", 1), extra, combos, samples)
     series = Series(
         index,
@@ -163,15 +165,26 @@ def _color(value: str | None) -> str | None:
     return match[1].upper() if match else None
 
 
-def _positions(xml: str, index: int) -> dict[str, float] | None:
-    """Centre of a scene on the stage (um), where the metadata say it."""
-    scenes = re.findall(r"<Scene [^>]*>.*?</Scene>", xml, re.S)
+def _positions(scene, xml: str, index: int) -> dict[str, float] | None:
+    """Where a scene is on the stage (um): its position, its centre, or its first tile's tags."""
+    scenes = re.findall(r"<Scene\b[^>]*>.*?</Scene>", xml, re.S)
     if index < len(scenes):
-        match = re.search(
-            r"<CenterPosition>\s*([-\d.eE+]+)\s*,\s*([-\d.eE+]+)\s*</CenterPosition>", scenes[index]
-        )
+        tag = re.search(r"<Position\b([^>]*)/>", scenes[index])
+        if tag:
+            facts = dict(re.findall(r'([XYZ])="([-\d.eE+]+)"', tag[1]))
+            found = {a: units.position(facts.get(a.upper())) for a in "xyz"}
+            if found["x"] is not None and found["y"] is not None:
+                return {k: v for k, v in found.items() if v is not None}
+        match = re.search(r"<CenterPosition>\s*([-\d.eE+]+)\s*,\s*([-\d.eE+]+)\s*<", scenes[index])
         if match:
-            x, y = units.position(match[1]), units.position(match[2])
-            if x is not None and y is not None:
-                return {"x": x, "y": y}
-    return None
+            return {"x": float(match[1]), "y": float(match[2])}
+    try:
+        tags = scene.directory_entries[0].read_segment_data(scene._parent).metadata() or ""
+    except Exception:
+        return None
+    found = {}
+    for axis, name in (("x", "StageXPosition"), ("y", "StageYPosition"), ("z", "FocusPosition")):
+        match = re.search(rf"<{name}>\s*([-+\d.eE]+)\s*<", str(tags))
+        if match:
+            found[axis] = float(match[1])
+    return found if "x" in found and "y" in found else None

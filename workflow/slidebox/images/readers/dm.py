@@ -50,12 +50,10 @@ def _series(file, number: int, index: int, path: Path) -> Series:
     stored = dtype.newbyteorder("<")
     del order
     offset = int(file.dataOffset[number])
-    count = math.prod((width, height, deep, deeper))
+    end = offset + math.prod((width, height, deep, deeper)) * dtype.itemsize
     size = path.stat().st_size
-    if offset + count * dtype.itemsize > size:
-        raise UnreadableImage(
-            f"the file ends at byte {size}, its image goes to byte {offset + count * dtype.itemsize}"
-        )
+    if end > size:
+        raise UnreadableImage(f"the file ends at byte {size}, its image goes to byte {end}")
     data = np.memmap(path, stored, "r", offset, (deeper, deep, height, width))
     scales = _scales(file, number)
     notes = []

@@ -51,7 +51,9 @@ def open_file(path: Path, name: str) -> ImageFile:
         read,
         rows=1,
         channels=channels,
-        pixel_size={a: units.micrometers(units.single(v)) for a, v in zip("xyz", voxel, strict=True)},
+        pixel_size={
+            a: units.micrometers(units.single(v)) for a, v in zip("xyz", voxel, strict=True)
+        },
     )
     first, last = frame(), frame(T=n["t"] - 1)
     if first:

@@ -1,7 +1,10 @@
-"""Imaris IMS and plain HDF5 arrays by h5py; NeXus and ilastik files through the tags that they have."""
+"""Imaris IMS and plain HDF5 arrays by h5py; NeXus and ilastik files through the tags that they
+have.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -16,10 +19,8 @@ _MAX_SERIES = 500
 
 
 def open_file(path: Path, name: str) -> ImageFile:
-    try:
+    with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401  registers more compressors
-    except ImportError:
-        pass
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -135,13 +136,16 @@ def _datasets(file, path: Path) -> list[Series]:
 
     def visit(name: str, item) -> None:
         if (
-            isinstance(item, h5py.Dataset)
-            and item.dtype.kind in "buifc"
-            and 2 <= item.ndim <= 5
-            and item.size
+            (
+                isinstance(item, h5py.Dataset)
+                and item.dtype.kind in "buifc"
+                and 2 <= item.ndim <= 5
+                and item.size
+            )
+            and min(item.shape[-2:]) >= 8
+            and len(found) < _MAX_SERIES
         ):
-            if min(item.shape[-2:]) >= 8 and len(found) < _MAX_SERIES:
-                found.append((name, item))
+            found.append((name, item))
 
     file.visititems(visit)
     return [_dataset(name, item, n) for n, (name, item) in enumerate(found)]

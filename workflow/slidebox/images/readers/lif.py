@@ -65,7 +65,8 @@ def _series(image, start: int) -> list[Series]:
     samples = sizes.get("S", 1)
     if row != "Y" or column != "X":
         notes.append(
-            f"each plane is a {column}{row} scan: rows are kept as y though they run along {row.lower()}"
+            f"each plane is a {column}{row} scan: its rows are kept as y, though they run along "
+            f"{str(row).lower()}"
         )
     stack = [d for d in "ZYX" if d in sizes and d not in (row, column)]
     z_axis = stack[0] if stack else None
@@ -143,6 +144,8 @@ def _series(image, start: int) -> list[Series]:
             )
         )
     for one in result:
+        if one.stage_position is None:
+            one.stage_position = _stage(image.attrs)
         setting = (
             _find(image.attrs, "ATLConfocalSettingDefinition")
             or _find(image.attrs, "ATLCameraSettingDefinition")
@@ -232,6 +235,12 @@ def _tiles(image, tiles, dims) -> list[dict[str, float] | None]:
                 where[axis] = value
         places.append(where if "x" in where and "y" in where else None)
     return places
+
+
+def _stage(attrs) -> dict[str, float] | None:
+    """Where the stage stood (Leica writes m)."""
+    x, y = (units.position(_find(attrs, key), "m") for key in ("StagePosX", "StagePosY"))
+    return {"x": x, "y": y} if x is not None and y is not None and (x, y) != (0, 0) else None
 
 
 def _find(data, key: str):

@@ -26,7 +26,9 @@ def open_file(path: Path, name: str) -> ImageFile:
     except BaseException:
         file.close()
         raise
-    return ImageFile(str(path), name, "micro-reader", version("micro-reader"), series, {}, file.close)
+    return ImageFile(
+        str(path), name, "micro-reader", version("micro-reader"), series, {}, file.close
+    )
 
 
 def _series(image, index: int) -> Series:
@@ -43,22 +45,35 @@ def _series(image, index: int) -> Series:
         band = np.asarray(image.read(**where, y=slice(y0, y1)))
         left = [a for a in letters if a not in where or a in "yx"]
         if band.ndim == len(letters):  # whole axes are kept by some backends
-            band = band.reshape([s for s, a in zip(band.shape, letters, strict=True) if a not in where])
+            band = band.reshape(
+                [s for s, a in zip(band.shape, letters, strict=True) if a not in where]
+            )
         order = [left.index(a) for a in "syx" if a in left]
         return band.transpose(order).reshape(samples, y1 - y0, width)
 
     meta = image.metadata
-    sizes = {a: units.micrometers(q.value, q.unit) for a, q in meta.pixel_sizes.items() if a in "xyz"}
+    sizes = {
+        a: units.micrometers(q.value, q.unit) for a, q in meta.pixel_sizes.items() if a in "xyz"
+    }
     step = meta.pixel_sizes.get("t")
-    place = {a: units.position(q.value, q.unit) for a, q in (meta.stage_position or {}).items() if a in "xyz"}
+    place = {
+        a: units.position(q.value, q.unit)
+        for a, q in (meta.stage_position or {}).items()
+        if a in "xyz"
+    }
     channels = [
-        Channel(c.name, _color(c.color), _wave(c.emission_wavelength), _wave(c.excitation_wavelength))
+        Channel(
+            c.name, _color(c.color), _wave(c.emission_wavelength), _wave(c.excitation_wavelength)
+        )
         for c in meta.channels
         for _ in range(samples if samples > 1 else 1)
     ]
     label = image.name or ""
     where = " ".join(f"{k} {v}" for k, v in image.index.items() if k != "series")
-    role = next((r for r in ("label", "macro", "thumbnail", "overview") if label.lower().startswith(r)), "image")
+    role = next(
+        (r for r in ("label", "macro", "thumbnail", "overview") if label.lower().startswith(r)),
+        "image",
+    )
     return Series(
         index,
         " ".join(p for p in (label, where) if p),

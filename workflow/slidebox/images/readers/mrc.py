@@ -1,4 +1,6 @@
-"""MRC2014/CCP4 maps by mrcfile, also gzip and bzip2. Rows come in the order in which they are stored."""
+"""MRC2014/CCP4 maps by mrcfile, also gzip and bzip2. Rows come in the order in which they are
+stored.
+"""
 
 from __future__ import annotations
 

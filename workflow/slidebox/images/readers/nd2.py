@@ -50,7 +50,7 @@ def _all_series(file, path: Path) -> list[Series]:
     count = lengths.get("P", 1)
     n = {"t": lengths.get("T", 1), "c": samples, "z": lengths.get("Z", 1)}
     axes = "".join(a for a in "tcz" if n[a] > 1) + "yx"
-    shape = tuple(n[a] for a in "tcz" if n[a] > 1) + (height, width)
+    shape = (*tuple(n[a] for a in "tcz" if n[a] > 1), height, width)
     pixel_size = {
         "x": units.micrometers(voxel.x) if calibrated[0] else None,
         "y": units.micrometers(voxel.y) if calibrated[1] else None,

@@ -71,7 +71,9 @@ def _oif(path: Path, name: str) -> ImageFile:
 
 
 def _oif_settings(settings, n) -> tuple[dict, float | None, list[Channel]]:
-    """Sizes and channels of the main file's [Axis k Parameters Common] and [Channel k Parameters]."""
+    """Sizes and channels of the main file's [Axis k Parameters Common] and [Channel k
+    Parameters].
+    """
     sizes: dict[str, float | None] = {}
     step = None
     for number in range(8):

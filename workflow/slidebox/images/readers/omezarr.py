@@ -48,7 +48,11 @@ def _walk(group, where: str, found: list) -> None:
         for well in attrs["plate"].get("wells") or []:
             inside = _child(group, well["path"], where)
             for field in (_attrs(inside).get("well") or {}).get("images") or []:
-                _walk(_child(inside, str(field["path"]), where), f"{where}{well['path']}/{field['path']}", found)
+                _walk(
+                    _child(inside, str(field["path"]), where),
+                    f"{where}{well['path']}/{field['path']}",
+                    found,
+                )
     elif attrs.get("well"):
         for field in attrs["well"].get("images") or []:
             _walk(_child(group, str(field["path"]), where), f"{where}{field['path']}", found)
@@ -100,9 +104,17 @@ def _series(path: Path, root, where: str, attrs: dict[str, Any], index: int) -> 
     channels = [Channel(c.get("label"), _color(c.get("color"))) for c in shown]
     name = multiscale.get("name") or where or path.name
     return Series(
-        index, str(name) if str(name) != "/" else path.name, keep, tuple(sizes[a] for a in keep), array.dtype, read,
-        pixel, units.seconds(step.get("t"), unit.get("t")) if "t" in keep else None, channels,
-        rows=array.chunks[-2], file=str(path),
+        index,
+        str(name) if str(name) != "/" else path.name,
+        keep,
+        tuple(sizes[a] for a in keep),
+        array.dtype,
+        read,
+        pixel,
+        units.seconds(step.get("t"), unit.get("t")) if "t" in keep else None,
+        channels,
+        rows=array.chunks[-2],
+        file=str(path),
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from ..model import Channel, ImageFile, Series, UnreadableImage
+
+# What MetaXpress adds to a name: the wavelength and an identifier of the single file
+_GUID = re.compile(r"(_w\d)?[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$", re.I)
 
 
 def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) -> ImageFile:
@@ -20,7 +24,9 @@ def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) 
     if one.size("t") > 1 or one.size("z") > 1:
         raise UnreadableImage("the files of the sequence hold stacks, not planes", file=str(path))
     if samples > 1 and counts[1] > 1 and not one.rgb:
-        raise UnreadableImage("the files of the sequence hold several channels each", file=str(path))
+        raise UnreadableImage(
+            "the files of the sequence hold several channels each", file=str(path)
+        )
     n = {"t": counts[0], "c": counts[1] * samples, "z": counts[2]}
     height, width = one.size("y"), one.size("x")
     open_now: list = []  # the last file, so that bands of one plane don't open it again
@@ -31,9 +37,14 @@ def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) 
             close()
             open_now[:] = [where, opener(where)]
         here = open_now[1].series[0]
-        if (here.size("c"), here.size("y"), here.size("x")) != (samples, height, width) or here.dtype != one.dtype:
+        if (here.size("c"), here.size("y"), here.size("x")) != (
+            samples,
+            height,
+            width,
+        ) or here.dtype != one.dtype:
             raise UnreadableImage(
-                f"its {here.shape} {here.dtype} isn't the {one.shape} {one.dtype} of the sequence's first file",
+                f"its {here.shape} {here.dtype} isn't the {one.shape} {one.dtype} of the "
+                "sequence's first file",
                 file=str(where),
             )
         if here.samples == samples:
@@ -48,7 +59,10 @@ def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) 
     channels, places = [], []
     for c in range(counts[1]):
         with opener(planes[0, c, 0]) as file:
-            channels += [Channel(**{k: getattr(x, k) for k in Channel.__slots__}) for x in file.series[0].channels]
+            channels += [
+                Channel(**{k: getattr(x, k) for k in Channel.__slots__})
+                for x in file.series[0].channels
+            ]
             places.append(file.series[0].stage_position)
     spacing = None
     if counts[2] > 1 and places[0] and "z" in places[0]:
@@ -57,9 +71,19 @@ def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) 
         if last is not None and last != places[0]["z"]:
             spacing = float(f"{abs(last - places[0]['z']) / (counts[2] - 1):.9g}")
     series = Series(
-        0, path.stem, "".join(a for a in "tcz" if n[a] > 1) + "yx",
-        (*(n[a] for a in "tcz" if n[a] > 1), height, width), one.dtype, read, one.pixel_size | {"z": spacing}, None,
-        channels, rgb=one.rgb, samples=samples, rows=one.rows, stage_position=places[0],
+        0,
+        _GUID.sub("", path.stem),
+        "".join(a for a in "tcz" if n[a] > 1) + "yx",
+        (*(n[a] for a in "tcz" if n[a] > 1), height, width),
+        one.dtype,
+        read,
+        one.pixel_size | {"z": spacing},
+        None,
+        channels,
+        rgb=one.rgb,
+        samples=samples,
+        rows=one.rows,
+        stage_position=places[0],
         notes=[f"joined from {len(planes)} files by their names", *one.notes],
     )
     return ImageFile(str(path), "sequence", reader, by, [series], metadata, close)

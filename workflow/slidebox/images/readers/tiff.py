@@ -1,6 +1,7 @@
 """The TIFF family by tifffile: OME-TIFF, ImageJ, LSM, STK, SVS, NDPI, SCN, QPTIFF and plain TIFF.
 
-Rows of a page are decoded segment by segment, so that a band of a huge slide costs a band of memory.
+Rows of a page are decoded segment by segment, so that a band of a huge slide costs a band of
+memory.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def _series(item, index: int, number: int, lock, path: Path) -> list[Series]:
     groups = sizes["c"]
     sizes["c"] *= samples
     out_axes = "".join(a for a in "tcz" if sizes[a] > 1) + "yx"
-    out_shape = tuple(sizes[a] for a in "tcz" if sizes[a] > 1) + (ny, nx)
+    out_shape = (*tuple(sizes[a] for a in "tcz" if sizes[a] > 1), ny, nx)
     rgb = samples in (3, 4) and keyframe.photometric in (2, 6) and "S" in inner_letters
 
     def page_number(t: int, c: int, z: int) -> int:
@@ -285,7 +286,8 @@ def _bytes(fh, offset: int, count: int, lock) -> bytes:
         data = fh.read(count)
     if len(data) != count:
         raise UnreadableImage(
-            f"the file ends at byte {fh.size}, this plane's data go to byte {offset + count}: it is cut off"
+            f"the file ends at byte {fh.size}, this plane's data go to byte {offset + count}: "
+            "it is cut off"
         )
     return data
 
