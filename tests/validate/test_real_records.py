@@ -75,7 +75,7 @@ def test_pagetab_submission_as_a_folder(tmp_path: Path, form: str) -> None:
     (folder / "S-P1.tsv").write_text(
         "Submission\tS-P1\nTitle\tA title of at least twenty-five characters\n"
         "ReleaseDate\t2024-01-31\n\nStudy\tST\n"
-        f"Description\tA description of at least twenty-five characters\nLicense\tCC0\n"
+        "Description\tA description of at least twenty-five characters\nLicense\tCC0\n"
         "Keywords\tnuclei\n\n"
         "Study Component\tC1\nName\tNuclei\nDescription\tNuclei\nFile List\t" + name + "\n"
     )

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import study
 from rich.console import Console
-from slidebox.record import NoSubmission, init
+
+from slidebox.record import NoSubmission, curation, init
+from slidebox.record.curation import Curation
 from slidebox.validate import report, validate
 
 
@@ -222,3 +224,36 @@ def test_hidden_door_files_are_no_part(submission: Path) -> None:
     os.mkdir(submission / "empty")
     result = validate(submission)
     assert result.files == 4 and codes(result) == ["FOLDER_EMPTY"]
+
+
+def test_archive_sets_severities_with_a_reason(bare: Path) -> None:
+    config = {
+        "codes": {
+            "FILE_MISSING": {"severity": "warning", "reason": "files come by disk"},
+            "FIELD_RECOMMENDED": {"severity": "ignore", "reason": "too much for us"},
+        }
+    }
+    result = validate(bare, config=config)
+    assert only(result, "FILE_MISSING").severity == "warning" and result.status == "accepted"
+    assert result.waived[0]["reason"] == "files come by disk"
+    for bad in ({"codes": {"NO_SUCH": {"severity": "info", "reason": "abc"}}}, {"code": 1}):
+        with pytest.raises(ValueError):
+            validate(bare, config=bad)
+    with pytest.raises(ValueError, match="reason"):
+        validate(bare, config={"codes": {"FILE_MISSING": {"severity": "info"}}})
+
+
+def test_curation_changes_what_is_checked(bare: Path) -> None:
+    text = study.STUDY.replace("CC-BY-4.0", "my own").replace("2024-01-31", "soon")
+    (bare / "study.yaml").write_text(text)
+    before = validate(bare)
+    layer = Curation(accession="S-TEST1")
+    who = {"reason": "by mail", "name": "Cora"}
+    curation.set_field(layer, before.record, "license", "CC0-1.0", **who)
+    curation.waive(layer, "FILE_MISSING", "**", **who)
+    curation.waive(layer, "DATE_INVALID", **who)
+    after = validate(bare, curation=layer)
+    assert after.record.license == "CC0-1.0" and before.record.license == "my own"
+    assert "LICENCE_UNKNOWN" in codes(before) and "LICENCE_UNKNOWN" not in codes(after)
+    assert {w["code"] for w in after.waived} == {"DATE_INVALID", "FILE_MISSING"}
+    assert after.to_json()["history"][0]["set"]["was"] == "my own"

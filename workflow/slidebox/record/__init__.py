@@ -3,9 +3,9 @@
 ``read(folder)`` gives the same model from study.yaml, RO-Crate or PageTab.
 """
 
+from . import pagetab, pagetab_tsv, rocrate, study_yaml
 from .file_list import FileList, Row
 from .init import init
-from . import pagetab, pagetab_tsv, rocrate, study_yaml
 from .model import ANNOTATION_TYPES, REMBI_VERSION, SCHEMA_VERSION, Record
 from .positions import Positions
 from .reading import NoSubmission, Reading, read

@@ -694,3 +694,22 @@ _section(
         ),
     },
 )
+
+_section(
+    "Curation",
+    {
+        "CURATION_STALE": (
+            "warning",
+            "A curator changed a field whose submitted value is another one now; the submitted "
+            "value stays.",
+            "the licence was mended by curation, then by the submitter in another way",
+            "Look at both values; set the field again if the curated one is right.",
+        ),
+        "CURATION_INVALID": (
+            "warning",
+            "A change that a curator made does not fit the record any more; it is left out.",
+            "`authors[3].email` of a record that has two authors now",
+            "Remove the entry, or set the field again.",
+        ),
+    },
+)

@@ -41,7 +41,7 @@ class Child:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.process: subprocess.Popen | None = None
-        self.network = "unknown"
+        self.network = ""
         self._buffer = b""
 
     def _start(self) -> None:
@@ -140,6 +140,11 @@ class Children:
     def __exit__(self, *exc: object) -> None:
         for child in self._all:
             child.close()
+
+    @property
+    def network(self) -> str:
+        """How the network was kept from the children; empty when none was started."""
+        return next((c.network for c in self._all if c.network), "")
 
     def group(
         self, paths: list[str]

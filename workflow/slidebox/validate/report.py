@@ -139,7 +139,9 @@ def html(validation: Validation, *, title: str = "Validation report") -> str:
     if not validation.findings:
         parts.append("<p>Nothing to mend.</p>")
     if validation.waived:
-        parts.append("<h2>Set by the archive</h2><table><tr><th>Code<th>Where<th>Set to<th>Reason")
+        parts.append(
+            "<h2>Set by the archive or waived by a curator</h2><table><tr><th>Code<th>Where<th>Set to<th>Reason"
+        )
         for one in validation.waived:
             parts.append(
                 f"<tr><td><code>{_text(one['code'])}</code><td>{_text(one.get('file') or '')}"

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..findings import Finding, has_errors
-from ..record import NoSubmission, Reading, Record, read
+from ..record import REMBI_VERSION, SCHEMA_VERSION, NoSubmission, Reading, Record, read
+from ..record.curation import Curation, apply, apply_waivers
 from . import scope
 from . import series as series_checks
 from .collect import Collector
@@ -20,6 +22,7 @@ from .opening import Children
 from .settings import Settings
 from .severity import apply_settings
 from .tree import Tree, scan
+from .vocabulary import VERSIONS
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is going on, done, total)."""
@@ -42,6 +45,8 @@ class Validation:
     bytes: int = 0
     waived: list[dict[str, Any]] = field(default_factory=list)
     software: dict[str, str] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    decision: str | None = None
 
     @property
     def is_submission(self) -> bool:
@@ -63,6 +68,8 @@ class Validation:
             "bytes": self.bytes,
             "waived": self.waived,
             "software": self.software,
+            "history": self.history,
+            "decision": self.decision,
         }
 
 
@@ -76,6 +83,7 @@ def validate(
     config: Any = None,
     progress: Progress | None = None,
     known: Iterable[str] = (),
+    curation: Curation | None = None,
 ) -> Validation:
     """Check a submission and say everything that is wrong with it at once.
 
@@ -88,6 +96,8 @@ def validate(
     slices : in how many the filesets are parted for deriving images.
     config : Settings, a mapping of its keys, or a configuration with an attribute ``validation``.
     progress : called with (stage, done, total).
+    curation : what curators said of the study; applied to the record before it is checked, its
+        waivers to the findings.
     known : paths that earlier versions of the study hold (for deposits that add).
 
     Raises
@@ -106,6 +116,10 @@ def validate(
     reading = read(folder)
     out.extend(reading.findings)
     record = reading.record
+    history: list[dict[str, Any]] = []
+    if record is not None and curation is not None:
+        record, stale, history = apply(curation, record)
+        out.extend(stale)
     if record is not None:
         check_record(record, reading.where, out, settings)
     if ready is not None:
@@ -125,6 +139,7 @@ def validate(
     with Children(folder, settings, threads) as children:
         filesets = _filesets(children, listing, tree, record, out)
         _open(children, filesets, deep, tell, out)
+        network = children.network
     series_checks.check_labels(filesets, out)
     if settings.scope:
         scope.check_files(filesets, record, out)
@@ -134,6 +149,9 @@ def validate(
         record.license = spdx(record.license)[0] or record.license
         record.image_data = series_checks.image_data(filesets)
     findings, waived = apply_settings(out.all(), settings)
+    if curation is not None:
+        findings, more = apply_waivers(curation, findings)
+        waived += more
     accession = (record.accession if record else "") or (
         ready.accession if ready is not None else folder.resolve().name
     )
@@ -146,6 +164,15 @@ def validate(
         len(tree.files),
         tree.bytes,
         waived,
+        {
+            "slidebox": __version__,
+            "rembi": REMBI_VERSION,
+            "schema": SCHEMA_VERSION,
+            **VERSIONS,
+            "network": network,
+        },
+        history,
+        curation.decision if curation else None,
     )
 
 

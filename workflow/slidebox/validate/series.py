@@ -8,7 +8,8 @@ from ..record.model import ImageData
 from .collect import Collector
 
 SMALLEST_UM = 1e-5
-LARGEST_UM = 2_000.0
+LARGEST_UM = 100.0
+_DPI = (72, 96, 100, 150, 200, 300, 600, 1200)
 
 
 def check_series(fileset: dict[str, Any], out: Collector) -> None:
@@ -32,10 +33,14 @@ def check_series(fileset: dict[str, Any], out: Collector) -> None:
                 field=f"{at}.pixel_size",
             )
         for axis, value in sizes.items():
-            if value is not None and not SMALLEST_UM <= value <= LARGEST_UM:
+            if value is None:
+                continue
+            dpi = next((n for n in _DPI if axis != "z" and abs(value * n / 25400 - 1) < 1e-3), None)
+            if dpi or not SMALLEST_UM <= value <= LARGEST_UM:
                 out.add(
                     "PIXEL_SIZE_IMPLAUSIBLE",
-                    f"series {one['index']}: a pixel of {value:g} µm along {axis}",
+                    f"series {one['index']}: a pixel of {value:g} µm along {axis}"
+                    + (f", which is {dpi} dots an inch, a printer's figure" if dpi else ""),
                     fileset["path"],
                     field=f"{at}.pixel_size.{axis}",
                 )
