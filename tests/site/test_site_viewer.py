@@ -110,7 +110,7 @@ def test_zoomed_out_reads_a_small_level(watched, site):
 
 def test_volume_view_shows_all_planes(watched, site):
     open_viewer(watched, site)
-    watched.page.get_by_label("Volume view", exact=True).click()
+    watched.page.get_by_role("button", name="3D").click()
     watched.page.wait_for_selector('#viewer[data-volume="done"]', timeout=25000)
     watched.page.wait_for_timeout(800)
     image = picture(watched.page.locator(".stage canvas:visible")).astype(int)

@@ -264,6 +264,8 @@ def _image_pages(
             "accession": study.accession,
             "study_title": study.record.get("title") or "",
             "image": image,
+            "wide": True,
+            "label_names": json.dumps([str(la.get("name")) for la in image.get("labels") or []]),
             "images_total": len(shown),
             "previous": shown[index - 1] if index else None,
             "next": shown[index + 1] if index + 1 < len(shown) else None,

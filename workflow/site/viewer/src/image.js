@@ -17,14 +17,14 @@ async function fetchRange(request) {
 export const storeOf = (url) => new zarr.FetchStore(url, { fetch: fetchRange, useSuffixRequest: true });
 
 // Zarr v3 first, so that no request goes astray on what this archive writes.
-const open = (location, kind) =>
+export const openNode = (location, kind) =>
   zarr.open.v3(location, { kind }).catch((error) => {
     if (zarr.isZarritaError(error, "NotFoundError")) return zarr.open.v2(location, { kind });
     throw error;
   });
 
 async function openPyramid(location) {
-  const group = await open(location, "group");
+  const group = await openNode(location, "group");
   const ome = group.attrs.ome ?? group.attrs;
   const multiscale = ome.multiscales?.[0];
   if (!multiscale) throw new Error("there is no multiscales metadata at this address");
@@ -32,7 +32,7 @@ async function openPyramid(location) {
   const index = Object.fromEntries(axes.map((a, i) => [a.name, i]));
   const levels = await Promise.all(
     multiscale.datasets.map(async (dataset) => {
-      const array = await open(location.resolve(dataset.path), "array");
+      const array = await openNode(location.resolve(dataset.path), "array");
       const transforms = dataset.coordinateTransformations ?? [];
       const scale = transforms.find((t) => t.type === "scale")?.scale ?? axes.map(() => 1);
       return { path: dataset.path, array, scale, shape: array.shape, chunks: array.chunks };
@@ -100,10 +100,12 @@ export async function openImage(url, { rgb = false } = {}) {
   };
 }
 
-/** The label images that lie in the image's own labels group; [] when there is none. */
-export async function openLabels(image) {
-  let names;
-  try {
+/**
+ * The label images that lie in the image's own labels group; [] when there is none. `names` are
+ * those that the page knows of; without them the group is asked.
+ */
+export async function openLabels(image, names) {
+  if (!names) try {
     const group = await zarr.open.v3(image.root.resolve("labels"), { kind: "group" });
     names = (group.attrs.ome ?? group.attrs).labels ?? [];
   } catch {

@@ -16,7 +16,8 @@ export async function startViewer(host) {
   url.pathname = url.pathname.replace(/\/?$/, "/");
   const image = await openImage(url.href, { rgb: Boolean(host.dataset.rgb) });
   image.id = "image";
-  const labels = (await openLabels(image)).map((layer, i) => ({ ...layer, id: `labels${i}`, isLabels: true }));
+  const known = host.dataset.labels ? JSON.parse(host.dataset.labels) : null;
+  const labels = (await openLabels(image, known)).map((layer, i) => ({ ...layer, id: `labels${i}`, isLabels: true }));
   await guessContrast(image, image.channels.filter((c) => c.guessed));
 
   const state = {
@@ -35,7 +36,7 @@ export async function startViewer(host) {
   const bar = el("div", { className: "scale-bar", hidden: true }, el("span"), el("i"));
   const readout = el("div", { className: "readout", role: "status", "aria-live": "off" });
   const busy = el("div", { className: "busy" });
-  const button = (text, label, onclick) => el("button", { type: "button", textContent: text, title: label, "aria-label": label, onclick });
+  const button = (text, label, onclick) => el("button", { type: "button", textContent: text, title: label, onclick, ...(/[a-z0-9]/i.test(text) ? {} : { "aria-label": label }) });
   const tools = el("div", { className: "stage-tools" });
   const stage = el("div", { className: "stage" }, canvas, readout, bar, busy, tools);
   const painter = new Painter(canvas);
@@ -54,11 +55,11 @@ export async function startViewer(host) {
     button("−", "Zoom out", () => zoomAt(1 / 1.5)),
     button("Fit", "Show the whole image", fit),
     button("1:1", "One image pixel on one screen pixel", () => { state.view.scale = 1; touched(); }),
-    button("Full screen", "Full screen", () => (document.fullscreenElement ? document.exitFullscreen() : host.requestFullscreen())),
+    button("Full screen", "Fill the screen with the viewer", () => (document.fullscreenElement ? document.exitFullscreen() : host.requestFullscreen())),
     button("Save view", "Save this view as a PNG picture", saveView),
   );
   if (volume) {
-    const toggle = button("3D", "Volume view", () => {
+    const toggle = button("3D", "Maximum intensity of the whole volume", () => {
       state.mode = state.mode === "volume" ? "plane" : "volume";
       touched();
     });

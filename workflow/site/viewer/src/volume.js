@@ -2,7 +2,7 @@
 import * as zarr from "zarrita";
 import { el } from "./dom.js";
 import { compile, rgbOf } from "./draw.js";
-import { storeOf } from "./image.js";
+import { openNode, storeOf } from "./image.js";
 
 const VOXELS = 12e6; // what a laptop's graphics and a slow line bear, per channel
 const MOST_CHANNELS = 4;
@@ -152,7 +152,7 @@ export class VolumeView {
     const { axes, levels } = this.image;
     // A volume wants every chunk: neighbours in a shard come in one request.
     this.store ??= zarr.root(zarr.withRangeCoalescing(storeOf(this.image.url)));
-    const array = await zarr.open(this.store.resolve(levels[this.level].path), { kind: "array" });
+    const array = await openNode(this.store.resolve(levels[this.level].path), "array");
     const place = { t, c };
     const chosen = axes.map(({ name }) => (name in place ? place[name] : null));
     const { data } = await zarr.get(array, chosen, { createQueue: narrowQueue });

@@ -1,0 +1,202 @@
+"""Each description for machines before its own judge."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from html.parser import HTMLParser
+
+import made
+import pytest
+
+from slidebox.catalogue import StudyInput, build_study
+from slidebox.catalogue.describe.rocrate import PROFILE
+
+ID = "11111111-2222-5333-8444-{:012d}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A study with everything a record can say, images with labels, and their folders."""
+    root = tmp_path_factory.mktemp("site")
+    images = [
+        {
+            **made.image_entry(ID.format(i), i),
+            "zarr": f"images/{ID.format(i)}.0123abcd.ome.zarr",
+        }
+        for i in range(2)
+    ]
+    record = made.record(
+        links=[
+            {"url": "https://example.org/", "description": "The code"},
+            {"url": "EMPIAR-10001", "type": "EMPIAR"},
+            {"url": "javascript:alert(1)", "description": "bad"},
+        ],
+        description="Discs </script><script>alert(1)</script> & more.",
+    )
+    given = StudyInput(
+        "SB-MADE1", 2, record, images, made.file_rows(3), site_url="https://images.example.org/"
+    )
+    out = build_study(given, root)
+    for image in images:
+        (out / image["zarr"]).mkdir(parents=True)
+        (out / image["zarr"] / "zarr.json").write_text("{}")
+    return out
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+def test_ro_crate_is_closed_and_says_what_matters(folder):
+    crate = read(folder, "ro-crate-metadata.json")
+    entities = {e["@id"]: e for e in crate["@graph"]}
+    assert len(entities) == len(crate["@graph"])
+    root = entities["./"]
+    assert entities["ro-crate-metadata.json"]["conformsTo"] == {"@id": PROFILE}
+    assert root["license"]["@id"].endswith("/zero/1.0/")
+
+    def references(value):
+        if isinstance(value, dict):
+            if set(value) == {"@id"}:
+                yield value["@id"]
+            else:
+                for item in value.values():
+                    yield from references(item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from references(item)
+
+    for entity in crate["@graph"]:
+        for reference in references({k: v for k, v in entity.items() if k != "@id"}):
+            assert reference in entities or reference == PROFILE
+    assert not [i for i in entities if i.startswith("javascript")]
+    assert "https://www.ebi.ac.uk/empiar/EMPIAR-10001" in entities
+    images = [e for e in crate["@graph"] if e["@id"].endswith(".ome.zarr/")]
+    assert len(images) == 2
+
+
+def test_ro_crate_validator(folder, tmp_path):
+    """roc-validator, offline; the context is given the terms that this crate uses."""
+    pytest.importorskip("rocrate_validator")
+    import requests_cache
+    import urllib3
+    from requests.adapters import HTTPAdapter
+    from rocrate_validator import models, services
+
+    crate = read(folder, "ro-crate-metadata.json")
+    terms = {k for e in crate["@graph"] for k in e if not k.startswith("@")}
+    terms |= {t for e in crate["@graph"] for t in [e["@type"]]}
+    context = {t: f"http://schema.org/{t}" for t in sorted(terms)}
+    context |= {
+        "File": "http://schema.org/MediaObject",
+        "conformsTo": "http://purl.org/dc/terms/conformsTo",
+    }
+    body = json.dumps({"@context": context}).encode()
+
+    class Local(HTTPAdapter):
+        def send(self, request, **kwargs):
+            raw = urllib3.HTTPResponse(
+                io.BytesIO(body),
+                status=200,
+                headers={"Content-Type": "application/ld+json"},
+                preload_content=False,
+                request_url=request.url,
+                request_method="GET",
+            )
+            return self.build_response(request, raw)
+
+    cache = tmp_path / "cache"
+    session = requests_cache.CachedSession(str(cache), expire_after=-1)
+    session.mount("https://", Local())
+    session.get(f"{PROFILE}/context")
+    session.close()
+    settings = services.ValidationSettings(
+        rocrate_uri=str(folder),
+        profile_identifier="ro-crate-1.2",
+        requirement_severity=models.Severity.REQUIRED,
+        offline=True,
+        cache_path=cache,
+    )
+    result = services.validate(settings)
+    assert [f"{i.check.identifier}: {i.message}" for i in result.get_issues()] == []
+
+
+def test_croissant(folder):
+    """mlcroissant: no error, no warning, and the records load."""
+    mlc = pytest.importorskip("mlcroissant")
+    dataset = mlc.Dataset(str(folder / "croissant.json"))
+    issues = dataset.metadata.ctx.issues
+    assert (list(issues.errors), list(issues.warnings)) == ([], [])
+    rows = list(dataset.records("annotations"))
+    assert [r["annotations/objects"] for r in rows] == [3, 3]
+    image = next(iter(dataset.records("images")))
+    assert image["images/size_x"] == 480
+
+
+def test_datacite(folder):
+    schema = pytest.importorskip("datacite").schema45
+    data = read(folder, "datacite.json")
+    data["doi"] = "10.1234/example"  # a registration adds it
+    errors = [e.message for e in schema.validator.iter_errors(data)]
+    assert errors == []
+
+
+class Head(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.links, self.scripts, self.inside = [], [], None
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "link":
+            self.links.append(dict(attrs))
+        if tag == "script":
+            self.inside = dict(attrs)
+            self.scripts.append([self.inside, ""])
+
+    def handle_data(self, data):
+        if self.inside is not None:
+            self.scripts[-1][1] += data
+
+    def handle_endtag(self, tag):
+        if tag == "script":
+            self.inside = None
+
+
+def test_page_carries_schema_org_and_signposts(folder):
+    head = Head()
+    head.feed((folder / "index.html").read_text())
+    (json_ld,) = [text for attrs, text in head.scripts if attrs.get("type")]
+    data = json.loads(json_ld)
+    assert data["@type"] == "Dataset" and data["version"] == "2"
+    assert data["description"].startswith("Discs </script><script>")
+    by_rel = {}
+    for link in head.links:
+        by_rel.setdefault(link["rel"], []).append(link["href"])
+    assert by_rel["cite-as"] == ["https://images.example.org/SB-MADE1/"]
+    assert "https://orcid.org/0000-0002-1825-0097" in by_rel["author"]
+    assert set(by_rel["describedby"]) == {
+        "ro-crate-metadata.json",
+        "croissant.json",
+        "datacite.json",
+    }
+    assert by_rel["license"] == ["https://creativecommons.org/publicdomain/zero/1.0/"]
+    for href in [*by_rel["item"], *by_rel["describedby"], *by_rel["linkset"]]:
+        assert (folder / href).is_file()
+    linkset = read(folder, "linkset.json")["linkset"]
+    assert linkset[0]["anchor"] == "https://images.example.org/SB-MADE1/"
+    assert {i["href"] for i in linkset[0]["item"]} == {
+        "https://images.example.org/SB-MADE1/files.tsv",
+        "https://images.example.org/SB-MADE1/manifest-sha256.txt",
+    }
+
+
+def test_an_empty_record_still_has_its_descriptions(tmp_path):
+    out = build_study(StudyInput("SB-EMPTY", 1, {}, [], []), tmp_path)
+    crate = read(out, "ro-crate-metadata.json")
+    root = next(e for e in crate["@graph"] if e["@id"] == "./")
+    assert root["name"] == "SB-EMPTY" and re.fullmatch(r"\d{4}-\d\d-\d\d", root["datePublished"])
+    assert not (out / "croissant.json").exists()
+    assert sys.getsizeof((out / "index.html").read_bytes()) > 2000
