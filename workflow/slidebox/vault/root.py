@@ -111,6 +111,12 @@ class Root:
                 )
         disk.mkdirs(self.own)
         self._folders()
+        # Of several that come first at the same time, one makes the root.
+        with lock(self.locks, ".root", wait=60):
+            if not (self.path / DECLARATION).exists():
+                self._declare()
+
+    def _declare(self) -> None:
         scratch = self.staging / ".root"
         layout = self.path / "extensions" / LAYOUT
         disk.mkdirs(layout)
@@ -163,6 +169,9 @@ class Root:
             return []
         if not (self.path / DECLARATION).exists():
             self.prepare()
+        if (self.locks / ".root.lock").exists():  # of one killed right after it made the root
+            with contextlib.suppress(Locked), lock(self.locks, ".root"):
+                pass
         done: list[str] = []
         for key in self.unfinished():
             try:
