@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import study
+import tifffile
 from rich.console import Console
 
 from slidebox.record import NoSubmission, curation, init
 from slidebox.record.curation import Curation
-from slidebox.validate import report, validate
+from slidebox.validate import describe, report, validate
 
 
 def codes(validation, *severities: str) -> list[str]:
@@ -257,3 +260,69 @@ def test_curation_changes_what_is_checked(bare: Path) -> None:
     assert "LICENCE_UNKNOWN" in codes(before) and "LICENCE_UNKNOWN" not in codes(after)
     assert {w["code"] for w in after.waived} == {"DATE_INVALID", "FILE_MISSING"}
     assert after.to_json()["history"][0]["set"]["was"] == "my own"
+
+
+def test_init_says_what_the_files_say(tmp_path: Path) -> None:
+    study.image(tmp_path / "S-1/raw/a.ome.tif", shape=(3, 32, 48))
+    init(tmp_path / "S-1", describe=describe)
+    text = (tmp_path / "S-1/study.yaml").read_text()
+    assert "1 files below raw; the first: ome-tiff, zyx 3 x 32 x 48 uint16, y 0.1 x 0.1 µm" in text
+
+
+def test_record_of_someone_who_read_the_comments_only(tmp_path: Path) -> None:
+    folder = tmp_path / "cells"
+    study.image(folder / "raw/a.ome.tif")
+    study.labels(folder / "masks/a.tif")
+    init(folder)
+    text = (folder / "study.yaml").read_text()
+    for old, new in (
+        ("<Homo sapiens>", "Mus musculus"),
+        ("<confocal microscopy>", "confocal microscopy"),
+        ("<name@example.org>", "ada@example.org"),
+    ):
+        text = text.replace(old, new)
+    text = "\n".join(
+        re.sub(r"<([^<>]*)>", r"\1, as it was done here", line) if "#" not in line else line
+        for line in text.splitlines()
+    )
+    (folder / "study.yaml").write_text(text)
+    result = validate(folder)
+    assert codes(result, "error") == [] and result.status == "accepted"
+    assert codes(result, "warning") == []
+    assert [p.name for p in result.record.annotation_sets] == ["masks"]
+
+
+def test_equal_content_is_found(submission: Path) -> None:
+    (submission / "images/b.ome.tif").write_bytes((submission / "images/a.ome.tif").read_bytes())
+    (submission / "files.tsv").write_text(study.FILES + "images/b.ome.tif\tImages\t\n")
+    assert "FILE_DUPLICATE" not in codes(validate(submission))
+    assert only(validate(submission, deep=True), "FILE_DUPLICATE").file == "images/b.ome.tif"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code", "line"),
+    [
+        ("man_track.txt", "1 0 0 0\n2 1 0 0\n", "TRACK_TIME", 2),
+        ("man_track.txt", "1 0 0 0\n2 1 1 7\n", "TRACK_PARENT", 2),
+        ("man_track.txt", "1 0 0 0\n1 0 0 0\n", "TRACK_TWICE", 2),
+        ("points.csv", "x,y\n3,4\n70,4\n", "POINT_OUTSIDE", 3),
+        ("points.csv", "image,x_um,y_um\na.ome.tif,300,4\nb.tif,1,1\n", "TABLE_IMAGE", 3),
+        ("points.tsv", "x\ty\n1\t-9\n", "POINT_OUTSIDE", 2),
+        ("points.csv", "x,y\n3,4\n47.9,31\n", None, None),
+        ("man_track.txt", "1 0 0 0\n2 1 1 1\n", None, None),
+    ],
+)
+def test_tables_and_tracks(submission: Path, name: str, text: str, code, line) -> None:
+    (submission / "labels" / name).write_text(text)
+    row = f"labels/{name}\tMasks\timages/a.ome.tif\n"
+    (submission / "files.tsv").write_text(study.FILES + row)
+    found = [f for f in validate(submission).findings if f.severity != "info"]
+    assert [(f.code, f.line) for f in found] == ([(code, line)] if code else [])
+
+
+def test_empty_and_negative_labels(submission: Path) -> None:
+    path = submission / "labels/a.tif"
+    tifffile.imwrite(path, np.zeros((32, 48), np.uint16))
+    assert only(validate(submission), "LABEL_EMPTY").file == "labels/a.tif"
+    tifffile.imwrite(path, np.full((32, 48), -1, np.int16))
+    assert only(validate(submission), "LABEL_NEGATIVE").file == "labels/a.tif"

@@ -514,6 +514,12 @@ _section(
             "a file that was cut short in the upload",
             "Upload the file again, or correct the list.",
         ),
+        "FILE_DUPLICATE": (
+            "warning",
+            "Two files have the same content (found by --deep, or from the sha256 given).",
+            "`a.tif` and `copy of a.tif`",
+            "Remove one if it is there by mistake.",
+        ),
         "SOURCE_MISSING": (
             "warning",
             "An annotation file does not say which image it is about.",
@@ -685,6 +691,49 @@ _section(
             "A label image holds other than whole numbers.",
             "masks saved as float32",
             "Save labels as unsigned integers, 0 for background, one number an object.",
+        ),
+        "LABEL_NEGATIVE": (
+            "error",
+            "A label image holds negative numbers.",
+            "-1 for the border",
+            "Use 0 for background and positive numbers for objects.",
+        ),
+        "LABEL_EMPTY": (
+            "warning",
+            "A label image holds no object.",
+            "a mask of zeros",
+            "Check that it is the right file; say in coverage when an image has no object.",
+        ),
+        "TRACK_PARENT": (
+            "error",
+            "A track's parent is no track.",
+            "`7 12 20 3` where no line begins with 3",
+            "Correct the parent, or write 0 for none.",
+        ),
+        "TRACK_TIME": (
+            "error",
+            "A track ends before it begins, begins before its parent ends, or leaves the image.",
+            "`7 20 12 0`",
+            "Correct the frames (the first is 0).",
+        ),
+        "TRACK_TWICE": (
+            "error",
+            "Two lines give the same track.",
+            "two lines that begin with 7",
+            "Give each track one line.",
+        ),
+        "POINT_OUTSIDE": (
+            "warning",
+            "A point lies outside its image.",
+            "x is 700 in an image of 512 pixels",
+            "Give coordinates in pixels of source_image (the first is 0), or name the column with "
+            "its unit (x_um).",
+        ),
+        "TABLE_IMAGE": (
+            "warning",
+            "A table names an image that the submission has not.",
+            "`image` is `a.tif` where the file is `images/b.tif`",
+            "Write the image's path or name as it is listed.",
         ),
         "LABEL_SHAPE": (
             "error",

@@ -905,8 +905,10 @@ class _Reader:
             for node in graph
             if not isinstance(node, dict)
             or (node.get("@id") not in known and node.get("@id") not in self.used)
-            or (self.entities.get(node.get("@id")) is not None
-            and self.entities[node["@id"]].node is not node)
+            or (
+                self.entities.get(node.get("@id")) is not None
+                and self.entities[node["@id"]].node is not node
+            )
         ]
         if rest:
             record.extra["entities"] = rest

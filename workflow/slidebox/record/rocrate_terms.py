@@ -12,7 +12,49 @@ PREFIXES = {
     "dwc": "http://rs.tdwg.org/dwc/terms/",
 }
 
-_SAME = ["acknowledgement", "annotationCoverage", "annotationCriteria", "annotationMethod", "annotationSourceIndicator", "associatedAnnotationMethod", "associatedBiologicalEntity", "associatedCreationProcess", "associatedImageAcquisitionProtocol", "associatedProtocol", "associatedSourceImage", "authorNames", "biologicalEntityDescription", "channelBiologicalEntity", "channelContentDescription", "experimentalVariableDescription", "extrinsicVariableDescription", "fbbiId", "featuresAnalysed", "fiducialsUsed", "fundingStatement", "growthProtocol", "imageAcquisitionProtocol", "imagingInstrumentDescription", "imagingMethodName", "imagingPreparationProtocol", "inputImage", "intrinsicVariableDescription", "protocol", "pubmedId", "relatedPublication", "resultOf", "role", "signalChannelInformation", "signalContrastMechanismDescription", "spatialInformation", "subject", "transformationDescription", "transformationMatrix", "website", "yearPublished"]
+_SAME = [
+    "acknowledgement",
+    "annotationCoverage",
+    "annotationCriteria",
+    "annotationMethod",
+    "annotationSourceIndicator",
+    "associatedAnnotationMethod",
+    "associatedBiologicalEntity",
+    "associatedCreationProcess",
+    "associatedImageAcquisitionProtocol",
+    "associatedProtocol",
+    "associatedSourceImage",
+    "authorNames",
+    "biologicalEntityDescription",
+    "channelBiologicalEntity",
+    "channelContentDescription",
+    "experimentalVariableDescription",
+    "extrinsicVariableDescription",
+    "fbbiId",
+    "featuresAnalysed",
+    "fiducialsUsed",
+    "fundingStatement",
+    "growthProtocol",
+    "imageAcquisitionProtocol",
+    "imagingInstrumentDescription",
+    "imagingMethodName",
+    "imagingPreparationProtocol",
+    "inputImage",
+    "intrinsicVariableDescription",
+    "protocol",
+    "pubmedId",
+    "relatedPublication",
+    "resultOf",
+    "role",
+    "signalChannelInformation",
+    "signalContrastMechanismDescription",
+    "spatialInformation",
+    "subject",
+    "transformationDescription",
+    "transformationMatrix",
+    "website",
+    "yearPublished",
+]
 
 TERMS: dict[str, str] = {name: f"bia:{name}" for name in _SAME} | {
     "accessionId": "schema:identifier",
@@ -64,7 +106,32 @@ MORE = {
 """Further names that RO-Crate's own context gives the same meaning."""
 
 CLASSES = frozenset(
-    ["Study", "Contributor", "Affiliation", "Affiliaton", "Publication", "Grant", "FundingBody", "ExternalReference", "Dataset", "FileList", "Image", "AnnotationData", "Specimen", "CreationProcess", "BioSample", "Taxon", "Protocol", "ImageAcquisitionProtocol", "SpecimenImagingPreparationProtocol", "SignalChannelInformation", "SignalChannel", "AnnotationMethod", "ImageAnalysisMethod", "ImageCorrelationMethod"]
+    [
+        "Study",
+        "Contributor",
+        "Affiliation",
+        "Affiliaton",
+        "Publication",
+        "Grant",
+        "FundingBody",
+        "ExternalReference",
+        "Dataset",
+        "FileList",
+        "Image",
+        "AnnotationData",
+        "Specimen",
+        "CreationProcess",
+        "BioSample",
+        "Taxon",
+        "Protocol",
+        "ImageAcquisitionProtocol",
+        "SpecimenImagingPreparationProtocol",
+        "SignalChannelInformation",
+        "SignalChannel",
+        "AnnotationMethod",
+        "ImageAnalysisMethod",
+        "ImageCorrelationMethod",
+    ]
 )
 
 EXPECTED: dict[str, tuple[str, ...]] = {

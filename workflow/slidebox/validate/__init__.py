@@ -2,8 +2,9 @@
 
 from ..record.codes import CODES
 from . import report
+from .describe import describe
 from .filesets import assign_slices
 from .run import Validation, validate
 from .settings import Settings
 
-__all__ = ["CODES", "Settings", "Validation", "assign_slices", "report", "validate"]
+__all__ = ["CODES", "Settings", "Validation", "assign_slices", "describe", "report", "validate"]

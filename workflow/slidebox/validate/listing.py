@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -214,25 +215,59 @@ def _sources(
             )
 
 
-def check_sha256(folder: Path, listing: Listing, out: Collector, tick=lambda n: None) -> None:
-    """Read each file whose sha256 the list gives, and compare."""
-    for path, row in listing.rows.items():
-        if row.path != path or not _SHA256.match(row.sha256):
-            continue
-        digest = hashlib.sha256()
-        try:
-            with open_inside(folder, path) as handle:
-                while block := handle.read(1 << 20):
-                    digest.update(block)
-                    tick(len(block))
-        except OSError as error:
-            out.add("FILE_UNREADABLE", f"can't be read: {error}", path)
-            continue
-        if digest.hexdigest() != row.sha256:
-            out.add(
-                "FILE_CHECKSUM",
-                f"the file's sha256 is {digest.hexdigest()}, the list says {row.sha256}",
-                path,
-                line=row.line,
-                field="sha256",
-            )
+def check_content(
+    folder: Path,
+    listing: Listing,
+    tree: Tree,
+    out: Collector,
+    *,
+    deep: bool,
+    tick: Callable[[int], None] = lambda n: None,
+) -> None:
+    """Given checksums against the bytes, and files of equal content.
+
+    Without ``deep`` nothing is read: equal checksums in the lists are told. With it each file whose
+    checksum is given or whose size is another's too is read once.
+    """
+    given = {
+        path: row.sha256
+        for path, row in listing.rows.items()
+        if row.path == path and _SHA256.match(row.sha256)
+    }
+    digests = dict(given)
+    if deep:
+        sizes = Counter(size for size, _ in tree.files.values() if size)
+        for path in listing.rows:
+            size = tree.files[path][0]
+            if path not in given and (sizes[size] < 2 or not size):
+                continue
+            digest = _sha256(folder, path, out, tick)
+            if digest is None:
+                continue
+            digests[path] = digest
+            if path in given and digest != given[path]:
+                out.add(
+                    "FILE_CHECKSUM",
+                    f"the file's sha256 is {digest}, the list says {given[path]}",
+                    path,
+                    line=listing.rows[path].line,
+                    field="sha256",
+                )
+    first: dict[str, str] = {}
+    for path, digest in digests.items():
+        other = first.setdefault(digest, path)
+        if other != path and tree.files[path][0] and ".zarr/" not in path:
+            out.add("FILE_DUPLICATE", f"the file has the same content as {other}", path)
+
+
+def _sha256(folder: Path, path: str, out: Collector, tick: Callable[[int], None]) -> str | None:
+    digest = hashlib.sha256()
+    try:
+        with open_inside(folder, path) as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+                tick(len(block))
+    except OSError as error:
+        out.add("FILE_UNREADABLE", f"can't be read: {error}", path)
+        return None
+    return digest.hexdigest()

@@ -17,10 +17,11 @@ from .collect import Collector
 from .fields import check_record
 from .filesets import assign_slices, role_of
 from .licences import spdx
-from .listing import Listing, check_listing, check_sha256
+from .listing import Listing, check_content, check_listing
 from .opening import Children
 from .settings import Settings
 from .severity import apply_settings
+from .tables import check_tables
 from .tree import Tree, scan
 from .vocabulary import VERSIONS
 
@@ -134,13 +135,21 @@ def validate(
         record_files=reading.record_files,
         known=known,
     )
-    if deep:
-        check_sha256(folder, listing, out)
+    read_bytes = 0
+
+    def tick(n: int) -> None:
+        nonlocal read_bytes
+        read_bytes += n
+        tell("Reading files", min(read_bytes, tree.bytes), tree.bytes)
+
+    check_content(folder, listing, tree, out, deep=deep, tick=tick)
     with Children(folder, settings, threads) as children:
         filesets = _filesets(children, listing, tree, record, out)
         _open(children, filesets, deep, tell, out)
         network = children.network
     series_checks.check_labels(filesets, out)
+    if record is not None:
+        check_tables(folder, filesets, {a.name for a in record.annotation_sets}, out)
     if settings.scope:
         scope.check_files(filesets, record, out)
         scope.check_columns(reading.files, record, out)

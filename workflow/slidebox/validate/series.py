@@ -60,6 +60,20 @@ def check_labels(filesets: list[dict[str, Any]], out: Collector) -> None:
                     fileset["path"],
                     field=f"series[{one['index']}].dtype",
                 )
+            if (one.get("min") or 0) < 0:
+                out.add(
+                    "LABEL_NEGATIVE",
+                    f"series {one['index']} holds {one['min']:g}",
+                    fileset["path"],
+                    field=f"series[{one['index']}]",
+                )
+            elif one.get("all_read") and one.get("max") == 0:
+                out.add(
+                    "LABEL_EMPTY",
+                    f"series {one['index']} holds no object",
+                    fileset["path"],
+                    field=f"series[{one['index']}]",
+                )
         source = by_path.get(fileset.get("source_image") or "")
         if source is None or not source["series"] or not fileset["series"]:
             continue

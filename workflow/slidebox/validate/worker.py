@@ -173,10 +173,13 @@ def _read(series: Any, told: dict, deep: bool, problems: list) -> None:
     step = max(step, BAND // line // step * step) if step < ny else ny
     low = high = None
     fractions = False
-    for t, c, z in _planes(series, deep):
+    planes = _planes(series, deep)
+    complete = len(planes) == len(_planes(series, True))
+    for t, c, z in planes:
         bands = range(0, ny, step)
         if not deep and len(bands) > _PLANES:
             bands = sorted({bands[0], bands[len(bands) // 2], bands[-1]})
+            complete = False
         for y0 in bands:
             try:
                 data = series.read_samples(t, c, z, y0, min(y0 + step, ny))
@@ -192,6 +195,7 @@ def _read(series: Any, told: dict, deep: bool, problems: list) -> None:
                 if data.dtype.kind == "f" and not fractions:
                     fractions = bool((data % 1 != 0).any())
     told["min"], told["max"] = (low, high) if low == low and high == high else (None, None)
+    told["all_read"] = complete
     told["whole_numbers"] = not fractions
 
 
