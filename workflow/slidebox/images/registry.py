@@ -728,3 +728,39 @@ def _has(head: bytes, magic: tuple[tuple[int, bytes], ...]) -> bool:
 
 def _tiff_kind(path: Path, name: str) -> str:
     return name
+
+
+# ---------------------------------------------------------------- the table in the docs
+
+BEGIN, END = "<!-- formats: made by slidebox.images.registry -->", "<!-- end of formats -->"
+
+
+def table() -> str:
+    """The formats as a Markdown table."""
+    lines = [
+        "| Format | Names | Reader | Images in a file | Plates | Metadata read | Tried on |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for f in FORMATS:
+        names = " ".join(f"`{e}`" for e in f.extensions) or "by pattern"
+        plates, tried = ("yes" if f.plates else ""), (f.tried and f"`{f.tried}`")
+        lines.append(
+            "| "
+            + " | ".join((f.title, names, f.package, f.series, plates, f.metadata, tried))
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def write_table(page: Path) -> None:
+    """Put the table into a page, between its two marks."""
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    import sys
+
+    write_table(Path(sys.argv[1]))

@@ -137,10 +137,12 @@ def _channels(scene, count: int, extra: list[str], combos, samples: int) -> list
         name, fact = facts[c] if c < len(facts) else (None, {})
         for combo in combos:
             suffix = " ".join(f"{d}{i}" for d, i in zip(extra, combo, strict=True))
+            label = f"{name or f'Channel {c}'} {suffix}" if suffix else name
+            label = label if samples == 1 else None
             for _ in range(samples):
                 channels.append(
                     Channel(
-                        name=f"{name or f'Channel {c}'} {suffix}".strip() if suffix else name,
+                        name=label,
                         color=_color(fact.get("Color")) if samples == 1 else None,
                         emission_wavelength=_one(fact.get("EmissionWavelength")),
                         excitation_wavelength=_one(fact.get("ExcitationWavelength")),

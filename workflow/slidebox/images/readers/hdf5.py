@@ -142,13 +142,20 @@ def _datasets(file, path: Path) -> list[Series]:
                 and 2 <= item.ndim <= 5
                 and item.size
             )
-            and min(item.shape[-2:]) >= 8
+            and _pictures(item.shape)
             and len(found) < _MAX_SERIES
         ):
             found.append((name, item))
 
     file.visititems(visit)
     return [_dataset(name, item, n) for n, (name, item) in enumerate(found)]
+
+
+def _pictures(shape: tuple[int, ...]) -> bool:
+    """Whether the last two axes, or those before colour samples, are more than a table's."""
+    return min(shape[-2:]) >= 8 or (
+        len(shape) > 2 and shape[-1] in (3, 4) and min(shape[-3:-1]) >= 8
+    )
 
 
 def _dataset(name: str, item, index: int) -> Series:

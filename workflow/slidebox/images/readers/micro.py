@@ -19,8 +19,14 @@ def open_file(path: Path, name: str) -> ImageFile:
     import micro_reader
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", micro_reader.CompanionWarning)
-        file = micro_reader.open(str(path))
+        warnings.simplefilter("ignore")
+        # what is missing or damaged isn't left out with a shrug
+        for kind in ("CompositeWarning", "DamagedFileWarning", "MissingImagesWarning"):
+            warnings.simplefilter("error", getattr(micro_reader, kind))
+        try:
+            file = micro_reader.open(str(path))
+        except Warning as error:
+            raise UnreadableImage(str(error)) from error
     try:
         series = [_series(image, n) for n, image in enumerate(file.images)]
     except BaseException:
