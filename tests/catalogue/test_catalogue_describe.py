@@ -137,7 +137,7 @@ def test_croissant(folder):
 
 
 def test_datacite(folder):
-    schema = pytest.importorskip("datacite").schema45
+    schema = pytest.importorskip("datacite.schema45")
     data = read(folder, "datacite.json")
     data["doi"] = "10.1234/example"  # a registration adds it
     errors = [e.message for e in schema.validator.iter_errors(data)]

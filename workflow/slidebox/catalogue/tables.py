@@ -1,8 +1,9 @@
 """The catalogue as Parquet: ``studies``, ``images``, ``files`` and ``annotations``.
 
-Each study writes its own part beside its pages (``<accession>/tables/*.parquet``);
-:func:`compact` strings the parts together into ``catalogue/*.parquet`` a row group at a time, so
-that memory doesn't grow with the archive.
+Each study writes its own part beside its pages: ``<accession>/tables/*.parquet`` for readers, and
+the same rows as ``*.arrow``, which open ten times as fast. :func:`compact` strings the latter
+together into ``catalogue/*.parquet`` a row group at a time, so that memory doesn't grow with the
+archive.
 
 Text is written as it is: a cell that begins with ``=`` is a string to every reader of Parquet.
 """
@@ -124,7 +125,7 @@ def compact(folders: Iterable[Path], out: Path) -> list[dict[str, Any]]:
     tables = []
     for name, schema in SCHEMAS.items():
         target = out / f"{name}.parquet"
-        parts = (p for f in folders if (p := f / f"{name}.parquet").is_file())
+        parts = (p for f in folders if (p := f / f"{name}.arrow").is_file())
         rows = _write_batches(target, schema, _gathered(parts, schema))
         tables.append(
             {
@@ -142,15 +143,15 @@ def _gathered(parts: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     held: list[pa.Table] = []
     count = 0
     for part in parts:
-        with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(batch_size=_ROWS):
-                held.append(pa.Table.from_batches([batch]).cast(schema))
-                count += batch.num_rows
+        with pa.OSFile(str(part)) as source, pa.ipc.open_file(source) as file:
+            for number in range(file.num_record_batches):
+                held.append(pa.Table.from_batches([file.get_batch(number)]))
+                count += held[-1].num_rows
                 if count >= _ROWS:
-                    yield pa.concat_tables(held).combine_chunks()
+                    yield pa.concat_tables(held).cast(schema).combine_chunks()
                     held, count = [], 0
     if held:
-        yield pa.concat_tables(held).combine_chunks()
+        yield pa.concat_tables(held).cast(schema).combine_chunks()
 
 
 def _write(path: Path, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> None:
@@ -158,7 +159,18 @@ def _write(path: Path, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> Non
         while part := list(islice(rows, _ROWS)):
             yield pa.Table.from_pylist(part, schema=schema)
 
-    _write_batches(path, schema, batches())
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with (
+        atomic.replacing(path.with_suffix(".arrow"), "wb") as handle,
+        pa.ipc.new_file(handle, schema, options=options) as part,
+    ):
+
+        def both() -> Iterator[pa.Table]:
+            for table in batches():
+                part.write_table(table)
+                yield table
+
+        _write_batches(path, schema, both())
 
 
 def _write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.Table]) -> int:

@@ -55,7 +55,6 @@ def datacite(study: dict[str, Any], place: Place) -> dict[str, Any]:
         "version": str(study["version"]),
         "sizes": [f"{study['files']['count']} files", f"{study['files']['bytes']} bytes"],
         "formats": ["application/zarr"] if any(i.get("zarr") for i in study["images"]) else [],
-        "identifiers": [],
         "alternateIdentifiers": [
             {"alternateIdentifier": accession, "alternateIdentifierType": "accession"}
         ],

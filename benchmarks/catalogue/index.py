@@ -1,0 +1,133 @@
+"""What the archive's index costs: N studies with M images each.
+
+    python benchmarks/catalogue/index.py --studies 2000 --images 100
+
+Writes the studies' cards and table parts (what each study's own job does) to a temporary folder,
+then measures ``build_index`` in a process of its own: CPU seconds, peak memory, and the floor, which
+is to read the cards and the parts once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+WORDS = [
+    "mitosis",
+    "actin",
+    "tubulin",
+    "membrane",
+    "nucleus",
+    "spindle",
+    "cortex",
+    "retina",
+    "kidney",
+    "embryo",
+]
+ORGANISMS = ["Homo sapiens", "Mus musculus", "Danio rerio", "Drosophila melanogaster"]
+
+
+def make(root: Path, studies: int, images: int) -> None:
+    """A few real parts, then copies of them under other names with cards of their own."""
+    from slidebox.catalogue import tables
+    from slidebox.catalogue.cards import study_card
+    from slidebox.catalogue.listing import write_lists
+
+    parts = root / "parts"
+    for number in range(studies):
+        accession = f"SB-{number:06d}"
+        folder = root / "site" / accession
+        folder.mkdir(parents=True)
+        study = {
+            "accession": accession,
+            "version": 1,
+            "release_date": f"20{10 + number % 17}-01-{1 + number % 28:02d}",
+            "record": {
+                "title": f"{WORDS[number % 10]} and {WORDS[number // 10 % 10]} {number}",
+                "description": " ".join(f"{w}{number % 997}" for w in WORDS * 8),
+                "license": "CC0-1.0",
+                "keywords": [WORDS[number % 10]],
+                "authors": [{"name": f"Author {number % 3000}"}],
+                "biosamples": [{"name": "b", "organism": [{"name": ORGANISMS[number % 4]}]}],
+            },
+            "images": [
+                {
+                    "id": f"{number}-{i}",
+                    "path": f"images/{WORDS[i % 10]}_{i:05d}.tif",
+                    "zarr": f"images/{number}-{i}.ome.zarr",
+                    "thumbnail": f"images/{number}-{i}.png",
+                    "axes": "czyx",
+                    "shape": [3, 10, 1024, 1024],
+                    "channels": [{"name": "DAPI"}, {"name": "GFP"}],
+                    "labels": [{"name": "nuclei"}] if number % 3 else [],
+                }
+                for i in range(images)
+            ],
+            "files": {"count": images, "bytes": images * 10**7},
+        }
+        (folder / "study.json").write_text("{}")
+        card = {**study_card(study), "study_bytes": 2}
+        (folder / "card.json").write_text(json.dumps(card))
+        if number == 0:
+            files = (
+                {"path": i["path"], "size": 1, "sha256": "0" * 64, "version": 1}
+                for i in study["images"]
+            )
+            write_lists(parts, files)
+            tables.write_parts(study, parts / "files.tsv", parts / "tables")
+        shutil.copytree(parts / "tables", folder / "tables")
+
+
+MEASURE = """
+import resource, sys, time
+from pathlib import Path
+from slidebox.catalogue import build_index
+site = Path(sys.argv[1])
+build_index(sorted(site.glob("*/study.json")), [], site)
+use = resource.getrusage(resource.RUSAGE_SELF)
+print(use.ru_utime + use.ru_stime, use.ru_maxrss / 1024)
+"""
+
+FLOOR = """
+import json, resource, sys
+from pathlib import Path
+import pyarrow as pa
+site = Path(sys.argv[1])
+for folder in sorted(site.iterdir()):
+    if (folder / "card.json").exists():
+        json.loads((folder / "card.json").read_text())
+        for part in (folder / "tables").glob("*.arrow"):
+            pa.ipc.open_file(str(part)).read_all()
+use = resource.getrusage(resource.RUSAGE_SELF)
+print(use.ru_utime + use.ru_stime, use.ru_maxrss / 1024)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=100)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make(root, given.studies, given.images)
+        for name, code in (("floor", FLOOR), ("build_index", MEASURE)):
+            start = time.perf_counter()
+            command = [sys.executable, "-c", code, str(root / "site")]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            cpu, memory = map(float, done.stdout.split())
+            wall = time.perf_counter() - start
+            print(f"{name:12} {cpu:8.2f} CPU s {wall:8.2f} s {memory:8.0f} MB")
+        search = root / "site" / "catalogue" / "search"
+        sizes = sorted(p.stat().st_size for p in search.rglob("*.json"))
+        print(f"search: {len(sizes)} files, {sum(sizes):,} bytes, largest {sizes[-1]:,}")
+
+
+if __name__ == "__main__":
+    main()
