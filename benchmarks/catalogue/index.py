@@ -3,8 +3,8 @@
     python benchmarks/catalogue/index.py --studies 2000 --images 100
 
 Writes the studies' cards and table parts (what each study's own job does) to a temporary folder,
-then measures ``build_index`` in a process of its own: CPU seconds, peak memory, and the floor, which
-is to read the cards and the parts once.
+then measures ``build_index`` in a process of its own: CPU seconds, peak memory, and the floor,
+which is to read the cards and the parts once.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import made
 import pytest
 
-from slidebox.catalogue import StudyInput, build_study
+from slidebox.catalogue import StudyInput, build_study, write_run_crate
 from slidebox.catalogue.describe.rocrate import PROFILE
 
 ID = "11111111-2222-5333-8444-{:012d}"
@@ -78,8 +78,8 @@ def test_ro_crate_is_closed_and_says_what_matters(folder):
     assert len(images) == 2
 
 
-def test_ro_crate_validator(folder, tmp_path):
-    """roc-validator, offline; the context is given the terms that this crate uses."""
+def judge(folder, cache, profile, crate_version):
+    """Issues that roc-validator has, offline; the context is given the terms the crate uses."""
     pytest.importorskip("rocrate_validator")
     import requests_cache
     import urllib3
@@ -88,11 +88,14 @@ def test_ro_crate_validator(folder, tmp_path):
 
     crate = read(folder, "ro-crate-metadata.json")
     terms = {k for e in crate["@graph"] for k in e if not k.startswith("@")}
-    terms |= {t for e in crate["@graph"] for t in [e["@type"]]}
+    for entity in crate["@graph"]:
+        kinds = entity["@type"]
+        terms |= set(kinds) if isinstance(kinds, list) else {kinds}
     context = {t: f"http://schema.org/{t}" for t in sorted(terms)}
     context |= {
         "File": "http://schema.org/MediaObject",
         "conformsTo": "http://purl.org/dc/terms/conformsTo",
+        "ComputationalWorkflow": "https://bioschemas.org/ComputationalWorkflow",
     }
     body = json.dumps({"@context": context}).encode()
 
@@ -108,20 +111,66 @@ def test_ro_crate_validator(folder, tmp_path):
             )
             return self.build_response(request, raw)
 
-    cache = tmp_path / "cache"
     session = requests_cache.CachedSession(str(cache), expire_after=-1)
     session.mount("https://", Local())
-    session.get(f"{PROFILE}/context")
+    session.get(f"https://w3id.org/ro/crate/{crate_version}/context")
     session.close()
     settings = services.ValidationSettings(
         rocrate_uri=str(folder),
-        profile_identifier="ro-crate-1.2",
+        profile_identifier=profile,
         requirement_severity=models.Severity.REQUIRED,
         offline=True,
         cache_path=cache,
     )
     result = services.validate(settings)
-    assert [f"{i.check.identifier}: {i.message}" for i in result.get_issues()] == []
+    return [f"{i.check.identifier}: {i.message}" for i in result.get_issues()]
+
+
+def test_ro_crate_validator(folder, tmp_path):
+    assert judge(folder, tmp_path / "cache", "ro-crate-1.2", "1.2") == []
+
+
+@pytest.fixture
+def run_crate(tmp_path):
+    snakefile = tmp_path / "Snakefile"
+    snakefile.write_text("rule all:\n")
+    steps = [
+        {
+            "name": name,
+            "description": f"Does {name}",
+            "started": f"2026-11-22T10:0{i}:00Z",
+            "ended": f"2026-11-22T10:0{i}:30Z",
+            "inputs": ["What the submitter sent"],
+            "outputs": [f"What {name} made"],
+            "software": {"zarr": "3.1.0", "tifffile": "2026.1.1"},
+        }
+        for i, name in enumerate(["validate", "archive", "images", "catalogue"])
+    ]
+    write_run_crate(
+        tmp_path / "provenance",
+        accession="SB-MADE1",
+        version=2,
+        snakefile=snakefile,
+        steps=steps,
+        snakemake_version="9.27.0",
+        license_url="https://creativecommons.org/publicdomain/zero/1.0/",
+    )
+    return tmp_path / "provenance"
+
+
+def test_provenance_run_crate_validator(run_crate, tmp_path):
+    for profile in ("workflow-run-crate-0.5", "provenance-run-crate-0.5"):
+        assert judge(run_crate, tmp_path / profile, profile, "1.1") == []
+
+
+def test_provenance_run_crate_tells_each_step(run_crate):
+    crate = read(run_crate, "ro-crate-metadata.json")
+    actions = [e for e in crate["@graph"] if e["@type"] == "CreateAction"]
+    assert [a["startTime"][11:16] for a in actions] == ["10:00", "10:00", "10:01", "10:02", "10:03"]
+    assert {a["actionStatus"]["@id"] for a in actions} == {
+        "http://schema.org/CompletedActionStatus"
+    }
+    assert (run_crate / "Snakefile").read_text() == "rule all:\n"
 
 
 def test_croissant(folder):

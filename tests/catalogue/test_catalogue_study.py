@@ -10,7 +10,15 @@ import made
 import pyarrow.parquet as pq
 import pytest
 
-from slidebox.catalogue import StudyInput, build_index, build_study, find_images, render_page
+from slidebox.catalogue import (
+    StudyInput,
+    build_index,
+    build_study,
+    find_images,
+    render_page,
+    withdraw_study,
+)
+from slidebox.catalogue import feed as feed_module
 from slidebox.catalogue.find import files_of
 from slidebox.catalogue.text import doi_url, file_url, safe_url
 
@@ -217,3 +225,35 @@ def test_index_from_cards_equals_index_from_studies(tmp_path):
     before, after = content(tmp_path / "a"), content(tmp_path / "b")
     before.pop("SB-MADE1/card.json")
     assert before == after
+
+
+def test_feed_says_what_is_new_changed_and_withdrawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(feed_module, "ITEMS", 2)
+    versions = [
+        {"version": 1, "created": "2026-10-01T00:00:00Z", "message": "first"},
+        {"version": 2, "created": "2026-11-05T10:00:00Z", "message": "masks"},
+    ]
+    folder = build_study(study(version=2, versions=versions), tmp_path)
+    gone = [{"accession": "SB-GONE", "date": "2026-11-03", "reason": "asked for"}]
+    build_index([folder / "study.json"], [], tmp_path, withdrawn=gone)
+    first = json.loads((tmp_path / "catalogue" / "feed.json").read_text())
+    rest = json.loads((tmp_path / "catalogue" / first["next_url"]).read_text())
+    items = [*first["items"], *rest["items"]]
+    assert [(i["_slidebox"]["event"], i["date_published"]) for i in items] == [
+        ("changed", "2026-11-05T10:00:00Z"),
+        ("withdrawn", "2026-11-03T00:00:00Z"),
+        ("new", "2026-11-01T00:00:00Z"),  # its release date: it was archived under embargo
+    ]
+    assert "next_url" not in rest
+    build_index([], [], tmp_path)
+    assert not (tmp_path / "catalogue" / first["next_url"]).exists()
+
+
+def test_a_withdrawn_study_leaves_a_tombstone_only(tmp_path):
+    folder = build_study(study(images=3, files=230), tmp_path)
+    given = {"date": "2026-11-03", "reason": "<b>consent</b>", "title": "Discs"}
+    for _ in range(2):
+        withdraw_study("SB-MADE1", tmp_path, **given)
+        assert {p.name for p in folder.iterdir()} == {"index.html", "study.json"}
+        assert "&lt;b&gt;consent" in (folder / "index.html").read_text()
+    assert json.loads((folder / "study.json").read_text())["status"] == "withdrawn"

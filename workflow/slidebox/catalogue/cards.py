@@ -56,6 +56,10 @@ def study_card(study: dict[str, Any]) -> dict[str, Any]:
             "annotated": ["yes" if annotated else "no"],
             "year": [year] if year else [],
         },
+        "versions": [
+            {k: v[k] for k in ("version", "created", "message") if v.get(k)}
+            for v in study.get("versions") or [{"version": study.get("version") or 1}]
+        ],
         "words": _words(study["accession"], record, shown),
     }
 

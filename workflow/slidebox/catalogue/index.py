@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape as xml_escape
 from slidebox import atomic
 from slidebox.catalogue import tables
 from slidebox.catalogue.cards import study_card
+from slidebox.catalogue.feed import write_feed
 from slidebox.catalogue.pages import install_assets, render_page
 from slidebox.catalogue.search import write_search
 
@@ -28,6 +29,7 @@ def build_index(
     *,
     site_url: str | None = None,
     site_name: str = "Slidebox",
+    withdrawn: Iterable[dict[str, Any]] = (),
 ) -> Path:
     """Write ``index.html``, ``catalogue/`` and ``sitemap.xml`` under ``site_root``.
 
@@ -36,6 +38,7 @@ def build_index(
     studies : ``study.json`` of every public study, as dicts or paths; read one at a time.
     challenges : dicts ``{"title", "url" (relative to the site's root), "version", "task",
         "description"}``; all but the first two optional.
+    withdrawn : dicts ``{"accession", "date", "reason"}`` of studies that were taken away.
     site_url : where the site will be; without it the sitemap is left out, as its format wants
         full addresses.
 
@@ -56,6 +59,7 @@ def build_index(
     with atomic.replacing(catalogue / "studies.json") as handle:
         json.dump({"studies": cards}, handle, ensure_ascii=False, separators=(",", ":"))
         handle.write("\n")
+    write_feed(cards, withdrawn, catalogue, site_url=site_url, site_name=site_name)
     write_search(cards, words, catalogue / "search")
     folders = [site_root / card["accession"] / "tables" for card in cards]
     context = {"section": "data", "tables": tables.compact(folders, catalogue)}

@@ -37,7 +37,7 @@ out vec4 result;
 uint hash(uint x) { x ^= x >> 16; x *= 0x7feb352dU; x ^= x >> 15; x *= 0x846ca68bU; return x ^ (x >> 16); }
 vec3 vivid(float h) {
   vec3 c = clamp(abs(fract(h + vec3(0.0, 2.0 / 3.0, 1.0 / 3.0)) * 6.0 - 3.0) - 1.0, 0.0, 1.0);
-  return mix(vec3(1.0), c, 0.75);
+  return mix(vec3(1.0), c, 0.88);
 }
 void main() {
   ivec2 size = textureSize(image, 0);

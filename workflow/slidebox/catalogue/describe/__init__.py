@@ -15,6 +15,7 @@ from slidebox.catalogue.describe.croissant import croissant
 from slidebox.catalogue.describe.datacite import datacite
 from slidebox.catalogue.describe.parts import Place
 from slidebox.catalogue.describe.rocrate import ro_crate
+from slidebox.catalogue.describe.run_crate import write_run_crate
 from slidebox.catalogue.describe.schemaorg import schema_org
 from slidebox.catalogue.describe.signposting import signposts, write_linkset
 
@@ -56,4 +57,12 @@ def inline_json(data: Any) -> str:
     )
 
 
-__all__ = ["WHAT", "Place", "inline_json", "schema_org", "signposts", "write_all"]
+__all__ = [
+    "WHAT",
+    "Place",
+    "inline_json",
+    "schema_org",
+    "signposts",
+    "write_all",
+    "write_run_crate",
+]
