@@ -150,14 +150,25 @@ def release(
             return result
         from .checks import before_release
 
+        writer.describe(secret, out / challenge.slug, private)
         result.findings += before_release(writer, out / challenge.slug, private, tell)
         if has_errors(result.findings):
+            _keep_pictures(hidden, secret)
             return result
-        writer.finish(secret, out / challenge.slug, private)
+        writer.seal()
         return _settle(result, staging, hidden, target, secret)
     finally:
         for path in (staging, hidden):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _keep_pictures(hidden: Path, secret: Path) -> None:
+    """Pictures of leakage outlive a refused release: the organiser has to look at them."""
+    if (hidden / "leakage").is_dir():
+        kept = secret.with_name(f"{secret.name}.refused")
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+        (hidden / "leakage").rename(kept / "leakage")
 
 
 def _settle(result: Release, staging: Path, hidden: Path, target: Path, secret: Path) -> Release:
@@ -380,8 +391,8 @@ class Writer:
         }
         return data
 
-    def finish(self, secret: Path, earlier: Path, private: Path) -> None:
-        """Write all that isn't pixels, the manifest last."""
+    def describe(self, secret: Path, earlier: Path, private: Path) -> None:
+        """Write all that isn't pixels, but for what lists or describes files."""
         from . import describe, versions
 
         staging = self.staging
@@ -397,6 +408,12 @@ class Writer:
         self._commit(secret)
         write_text(staging / "CHANGELOG.md", versions.changelog(self, earlier, private))
         write_text(staging / "README.md", describe.readme(resolved, self.rows, self.folder))
+
+    def seal(self) -> None:
+        """Describe every file for machines, the manifest last."""
+        from . import describe
+
+        staging, resolved = self.staging, self.resolved()
         write_json(staging / "ro-crate-metadata.json", describe.ro_crate(resolved, self))
         write_json(staging / "croissant.json", describe.croissant(resolved, self))
         lines = [f"{sha256_file(p)}  {p.relative_to(staging).as_posix()}" for p in _files(staging)]

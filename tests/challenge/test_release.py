@@ -1,0 +1,514 @@
+"""Releases: assembled from a real vault, divided, immutable, reproducible, without leaks."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from archives import Bench, challenge_folder, discs, nuclei, tiff
+
+from slidebox import challenge, scoring
+from slidebox.challenge import baseline, reveal, versions, wheel
+from slidebox.vault import Vault
+
+
+def release(bench: Bench, folder: Path, **more):
+    return challenge.release(
+        folder, public=bench.public, vault=bench.vault, private=bench.private, **more
+    )
+
+
+def codes(result):
+    return {f.code for f in result.findings if f.severity == "error"}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in sorted(folder.rglob("*")) if p.is_file()
+    }  # fmt: skip
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return nuclei(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One archive and its release, for tests that only look."""
+    root = tmp_path_factory.mktemp("made")
+    bench = nuclei(root)
+    result = release(bench, challenge_folder(root))
+    assert result.ok, result.findings
+    return bench, result
+
+
+def rows_of(folder: Path) -> list[dict]:
+    with (folder / "splits.csv").open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_a_release_has_all_that_a_participant_needs(made):
+    bench, result = made
+    folder = result.folder
+    assert folder == bench.public / "challenges" / "nuclei" / "1.0.0"
+    for name in ("challenge.yaml", "splits.csv", "SHA256SUMS", "README.md", "CHANGELOG.md",
+                 "croissant.json", "ro-crate-metadata.json", "score.py", "commitment.json",
+                 wheel.wheel_name()):  # fmt: skip
+        assert (folder / name).is_file(), name
+    rows = rows_of(folder)
+    assert len(rows) == 12
+    for row in rows:
+        image = tifffile.imread(folder / row["image"])
+        assert "x".join(map(str, image.shape)) == row["shape"]
+        assert bool(row["truth"]) == (row["split"] != "test")
+        assert row["license"] == "CC-BY-4.0" and "Ada Example" in row["attribution"]
+        if row["truth"]:
+            assert tifffile.imread(folder / row["truth"]).max() > 0
+    done = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=False)
+    assert done.returncode == 0
+
+
+def test_pixels_and_labels_are_those_of_the_vault(made):
+    bench, result = made
+    vault = Vault(bench.vault)
+    for row in rows_of(result.folder):
+        source = next(f for f in vault.files("SB-NUCLEI") if f.path == row["source"])
+        assert np.array_equal(
+            tifffile.imread(result.folder / row["image"]), tifffile.imread(source.content)
+        )
+
+
+def test_specimens_stay_together(made):
+    _, result = made
+    where: dict[str, set] = {}
+    for row in rows_of(result.folder):
+        where.setdefault(row["group"], set()).add(row["split"])
+    assert all(len(s) == 1 for s in where.values())
+    assert {g for g, s in where.items() if s == {"test"}} == {"C", "E"}
+
+
+def test_nothing_of_the_hidden_truth_is_public(made):
+    """No bytes, digest, file name, annotation set or count of it anywhere under public/."""
+    bench, _ = made
+    vault = Vault(bench.vault)
+    secrets: set[bytes] = {b"Nuclei, test"}
+    pixels = {}
+    for file in vault.files("SB-NUCLEI"):
+        if file.path.startswith("labels/") and file.path[9] in "CE":
+            data = Path(file.content).read_bytes()
+            secrets |= {
+                file.path.encode(), file.sha256.encode(), hashlib.md5(data).hexdigest().encode(),
+                hashlib.sha512(data).hexdigest().encode(), data,
+            }  # fmt: skip
+            pixels[file.path] = tifffile.imread(file.content)
+    assert len(pixels) == 4
+    for path in (bench.private / "challenges").rglob("*"):
+        if path.is_file() and path.suffix in (".key", ".tif"):
+            secrets |= {path.read_bytes().strip(), hashlib.sha256(path.read_bytes()).hexdigest().encode()}
+    with (bench.private / "challenges/nuclei/1.0.0/truth.csv").open() as handle:
+        secrets |= {row["sha256"].encode() for row in csv.DictReader(handle)}
+    for path in bench.public.rglob("*"):
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        for secret in secrets:
+            assert secret not in data, f"{secret[:60]} in {path}"
+        if path.suffix == ".tif":
+            array = tifffile.imread(path)
+            for hidden in pixels.values():
+                assert array.shape != hidden.shape or not np.array_equal(array > 0, hidden > 0)
+
+
+def test_the_same_release_again_is_no_new_one(made):
+    bench, result = made
+    before = tree(result.folder)
+    again = release(bench, bench.root / "challenges" / "nuclei")
+    assert again.ok and not again.new
+    assert tree(result.folder) == before
+
+
+def test_two_builds_are_byte_identical(made, tmp_path):
+    bench, result = made
+    again = release(bench, bench.root / "challenges" / "nuclei", out=tmp_path / "out")
+    assert again.new
+    assert tree(again.folder) == tree(result.folder)
+
+
+def test_a_released_version_is_never_changed(bench, tmp_path):
+    folder = challenge_folder(tmp_path)
+    first = release(bench, folder)
+    before = tree(first.folder)
+    challenge_folder(tmp_path, change=lambda t: t.replace("Find the nuclei", "Find all nuclei"))
+    second = release(bench, folder)
+    assert codes(second) == {"RELEASE_IMMUTABLE"}
+    assert "README.md" in second.findings[-1].message
+    assert tree(first.folder) == before
+    assert not list(first.folder.parent.glob(".*"))
+
+
+def test_a_released_folder_that_was_touched_is_noticed(bench, tmp_path):
+    folder = challenge_folder(tmp_path)
+    first = release(bench, folder)
+    (first.folder / "train" / "images" / "more.tif").write_bytes(b"x")
+    assert codes(release(bench, folder)) == {"RELEASE_DAMAGED"}
+
+
+@pytest.mark.parametrize(
+    ("version", "change", "need"),
+    [
+        ("1.0.1", lambda t: t.replace("Find the", "Find all"), None),
+        ("1.0.1", lambda t: t.replace("  primary: AP", "  primary: F1"), "MAJOR"),
+        ("2.0.0", lambda t: t.replace("  primary: AP", "  primary: F1"), None),
+        ("1.0.1", lambda t: t.replace("  primary: AP", "  primary: AP\n  metrics: [AP]"), "MINOR"),
+        ("1.1.0", lambda t: t.replace("  primary: AP", "  primary: AP\n  border: ignore"), "MAJOR"),
+    ],
+)
+def test_a_change_gets_the_number_it_needs(bench, tmp_path, version, change, need):
+    folder = challenge_folder(tmp_path)
+    assert release(bench, folder).ok
+    challenge_folder(tmp_path, version=version, change=change)
+    result = release(bench, folder)
+    if need is None:
+        assert result.ok, result.findings
+        assert "1.0.0" in (result.folder / "CHANGELOG.md").read_text()
+    else:
+        assert codes(result) == {"VERSION_TOO_SMALL"}
+        assert need in result.findings[-1].message
+
+
+def test_an_older_number_is_refused(bench, tmp_path):
+    folder = challenge_folder(tmp_path, version="1.2.0")
+    assert release(bench, folder).ok
+    challenge_folder(tmp_path, version="1.1.0")
+    assert codes(release(bench, folder)) == {"VERSION_BACK"}
+
+
+def test_other_hidden_truth_is_a_major_change():
+    old = {"images": {"a": ("test", "p", "1")}, "fields": {}, "hidden": ["test"], "task": "x",
+           "primary": {}, "metrics": {}}  # fmt: skip
+    new = old | {"images": {"a": ("test", "p", "2")}}
+    assert versions.needed(versions.changes(old, new)) == "MAJOR"
+    more = old | {"images": old["images"] | {"b": ("train", "p", "2")}}
+    assert versions.needed(versions.changes(old, more)) == "MINOR"
+
+
+def test_public_truth_of_a_hidden_split_is_refused(bench, tmp_path):
+    folder = challenge_folder(
+        tmp_path, change=lambda t: t.replace('{annotations: "Nuclei, test"}', "{groups: [A]}")
+    )
+    found = codes(release(bench, folder))
+    assert "OPEN_IN_HIDDEN_SPLIT" in found
+
+
+def test_restricted_truth_in_an_open_split_is_refused(bench, tmp_path):
+    folder = challenge_folder(tmp_path, change=lambda t: t.replace("hidden: [test]", "hidden: []"))
+    assert codes(release(bench, folder)) == {"HIDDEN_IN_OPEN_SPLIT"}
+    assert not (bench.public / "challenges" / "nuclei" / "1.0.0").exists()
+
+
+def hidden_label(bench: Bench) -> Path:
+    return next(
+        Path(f.content) for f in Vault(bench.vault).files("SB-NUCLEI")
+        if f.path == "labels/spC_0_lab.tif"
+    )  # fmt: skip
+
+
+def test_hidden_bytes_elsewhere_in_public_are_refused(bench, tmp_path):
+    shutil.copy(hidden_label(bench), bench.public / "forgotten.bin")
+    result = release(bench, challenge_folder(tmp_path))
+    assert codes(result) == {"HIDDEN_REACHABLE"}
+    assert "public/forgotten.bin" in {f.file for f in result.findings}
+
+
+def test_a_digest_of_hidden_truth_in_a_public_table_is_refused(bench, tmp_path):
+    digest = hashlib.sha256(hidden_label(bench).read_bytes()).hexdigest()
+    (bench.public / "SB-NUCLEI" / "manifest-sha256.txt").write_text(f"{digest}  x\n")
+    assert codes(release(bench, challenge_folder(tmp_path))) == {"HIDDEN_REACHABLE"}
+
+
+def test_hidden_objects_in_another_study_are_refused(bench, tmp_path):
+    """Other numbers, another dtype and file: the same objects."""
+    labels = tifffile.imread(hidden_label(bench)).astype(np.uint32)
+    copy = np.where(labels > 0, 5000 - labels, 0).astype(np.uint32)
+    image, _ = discs(99)
+    bench.add_study(
+        "SB-OTHER",
+        {"i.tif": tiff(tmp_path / "x" / "i.tif", image),
+         "l.tif": tiff(tmp_path / "x" / "l.tif", copy)},
+        [{"path": "i.tif", "part": "Images"},
+         {"path": "l.tif", "part": "Labels", "role": "labels", "source_image": "i.tif"}],
+    )  # fmt: skip
+    result = release(bench, challenge_folder(tmp_path))
+    assert codes(result) == {"HIDDEN_REACHABLE"}
+    assert "SB-OTHER/l.tif" in {f.file for f in result.findings}
+
+
+def duplicate(tmp_path, change, waiver=""):
+    """An archive in which a test image is a changed copy of a training image."""
+    bench = nuclei(tmp_path)
+    vault = Vault(bench.vault)
+    contents = {f.path: Path(f.content) for f in vault.files("SB-NUCLEI")}
+    files, rows = {}, []
+    for path, content in contents.items():
+        name = path.rpartition("/")[2]
+        files[path] = content.read_bytes()
+        specimen = name[2]
+        if path.startswith("images/"):
+            rows.append({"path": path, "part": "Fields of view", "specimen": specimen})
+        else:
+            part = "Nuclei, test" if specimen in "CE" else "Nuclei, training"
+            rows.append({"path": path, "part": part, "role": "labels", "specimen": specimen,
+                         "source_image": "images/" + name.replace("_lab", "")})  # fmt: skip
+    image = tifffile.imread(contents["images/spA_0.tif"])
+    labels = tifffile.imread(contents["labels/spA_0_lab.tif"])
+    files["images/spC_0.tif"] = tiff(tmp_path / "d" / "i.tif", change(image))
+    fake = labels.copy()
+    fake[:20, :20] = 60
+    files["labels/spC_0_lab.tif"] = tiff(tmp_path / "d" / "l.tif", fake)
+    bench.add_study("SB-NUCLEI", files, rows, restricted=("Nuclei, test",))
+    return bench, challenge_folder(tmp_path, more=waiver)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a,
+        lambda a: np.ascontiguousarray(np.rot90(a)),
+        lambda a: np.ascontiguousarray(a[:, ::-1]),
+        lambda a: (a * 0.5 + 40).astype(np.uint16),
+        lambda a: np.clip(a + np.random.default_rng(0).normal(0, 30, a.shape), 0, 65535).astype(
+            np.uint16
+        ),
+    ],
+    ids=["copy", "rotated", "flipped", "dimmed", "noisy"],
+)
+def test_near_duplicates_between_splits_are_refused(tmp_path, change):
+    bench, folder = duplicate(tmp_path, change)
+    result = release(bench, folder)
+    assert codes(result) == {"LEAKAGE"}
+    assert any("spA_0" in f.message and "spC_0" in f.message for f in result.findings)
+
+
+def test_a_found_pair_is_drawn_and_can_be_waived_with_a_reason(tmp_path):
+    bench, folder = duplicate(tmp_path, lambda a: np.ascontiguousarray(np.rot90(a)))
+    release(bench, folder)
+    pictures = list((bench.private / "challenges/nuclei").glob("*.refused/leakage/*.png"))
+    assert len(pictures) == 1
+    waiver = (
+        "leakage:\n  waivers:\n"
+        "    - {images: [spA_0, spC_0], reason: both show the same calibration slide}\n"
+    )
+    challenge_folder(tmp_path, more=waiver)
+    result = release(bench, folder)
+    assert result.ok and "LEAKAGE_WAIVED" in {f.code for f in result.findings}
+    assert "calibration slide" in (result.folder / "challenge.yaml").read_text()
+
+
+def test_a_metric_that_cannot_tell_truth_from_nothing_is_refused(bench, tmp_path):
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: t.replace(
+            "  primary: AP",
+            "  primary: same\n  custom:\n    - {name: same, file: own.py, function: f, "
+            "direction: higher, range: [0, 1]}",
+        ),
+    )
+    (folder / "own.py").write_text("def f(truth, pred, info):\n    return 1.0\n")
+    assert codes(release(bench, folder)) == {"CONTROL_FAILED"}
+
+
+def test_missing_and_ambiguous_truth_are_findings(bench, tmp_path):
+    image, labels = discs(5)
+    folder = tmp_path / "x"
+    bench.add_study(
+        "SB-ODD",
+        {"a.tif": tiff(folder / "a.tif", image), "b.tif": tiff(folder / "b.tif", image + 1),
+         "b1.tif": tiff(folder / "b1.tif", labels), "b2.tif": tiff(folder / "b2.tif", labels),
+         "c.tif": tiff(folder / "c.tif", image[:50]), "c1.tif": tiff(folder / "c1.tif", labels)},
+        [{"path": "a.tif", "part": "Images"}, {"path": "b.tif", "part": "Images"},
+         {"path": "c.tif", "part": "Images"},
+         {"path": "b1.tif", "part": "L", "role": "labels", "source_image": "b.tif"},
+         {"path": "b2.tif", "part": "L", "role": "labels", "source_image": "b.tif"},
+         {"path": "c1.tif", "part": "L", "role": "labels", "source_image": "c.tif"}],
+    )  # fmt: skip
+    made = challenge_folder(tmp_path, change=lambda t: t.replace("SB-NUCLEI", "SB-ODD"))
+    result = release(bench, made)
+    found = {(f.code, f.file) for f in result.findings}
+    assert ("TRUTH_MISSING", "SB-ODD/a.tif") in found
+    assert ("TRUTH_AMBIGUOUS", "SB-ODD/b.tif") in found
+    assert ("TRUTH_SHAPE", "SB-ODD/c.tif") in found
+
+
+def test_a_query_chooses_studies_and_the_release_pins_them(bench, tmp_path):
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: t.replace(
+            "- accession: SB-NUCLEI", "- query: {organism: homo sapiens, title: nuclei}"
+        ),
+    )
+    result = release(bench, folder)
+    assert result.ok
+    pinned = yaml.safe_load((result.folder / "challenge.yaml").read_text())["data"]["sources"]
+    assert [(s["accession"], s["version"]) for s in pinned] == [("SB-NUCLEI", 1)]
+
+
+def test_all_wrong_fields_are_named_at_once(bench, tmp_path):
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: t.replace("license: CC-BY-4.0\n", "").replace("version: 1.0.0",
+        "version: one\ncolour: blue"),
+    )  # fmt: skip
+    result = release(bench, folder)
+    assert {f.field for f in result.findings} == {"license", "version", "colour"}
+
+
+def test_splits_do_not_depend_on_the_order_of_files(bench):
+    from slidebox.challenge.assemble import assemble
+    from slidebox.challenge.splits import divide
+
+    made = challenge.load(challenge_folder(bench.root))
+    pairs, _ = assemble(made, bench.archive())
+    forward, _ = divide(made, pairs)
+    backward, _ = divide(made, pairs[::-1])
+    assert forward == backward
+
+
+def test_strata_are_spread_evenly(tmp_path):
+    from slidebox.challenge.splits import divide, folds
+
+    class Pair:
+        hidden, annotation = False, "x"
+
+        def __init__(self, k):
+            self.id = f"i{k}"
+            self.fields = {"donor": f"d{k // 2}", "stain": "DAPI" if k % 40 < 10 else "Hoechst"}
+
+        def group(self, by):
+            return self.fields["donor"]
+
+    text = challenge_folder(tmp_path).joinpath("challenge.yaml").read_text()
+    data = yaml.safe_load(text)
+    data["splits"] = {"group_by": "donor", "stratify_by": "stain", "folds": 4,
+                      "rules": {"train": {"share": 0.8}, "test": {"share": 0.2}}}  # fmt: skip
+    data["hidden"] = []
+    made = challenge.Challenge.model_validate(data)
+    pairs = [Pair(k) for k in range(200)]
+    placed, findings = divide(made, pairs)
+    assert not findings
+    for stain, total in (("DAPI", 50), ("Hoechst", 150)):
+        test = sum(placed[p.id] == "test" for p in pairs if p.fields["stain"] == stain)
+        assert abs(test - 0.2 * total) <= 2
+    fold = folds(made, pairs, placed)
+    sizes = [sum(f == str(k) for f in fold.values()) for k in range(4)]
+    assert max(sizes) - min(sizes) <= 2 and sum(sizes) == sum(s == "train" for s in placed.values())
+    donors: dict[str, set] = {}
+    for p in pairs:
+        donors.setdefault(p.fields["donor"], set()).add((placed[p.id], fold[p.id]))
+    assert all(len(v) == 1 for v in donors.values())
+
+
+def test_the_baseline_scores_on_hidden_truth(made, tmp_path):
+    bench, result = made
+    folder = baseline.predict(result.folder, tmp_path / "p", "test")
+    found = scoring.score(result.folder, folder, private=bench.private)
+    assert found.ok and found.scores["split"] == "test"
+    assert found.scores["metrics"]["AP"]["value"] > 0.2
+
+
+def test_the_wheel_stands_alone(made, tmp_path):
+    """score.py runs with nothing of slidebox but the release's own wheel."""
+    _, result = made
+    with zipfile.ZipFile(result.folder / wheel.wheel_name()) as packed:
+        packed.extractall(tmp_path / "site")
+        assert "slidebox/vault/vault.py" not in packed.namelist()
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import slidebox; "
+        "assert slidebox.__file__.startswith(sys.argv[1]); sys.argv = ['score.py', sys.argv[2], "
+        "'--template']; import runpy; "
+        f"runpy.run_path({str(result.folder / 'score.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(tmp_path / "site"), str(tmp_path / "empty")],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "empty").iterdir())) == 4
+    head = (result.folder / "score.py").read_text().partition("# ///\n\"\"\"")[0]
+    assert f'path = "{wheel.wheel_name()}"' in head
+    assert all("==" in line for line in head.splitlines() if line.startswith('#   "'))
+
+
+def test_croissant_is_valid_and_loads(made):
+    croissant = pytest.importorskip("mlcroissant")
+    _, result = made
+    dataset = croissant.Dataset(str(result.folder / "croissant.json"))
+    issues = dataset.metadata.ctx.issues
+    assert not issues.errors, issues.report()
+    assert not issues.warnings, issues.report()
+    loaded = list(dataset.records("images"))
+    assert len(loaded) == 12
+    assert {r["images/split"].decode() for r in loaded} == {"train", "validation", "test"}
+
+
+def test_ro_crate_lists_every_file(made):
+    _, result = made
+    crate = json.loads((result.folder / "ro-crate-metadata.json").read_text())
+    listed = {e["@id"] for e in crate["@graph"] if e["@type"] == "File"}
+    there = {
+        p.relative_to(result.folder).as_posix() for p in result.folder.rglob("*") if p.is_file()
+    }
+    assert there - listed == {"SHA256SUMS", "croissant.json", "ro-crate-metadata.json"}
+
+
+def test_revealing_lets_anyone_check_the_truth(bench, tmp_path):
+    result = release(bench, challenge_folder(tmp_path))
+    before = (result.folder / "SHA256SUMS").read_bytes()
+    folder = reveal.reveal(result.folder, bench.private)
+    assert (result.folder / "SHA256SUMS").read_bytes() == before
+    assert reveal.verify(result.folder) == []
+    path = folder / "labels" / "spC_0.tif"
+    labels = tifffile.imread(path)
+    labels[0, 0] = 77
+    tifffile.imwrite(path, labels, compression="zlib", metadata=None)
+    assert [(f.code, f.file) for f in reveal.verify(result.folder)] == [
+        ("COMMITMENT_BROKEN", "spC_0")
+    ]
+    table = folder / "truth.csv"
+    table.write_text(table.read_text().replace("spC_1,test", "spC_9,test"))
+    assert len(reveal.verify(result.folder)) == 3
+
+
+def test_the_key_of_a_release_tells_when_nothing_changed(bench, tmp_path):
+    folder = challenge_folder(tmp_path)
+    first = challenge.release_key(folder, bench.public)
+    assert challenge.release_key(folder, bench.public) == first
+    (bench.public / "SB-ELSE").mkdir()
+    (bench.public / "SB-ELSE" / "study.json").write_text("{}")
+    assert challenge.release_key(folder, bench.public) == first
+    challenge_folder(tmp_path, change=lambda t: t.replace("Find", "See"))
+    assert challenge.release_key(folder, bench.public) != first
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["instance-segmentation", "semantic-segmentation", "tracking", "points", "restoration"],
+)
+def test_init_writes_a_challenge_that_loads(tmp_path, task):
+    path = challenge.init(tmp_path / "my-challenge", task=task)
+    assert challenge.load(path.parent).task == task
+    with pytest.raises(FileExistsError):
+        challenge.init(tmp_path / "my-challenge")
+    with pytest.raises(ValueError, match="can't name"):
+        challenge.init(tmp_path / "My Challenge")

@@ -1,0 +1,107 @@
+"""The end of a challenge: publish the key of the commitment, and the hidden truth if wanted."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from ..atomic import write_text
+from ..findings import Finding
+from ..scoring.release import NotARelease, find_private, open_release
+from . import pixels
+from .release import commitment, read_json
+
+
+def reveal(
+    release: Path | str, private: Path | str, *, truth: bool = True
+) -> Path:  # fmt: skip
+    """Write ``<release>/revealed/`` with the key, the table of digests, and the truth itself.
+
+    The release isn't changed: ``revealed/`` stands beside what SHA256SUMS lists.
+
+    Raises
+    ------
+    NotARelease
+        There is no hidden truth of this release in `private`.
+    """
+    release = Path(release)
+    opened = open_release(release)
+    if not (release / "commitment.json").is_file():
+        raise NotARelease(f"{release} has no hidden truth to reveal")
+    secret = find_private(Path(private), opened.slug, opened.version)
+    target = release / "revealed"
+    staging = release / f".revealed.{os.getpid()}.tmp"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    try:
+        for name in ("truth.csv", "commitment.key"):
+            write_text(staging / name, (secret / name).read_text("ascii"))
+        if truth:
+            shutil.copytree(secret / "labels", staging / "labels")
+        shutil.rmtree(target, ignore_errors=True)
+        staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def verify(release: Path | str) -> list[Finding]:
+    """Check revealed truth against the commitment that the release was published with.
+
+    Findings with COMMITMENT_BROKEN for each truth that isn't what was committed to; none if all is
+    well.
+    """
+    release = Path(release)
+    opened = open_release(release)
+    promised = read_json(release / "commitment.json")["truth"]
+    folder = release / "revealed"
+    if not (folder / "commitment.key").is_file():
+        raise NotARelease(f"{release} isn't revealed yet")
+    key = bytes.fromhex((folder / "commitment.key").read_text("ascii").strip())
+    with (folder / "truth.csv").open(encoding="utf-8", newline="") as handle:
+        rows = {r["id"]: r for r in csv.DictReader(handle)}
+    findings = []
+
+    def broken(which: str, what: str) -> None:
+        findings.append(
+            Finding("COMMITMENT_BROKEN", "error", what, which,
+                    mend="ask the organisers; scores against this truth aren't comparable")
+        )  # fmt: skip
+
+    for which in sorted(promised.keys() | rows.keys()):
+        if which not in rows or which not in promised:
+            broken(which, "was committed to and isn't revealed" if which in promised else
+                   "is revealed and wasn't committed to")  # fmt: skip
+            continue
+        row = rows[which]
+        if commitment(key, opened.slug, opened.version, row) != promised[which]:
+            broken(which, "isn't the truth that was committed to")
+            continue
+        path = folder / row["truth"]
+        if path.exists() and truth_digest(path) != row["sha256"]:
+            broken(which, "has other pixels than its digest says")
+    return findings
+
+
+def truth_digest(path: Path) -> str:
+    """The digest of a truth that truth.csv has: of pixels, of points, or of frames and tracks."""
+    if path.suffix == ".csv":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    if path.is_dir():
+        total = hashlib.sha256()
+        for frame in sorted((path / "TRA").glob("man_track*.tif")):
+            total.update(_pixels(frame).encode())
+        text = (path / "TRA" / "man_track.txt").read_text("ascii")
+        return hashlib.sha256((total.hexdigest() + text).encode()).hexdigest()
+    return _pixels(path)
+
+
+def _pixels(path: Path) -> str:
+    with pixels.opened(path) as source:
+        tally = pixels.Tally(source.shape, source.dtype)
+        for _ in tally.pass_on(source.planes()):
+            pass
+        return tally.hexdigest()
