@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 
+import pytest
 import yaml
 from archive_user import minimal
 from ocfl import StorageRoot
@@ -14,6 +15,8 @@ from slidebox import config as configuration
 from slidebox import deposit
 from slidebox.ingest import index, queue, rebuild, withdrawal
 from slidebox.vault import Vault
+
+pytestmark = pytest.mark.slow
 
 
 def configured(archive):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 _UNITS = {"": 1, "B": 1}
 _UNITS |= {f"{p}B": 1000 ** (i + 1) for i, p in enumerate("KMGT")}
@@ -80,11 +80,25 @@ class Config(_Section):
     acceptance: Literal["auto", "curator"] = Field(
         "auto", description="auto: what has no error is published; curator: a person accepts it."
     )
+    accession_prefix: str = Field("SB", description="What `slidebox accession new` begins with.")
     slice_size: Size = Field(
         "50GB", description="A submission is derived in as many jobs as it holds of these bytes."
     )
+    validation: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Severity by code with a reason, ignored files, licences, limits.",
+    )
     images: Images = Field(default_factory=Images)
     site: Site = Field(default_factory=Site)
+
+    @field_validator("validation")
+    @classmethod
+    def _known_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value:  # late: the Snakefile parses quickly when nothing is set
+            from slidebox.validate.settings import Settings
+
+            Settings.model_validate(value)
+        return value
 
 
 class ConfigError(ValueError):
@@ -117,7 +131,12 @@ def _explain(error: Any) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of the configuration, as shipped in ``schemas/config.schema.json``."""
+    from slidebox.validate.settings import Settings
+
     schema = Config.model_json_schema()
+    settings = Settings.model_json_schema(ref_template="#/$defs/{model}")
+    schema["$defs"].update(settings.pop("$defs", {}))
+    schema["properties"]["validation"] = settings
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "https://slidebox.invalid/schemas/config.schema.json",

@@ -20,19 +20,20 @@ from slidebox import atomic, config
 ROOT = Path(__file__).resolve().parents[2]
 
 # Known on the conda channels below; the others come from PyPI, with pip.
-CONDA = frozenset(
-    """h5py hdf5plugin imagecodecs imageio jinja2 numpy pandas pyarrow pydantic pyyaml rich
-    scikit-image scipy snakemake tifffile zarr ome-types ome-zarr pytest nd2 mrcfile""".split()
-)
+CONDA = """
+h5py hdf5plugin imagecodecs imageio jinja2 mrcfile nd2 numpy ome-types ome-zarr pandas pyarrow
+pydantic pytest pyyaml rich scikit-image scipy snakemake tifffile zarr
+"""
 
 
 def schemas() -> dict[str, dict]:
     """File name -> JSON Schema of everything that people write."""
-    from slidebox import challenge, record
+    from slidebox.challenge import model as challenge
+    from slidebox.record import schema as study
 
     return {
         "config.schema.json": config.json_schema(),
-        "study.schema.json": record.json_schema(),
+        "study.schema.json": study.json_schema(),
         "challenge.schema.json": challenge.json_schema(),
     }
 
@@ -58,12 +59,12 @@ def direct() -> list[str]:
 
 def environment() -> str:
     """Text of environment.yml: the lock's versions for conda users."""
-    pins = lock("dev")
-    conda = [f"  - {name}=={pins[name]}" for name in direct() if name in CONDA]
-    pip = [f"      - {name}=={pins[name]}" for name in direct() if name not in CONDA]
+    pins, conda_names = lock("dev"), CONDA.split()
+    conda = [f"  - {name}=={pins[name]}" for name in direct() if name in conda_names]
+    pip = [f"      - {name}=={pins[name]}" for name in direct() if name not in conda_names]
     return "\n".join(
         [
-            "# The versions of requirements/*.txt for conda users; `make lock` writes it, a test holds it.",
+            "# The lock's versions for conda users; `make lock` writes it, a test holds it.",
             "#   conda env create -f environment.yml && conda activate slidebox",
             "#   pip install --no-deps --editable .",
             "name: slidebox",
@@ -83,16 +84,22 @@ def environment() -> str:
 
 def config_readme() -> str:
     """Text of config/README.md: each key, its default and what it means."""
+    from slidebox.validate.settings import Settings
+
     lines = [
         "# Configuration",
         "",
-        "`config.yaml` in this folder; `--config key=value` on Snakemake's command line goes over it.",
-        "An unknown key or a wrong type is said before anything runs. This page is generated from the",
-        "code (`make schemas`); `workflow/schemas/config.schema.json` is the same for machines.",
+        "`config.yaml` in this folder; `--config key=value` on Snakemake's command line goes",
+        "over it. An unknown key or a wrong type is said before anything runs. This page is made",
+        "from the code (`make schemas`); `workflow/schemas/config.schema.json` is the same for",
+        "machines.",
         "",
         "| key | default | meaning |",
         "|---|---|---|",
         *_keys(config.Config, ""),
+        "",
+        "Under `validation`: " + ", ".join(f"`{name}`" for name in Settings.model_fields) + ";",
+        "the schema says what each is.",
         "",
         "Sizes are bytes, or texts such as `512MB` (10^6) and `2GiB` (2^30).",
         "",
@@ -105,6 +112,8 @@ def _keys(model: type[BaseModel], prefix: str):
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _keys(kind, f"{prefix}{name}.")
+        elif field.default_factory is not None:
+            yield f"| `{prefix}{name}` |  | {field.description} |"
         else:
             default = "" if field.default is None else f"`{field.default}`"
             yield f"| `{prefix}{name}` | {default} | {field.description} |"
@@ -123,10 +132,11 @@ def picture(public: Path, out: Path) -> None:
     site = f"http://127.0.0.1:{server.server_address[1]}"
     study = json.loads((public / "SB-LAPSE" / "study.json").read_text(encoding="utf-8"))
     viewer = f"{site}/SB-LAPSE/image/{study['images'][0]['id']}.html"
-    options = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--ignore-gpu-blocklist"]
+    options = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
     with sync_playwright() as play:
         browser = play.chromium.launch(
-            executable_path="/usr/bin/chromium", args=[*options, "--enable-unsafe-swiftshader"]
+            executable_path="/usr/bin/chromium",
+            args=[*options, "--ignore-gpu-blocklist", "--enable-unsafe-swiftshader"],
         )
         shots = []
         for address in (f"{site}/index.html", viewer):

@@ -19,7 +19,7 @@ def resource(name: str) -> Path:
 
 
 def export_library() -> None:
-    """Let Python processes started from here import this very library, whatever their environment."""
+    """Let Python processes started from here import this very library."""
     mine = str(Path(__file__).parents[1])
     others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != mine]
     os.environ["PYTHONPATH"] = os.pathsep.join([mine, *others])

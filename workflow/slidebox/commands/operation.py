@@ -36,6 +36,33 @@ def register(command: Command) -> None:
     c.add_argument("accession", metavar="ACC")
     directory_option(c)
     c = command(
+        "curate",
+        curate,
+        "change a field of a study's record, waive a finding, accept, hold or return it",
+        "slidebox curate SB-1 --set license=CC0-1.0 --reason 'as the authors wrote'\n"
+        "slidebox curate SB-1 --waive PIXEL_SIZE_MISSING --path 'raw/*' --reason 'unknown'\n"
+        "slidebox curate SB-1 --accept --reason checked",
+    )
+    c.add_argument("accession", metavar="ACC")
+    what = c.add_mutually_exclusive_group(required=True)
+    what.add_argument("--set", metavar="FIELD=VALUE", help="e.g. authors[0].email=a@b.org")
+    what.add_argument("--waive", metavar="CODE", help="accept findings of this code")
+    for word in ("accept", "hold", "return"):
+        what.add_argument(f"--{word}", dest="decision", action="store_const", const=word)
+    c.add_argument("--path", metavar="GLOB", help="with --waive: only for these files")
+    c.add_argument("--reason", required=True)
+    c.add_argument("--name", help="who decides (default: $SLIDEBOX_USER, else the login)")
+    directory_option(c)
+    c = command(
+        "accession",
+        accession,
+        "reserve the next accession",
+        "slidebox accession new\nslidebox accession new --prefix S-BOX",
+    )
+    c.add_argument("what", choices=["new"])
+    c.add_argument("--prefix", help="default: accession_prefix of the configuration")
+    directory_option(c)
+    c = command(
         "withdraw",
         withdraw,
         "take a study's public copy away and leave a tombstone; the vault keeps the bytes",
@@ -89,6 +116,55 @@ def retry(a) -> int:
     if not gone:
         raise CannotRun(f"{a.accession}: nothing in the inbox has a receipt to forget")
     print(f"{a.accession} is pending again; run snakemake")
+    return FINE
+
+
+def curate(a) -> int:
+    import yaml
+
+    from slidebox.ingest import curating
+    from slidebox.record.curation import CurationError
+
+    config, name = load_config(a), a.name or user()[0]
+    try:
+        if a.set:
+            field, equals, text = a.set.partition("=")
+            if not equals:
+                raise CannotRun(f"--set {a.set!r}: write FIELD=VALUE")
+            path = curating.set_field(
+                config, a.accession, field, yaml.safe_load(text), reason=a.reason, name=name
+            )
+        elif a.waive:
+            path = curating.waive(config, a.accession, a.waive, a.path, reason=a.reason, name=name)
+        else:
+            path = curating.decide(config, a.accession, a.decision, reason=a.reason, name=name)
+    except (CurationError, curating.NoStudy, yaml.YAMLError) as error:
+        raise CannotRun(str(error)) from None
+    print(f"wrote {path}; the next run of snakemake applies it")
+    return FINE
+
+
+def accession(a) -> int:
+    from slidebox.record.accession import AccessionError, allocate
+    from slidebox.vault import Vault
+
+    config = load_config(a)
+    vault = Vault(config.vault)
+
+    def taken(name: str) -> bool:
+        return (config.inbox / name).exists() or vault.exists(name)
+
+    try:
+        print(
+            allocate(
+                config.results / "accessions",
+                a.prefix or config.accession_prefix,
+                taken=taken,
+                by=user()[0],
+            )
+        )
+    except AccessionError as error:
+        raise CannotRun(str(error)) from None
     return FINE
 
 

@@ -76,7 +76,7 @@ def _report(a):
         atomic.write_json(a.json, result.to_json())
     if a.html:
         report.write_html(result, a.html)
-    if result.record is None:
+    if not result.is_submission:
         return CANNOT, result
     return (FINE if result.status == "accepted" else FINDINGS), result
 

@@ -24,12 +24,13 @@ SPECIMENS = "ABCDEFGH"
 TEST = "CG"  # the specimens whose labels are hidden
 
 
-def make(inbox: Path) -> list[str]:
-    """Write the four submissions, each sealed with ``.ready``; return their accessions.
+def make(inbox: Path, only: Iterable[str] | None = None) -> list[str]:
+    """Write the submissions (all four, or `only` these), each with ``.ready``; their accessions.
 
     A submission that is there already is left alone.
     """
     made = {"SB-CELLS": _cells, "SB-LAPSE": _lapse, "SB-NUCLEI": _nuclei, "SB-BROKEN": _broken}
+    made = {name: made[name] for name in only or made}
     for accession, write in made.items():
         folder = inbox / accession
         if not (folder / deposit.READY).exists():

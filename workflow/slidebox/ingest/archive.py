@@ -9,7 +9,7 @@ from slidebox import atomic, deposit
 from slidebox.config import Config
 from slidebox.findings import Finding
 from slidebox.ingest.paths import Stages, now, read_json
-from slidebox.vault import VOLATILE_META, Refused, Vault
+from slidebox.vault import VOLATILE_META, Commit, Refused, Vault
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ def archive(config: Config, accession: str, key: str, threads: int = 1) -> None:
     """
     stages, started = Stages(config, accession, key), now()
     validation = read_json(stages.validation)
-    if validation["status"] != "accepted":
-        outcome, files = {"status": "skipped"}, []
+    if waits := gate(config, validation):
+        outcome, files = {"status": waits}, []
     else:
         outcome, files = _commit(config, stages, threads)
     log.info("%s: %s", accession, outcome)
@@ -43,31 +43,63 @@ def archive(config: Config, accession: str, key: str, threads: int = 1) -> None:
     atomic.write_json(stages.archived, {"accession": accession, **outcome, "times": times})
 
 
+def gate(config: Config, validation: dict) -> str | None:
+    """Why a validated deposit is not archived now: rejected, returned, held, awaiting; or None."""
+    decision = validation.get("decision")
+    if decision in ("return", "hold"):
+        return {"return": "returned", "hold": "held"}[decision]
+    if validation["status"] != "accepted":
+        return "rejected"
+    if config.acceptance == "curator" and decision != "accept":
+        return "awaiting"
+    return None
+
+
 def _commit(config: Config, stages: Stages, threads: int):
     plan = read_json(stages.filesets)
+    vault = Vault(config.vault, wait=WAIT)
+    head = vault.head(stages.accession) if vault.exists(stages.accession) else None
     try:
-        ready = deposit.read_ready(stages.inbox)
-        door = deposit.read_deposit(stages.inbox)
-        vault = Vault(config.vault, wait=WAIT)
-        head = vault.head(stages.accession) if vault.exists(stages.accession) else None
-        if door.base not in (None, head):
-            raise deposit.DepositError([_superseded(f"version {head} came meanwhile")])
-        commit = vault.commit(
-            stages.accession,
-            stages.inbox,
-            ready.entries(),
-            meta=_meta(stages, plan, door),
-            message=door.message or ("first deposit" if head is None else "new deposit"),
-            user=USER,
-            mode=door.mode,
-            given=_given(plan),
-            volatile_meta=VOLATILE_META | DERIVED_META,
-            threads=threads,
-        )
+        if head is not None and not (stages.inbox / deposit.READY).exists():
+            commit = _revision(stages, plan, vault)
+        else:
+            ready = deposit.read_ready(stages.inbox)
+            door = deposit.read_deposit(stages.inbox)
+            if door.base not in (None, head):
+                raise deposit.DepositError([_superseded(f"version {head} came meanwhile")])
+            about = {"key": stages.key, "mode": door.mode, "list_sha256": ready.list_sha256}
+            commit = vault.commit(
+                stages.accession,
+                stages.inbox,
+                ready.entries(),
+                meta=_meta(stages, plan, {**about, "kind": "deposit"}),
+                message=door.message or ("first deposit" if head is None else "new deposit"),
+                user=USER,
+                mode=door.mode,
+                given=_given(plan),
+                volatile_meta=VOLATILE_META | DERIVED_META,
+                threads=threads,
+            )
     except (deposit.DepositError, Refused) as error:
         return {"status": "refused", "findings": [f.to_dict() for f in error.findings]}, []
     files = ((f.path, f.size, f.sha256, f.version) for f in commit.files)
     return {"status": "archived", "version": commit.version, "new": commit.new}, files
+
+
+def _revision(stages: Stages, plan: dict, vault: Vault) -> Commit:
+    """A version with another record over the same files; the deposit's folder may be gone."""
+    last = json.loads(vault.read_meta(stages.accession, "deposit.json"))
+    reasons = [entry["reason"] for entry in read_json(stages.validation).get("history", [])]
+    return vault.commit(
+        stages.accession,
+        None,
+        [],
+        meta=_meta(stages, plan, {**last, "key": stages.key, "kind": "revision"}),
+        message=f"revision: {reasons[-1]}" if reasons else "revision",
+        user=USER,
+        mode="add",
+        volatile_meta=VOLATILE_META | DERIVED_META,
+    )
 
 
 def _superseded(why: str) -> Finding:
@@ -80,7 +112,7 @@ def _superseded(why: str) -> Finding:
     )
 
 
-def _meta(stages: Stages, plan: dict, door: deposit.Deposit) -> dict[str, bytes]:
+def _meta(stages: Stages, plan: dict, about: dict) -> dict[str, bytes]:
     """What the vault keeps beside the files: from it everything public can be rebuilt."""
 
     def text(data) -> bytes:
@@ -92,7 +124,7 @@ def _meta(stages: Stages, plan: dict, door: deposit.Deposit) -> dict[str, bytes]
         "record.json": text(plan["record"]),
         "filesets.json": text({k: plan[k] for k in ("accession", "filesets")}),
         "validation.json": text(validation),
-        "deposit.json": text({"key": stages.key, "mode": door.mode, "base": door.base}),
+        "deposit.json": text(about),
     }
     curation = stages.config.curation / f"{stages.accession}.yaml"
     if curation.is_file():

@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 
 def current(config: Config) -> dict[str, dict[str, Any]]:
-    """The receipt in force of each accession: the last one sealed that is no rejection."""
+    """The receipt in force of each accession: the last one sealed that is accepted or withdrawn."""
     best: dict[str, dict[str, Any]] = {}
     for accession, key in sorted(queue.receipts(config)):
         receipt = read_json(Stages(config, accession, key).receipt)
-        if receipt["status"] == "rejected":
+        if receipt["status"] not in ("accepted", "withdrawn"):
             continue
         rank = (receipt["version"], receipt["sealed"])
         held = best.get(accession)

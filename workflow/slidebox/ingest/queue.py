@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -90,7 +91,7 @@ def scan(
     sealed = {(accession, key.partition("-")[0]) for accession, key in sealed}
     due = _due(config, today)
     curated = _names(config.curation)
-    items = []
+    items, standing = [], set()
     for name in sorted(_names(config.inbox)):
         folder = config.inbox / name
         if config.only not in (None, name):
@@ -99,6 +100,7 @@ def scan(
             line, header = deposit.read_header(folder)
         except (FileNotFoundError, NotADirectoryError):
             continue
+        standing.add(name)
         if problem := deposit.check_accession(name):
             print(f"slidebox: {folder} can't be taken in: {problem}; rename it", file=sys.stderr)
             continue
@@ -111,7 +113,28 @@ def scan(
         slices = max(1, -(-size // config.slice_size))
         key = state if slices == 1 else f"{state}-{slices}"
         items.append(Item(name, key, size, header["files"] if header else 0))
-    return items
+    return items + list(_revisions(config, curated, due, sealed, standing))
+
+
+def _revisions(
+    config: Config,
+    curated: set[str],
+    due: set[tuple[str, str]],
+    sealed: set[tuple[str, str]],
+    standing: set[str],
+) -> Iterator[Item]:
+    """Archived studies whose folder has gone, but whose curation or release day has come since."""
+    archived = {accession for accession, _ in sealed}
+    released = {accession for accession, _ in due}
+    names = released | {name.removesuffix(".yaml") for name in curated if name.endswith(".yaml")}
+    for name in sorted((names & archived) - standing):
+        if config.only not in (None, name):
+            continue
+        layer = config.curation / f"{name}.yaml"
+        text = layer.read_text(encoding="utf-8") if layer.is_file() else ""
+        state = digest("revision", name, text, str(name in released))
+        if (name, state) not in sealed:
+            yield Item(name, state, 0, 0)
 
 
 def forget(config: Config, accession: str) -> bool:

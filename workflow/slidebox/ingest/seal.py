@@ -31,7 +31,7 @@ def seal(config: Config, accession: str, key: str) -> None:
     images = [image for part in lists for image in part["images"]]
     late = [*archived.get("findings", []), *(i["finding"] for i in images if i.get("finding"))]
     late = [finding for finding in late if finding not in validation["findings"]]
-    status = "rejected" if archived["status"] != "archived" else validation["status"]
+    status = _status(archived["status"])
     findings = validation["findings"] + late
     if late:
         _join(stages, {**validation, "status": status, "findings": findings})
@@ -54,6 +54,7 @@ def seal(config: Config, accession: str, key: str) -> None:
             level: sum(f["severity"] == level for f in findings)
             for level in ("error", "warning", "info")
         },
+        "decision": validation.get("decision"),
         "errors": [f for f in findings if f["severity"] == "error"][:100],
         "software": software(),
         "settings": json.loads(config.model_dump_json(include={"images", "slice_size"})),
@@ -71,6 +72,11 @@ def seal(config: Config, accession: str, key: str) -> None:
         atomic.write_text(config.results / "embargoes" / marker, "")
     atomic.write_json(stages.receipt, receipt)
     log.info("%s: sealed as %s, version %s", accession, status, archived.get("version"))
+
+
+def _status(archived: str) -> str:
+    """accepted, rejected, returned, held or awaiting."""
+    return {"archived": "accepted", "refused": "rejected"}.get(archived, archived)
 
 
 def _join(stages: Stages, validation: dict[str, Any]) -> None:

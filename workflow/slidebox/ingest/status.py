@@ -9,6 +9,15 @@ from slidebox.config import Config
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, read_json
 
+# Status of a receipt -> the state that people read, and what it waits for.
+WORDS = {
+    "rejected": ("returned", "the submitter: see the report"),
+    "returned": ("returned", "the submitter: a curator sent it back"),
+    "held": ("on hold", "a curator"),
+    "awaiting": ("awaiting curator", "slidebox curate ACC --accept"),
+    "withdrawn": ("withdrawn", None),
+}
+
 
 def rows(config: Config, accession: str | None = None) -> list[dict[str, Any]]:
     """One row a submission: accession, state, what it waits for, version, files, bytes, sealed."""
@@ -44,12 +53,8 @@ def _arriving(config: Config, accession: str | None) -> list[str]:
 
 
 def _sealed(receipt: dict[str, Any]) -> dict[str, Any]:
-    state, waits = "public", None
-    if receipt["status"] == "withdrawn":
-        state = "withdrawn"
-    elif receipt["status"] != "accepted":
-        state, waits = "returned", "the submitter: see the report"
-    elif receipt["where"] == "embargoed":
+    state, waits = WORDS.get(receipt["status"], ("public", None))
+    if receipt["where"] == "embargoed":
         state, waits = "embargoed", f"its release on {receipt['embargoed_until']}"
     kept = ("version", "files", "bytes", "sealed", "stages", "errors")
     return _row(receipt["accession"], state, waits=waits, **{k: receipt[k] for k in kept})

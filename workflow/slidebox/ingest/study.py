@@ -96,7 +96,7 @@ def _versions(vault: Vault, accession: str) -> Iterator[dict[str, Any]]:
             "version": version.number,
             "created": version.created,
             "message": version.message,
-            "kind": "deposit",
+            "kind": _kind(vault, accession, version.number),
             "changes": {
                 "added": len(after.keys() - before.keys()),
                 "changed": sum(after[p] != before[p] for p in after.keys() & before.keys()),
@@ -104,6 +104,10 @@ def _versions(vault: Vault, accession: str) -> Iterator[dict[str, Any]]:
             },
         }
         before = after
+
+
+def _kind(vault: Vault, accession: str, version: int) -> str:
+    return json.loads(vault.read_meta(accession, "deposit.json", version)).get("kind", "deposit")
 
 
 def _described(fileset: dict[str, Any]):

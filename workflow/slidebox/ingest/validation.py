@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 from slidebox import atomic, deposit
 from slidebox.config import Config
 from slidebox.findings import Finding
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now
-from slidebox.record import NoSubmission
+from slidebox.record import NoSubmission, curation
 from slidebox.validate import Validation, assign_slices, report
 from slidebox.validate import validate as check
-from slidebox.vault import Vault
+from slidebox.validate.revision import revise
+from slidebox.vault import NotFound, Vault
 
 log = logging.getLogger(__name__)
+
+RECORD_TYPES = {".yaml", ".json", ".tsv", ".txt", ".pagetab", ".xlsx", ".csv"}
+RECORD_BYTES = 200_000_000
 
 
 def validate(config: Config, accession: str, key: str, threads: int = 1) -> None:
     """Write validation.json, validation.html and filesets.json of a deposit."""
     stages, started = Stages(config, accession, key), now()
+    stages.folder.mkdir(parents=True, exist_ok=True)
     result = _check(config, stages, threads)
     log.info("%s: %s, %d findings", accession, result.status, len(result.findings))
     for finding in result.findings:
@@ -38,47 +47,25 @@ def validate(config: Config, accession: str, key: str, threads: int = 1) -> None
 
 
 def _check(config: Config, stages: Stages, threads: int) -> Validation:
+    vault = Vault(config.vault)
+    there = vault.exists(stages.accession)
+    try:
+        curated = curation.read(config.curation, stages.accession)
+    except curation.CurationError as error:
+        sys.exit(f"{stages.accession}: the curation can't be used: {error}")
+    if there and not (stages.inbox / deposit.READY).exists():
+        return _revise(config, stages, vault, curated)
     try:
         ready = deposit.read_ready(stages.inbox)
         door = deposit.read_deposit(stages.inbox)
     except deposit.DepositError as error:
         return Validation(stages.accession, error.findings)
-    findings = []
-    if ready.accession.lower() != stages.accession.lower():
-        findings.append(
-            Finding(
-                "ACCESSION_MISMATCH",
-                "error",
-                f".ready is for {ready.accession!r}, the folder is {stages.accession!r}",
-                file=deposit.READY,
-                mend="Name the folder by the record's accession and submit it again.",
-            )
-        )
-    if door.base is not None and door.base != (head := _head(config, stages.accession)):
-        findings.append(
-            Finding(
-                "DEPOSIT_BASE",
-                "error",
-                f"made against version {door.base}, but the archive holds version {head}",
-                file=deposit.DEPOSIT,
-                field="base",
-                mend="Look at what changed since, then submit again with the present version.",
-            )
-        )
-    vault = Vault(config.vault)
-    there = vault.exists(stages.accession)
-    if there and (entry := vault.tombstone(stages.accession)):
-        findings.append(
-            Finding(
-                "DEPOSIT_WITHDRAWN",
-                "error",
-                f"{stages.accession} is withdrawn since {entry['date'][:10]}: {entry['reason']}",
-                file=deposit.READY,
-                mend="Submit under a new accession, or ask the archive.",
-            )
-        )
-    if findings:
+    entry = vault.tombstone(stages.accession) if there else None
+    head = vault.head(stages.accession) if there else None
+    if findings := list(_refusals(stages.accession, ready, door, head, entry)):
         return Validation(stages.accession, findings)
+    if there and _archived_list(vault, stages.accession) == (ready.list_sha256, door.mode):
+        return _revise(config, stages, vault, curated)
     adds = door.mode == "add" and there
     known = [file.path for file in vault.files(stages.accession)] if adds else []
     try:
@@ -87,16 +74,85 @@ def _check(config: Config, stages: Stages, threads: int) -> Validation:
             ready=ready,
             threads=threads,
             slices=queue.slices_of(stages.key),
+            config=config,
             known=known,
+            curation=curated,
         )
-        if adds:
-            _join(result, vault, stages)
-        return result
     except NoSubmission as error:
-        mend = "Put study.yaml into the folder; `slidebox init` writes one to fill in."
-        return Validation(
-            stages.accession, [Finding("RECORD_MISSING", "error", str(error), mend=mend)]
+        return Validation(stages.accession, [Finding("RECORD_MISSING", "error", str(error))])
+    if adds:
+        _join(result, vault, stages)
+    return result
+
+
+def _refusals(
+    accession: str,
+    ready: deposit.Ready,
+    door: deposit.Deposit,
+    head: int | None,
+    tombstone: dict | None,
+) -> Iterator[Finding]:
+    """Why a deposit isn't even looked into."""
+    if ready.accession.lower() != accession.lower():
+        yield Finding(
+            "ACCESSION_MISMATCH",
+            "error",
+            f".ready is for {ready.accession!r}, the folder is {accession!r}",
+            file=deposit.READY,
+            mend="Name the folder by the record's accession and submit it again.",
         )
+    if door.base is not None and door.base != head:
+        yield Finding(
+            "DEPOSIT_BASE",
+            "error",
+            f"made against version {door.base}, but the archive holds version {head}",
+            file=deposit.DEPOSIT,
+            field="base",
+            mend="Look at what changed since, then submit again with the present version.",
+        )
+    if tombstone is not None:
+        yield Finding(
+            "DEPOSIT_WITHDRAWN",
+            "error",
+            f"{accession} is withdrawn since {tombstone['date'][:10]}: {tombstone['reason']}",
+            file=deposit.READY,
+            mend="Submit under a new accession, or ask the archive.",
+        )
+
+
+def _archived_list(vault: Vault, accession: str) -> tuple[str | None, str | None]:
+    """The list of files, and the mode, of the deposit that the last version came from."""
+    try:
+        door = json.loads(vault.read_meta(accession, "deposit.json"))
+    except NotFound:
+        return None, None
+    return door.get("list_sha256"), door.get("mode")
+
+
+def _revise(config: Config, stages: Stages, vault: Vault, curated: curation.Curation) -> Validation:
+    """Check the record anew over the archived files: no file is opened again."""
+    accession = stages.accession
+    earlier = json.loads(vault.read_meta(accession, "validation.json"))
+    filesets = json.loads(vault.read_meta(accession, "filesets.json"))["filesets"]
+    with tempfile.TemporaryDirectory(prefix="view-", dir=stages.folder) as folder:
+        restore_record(vault, accession, Path(folder))
+        result = revise(Path(folder), earlier, filesets, curated, config)
+    assign_slices(result.filesets, queue.slices_of(stages.key))
+    return result
+
+
+def restore_record(vault: Vault, accession: str, folder: Path) -> None:
+    """Restore what a record may stand in: small text files, wherever they lie."""
+    names = [
+        file.path
+        for file in vault.files(accession)
+        if file.size < RECORD_BYTES and Path(file.path).suffix.lower() in RECORD_TYPES
+    ]
+    for name in names:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with vault.open(accession, name) as source:
+            target.write_bytes(source.read())
 
 
 def _join(result: Validation, vault: Vault, stages: Stages) -> None:
@@ -112,8 +168,3 @@ def _join(result: Validation, vault: Vault, stages: Stages) -> None:
     for number, fileset in enumerate(result.filesets):
         fileset["index"] = number
     assign_slices(result.filesets, queue.slices_of(stages.key))
-
-
-def _head(config: Config, accession: str) -> int | None:
-    vault = Vault(config.vault)
-    return vault.head(accession) if vault.exists(accession) else None
