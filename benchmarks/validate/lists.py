@@ -2,8 +2,8 @@
 
     python benchmarks/validate/lists.py [FILES] [FOLDER]
 
-Makes a submission of FILES (100,000) small tables in folders of a thousand below FOLDER (a temporary
-one, removed at the end), checks it in a process of its own, and prints CPU seconds and peak memory
+Makes a submission of FILES (100,000) small tables in folders of a thousand below FOLDER (a
+temporary one, removed at the end), checks it in a process of its own, and prints CPU seconds and peak memory
 against a floor: walking the same folder with lstat and reading the list's lines.
 """
 
@@ -29,7 +29,10 @@ reference_value: none at all
 biosamples: [{name: B, organism: Mus musculus, biological_entity: none}]
 specimens: [{name: S, sample_preparation: none}]
 image_acquisitions:
-  - {name: A, imaging_instrument: x, acquisition_parameters: x, imaging_methods: confocal microscopy}
+  - name: A
+    imaging_instrument: x
+    acquisition_parameters: x
+    imaging_methods: confocal microscopy
 study_components:
   - name: Tables
     description: Tables
@@ -99,7 +102,8 @@ def main() -> None:
         got = measured("check", folder)
         assert got["status"] == "accepted" and got["files"] == n + 2, got
         print(f"{n:,} files: {got['cpu']:.1f} CPU s, peak {got['mb']:.0f} MB")
-        print(f"floor (lstat and split): {low['cpu']:.2f} CPU s; ratio {got['cpu'] / low['cpu']:.1f}")
+        ratio = got["cpu"] / low["cpu"]
+        print(f"floor (lstat and split): {low['cpu']:.2f} CPU s; ratio {ratio:.1f}")
     finally:
         shutil.rmtree(base)
 

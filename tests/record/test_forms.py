@@ -58,11 +58,12 @@ def said(node, organisations: dict) -> Counter:
 def organisations(tree: dict) -> dict:
     names = {}
     for node in tree["section"].get("subsections", []):
-        if isinstance(node, dict) and node.get("accno"):
-            if node["type"].casefold() in ("organisation", "organization"):
-                names[node["accno"]] = " ".join(
-                    a["value"] for a in node["attributes"] if a["name"] == "Name"
-                )
+        if not isinstance(node, dict) or not node.get("accno"):
+            continue
+        if node["type"].casefold() in ("organisation", "organization"):
+            names[node["accno"]] = " ".join(
+                a["value"] for a in node["attributes"] if a["name"] == "Name"
+            )
     return names
 
 
@@ -89,7 +90,7 @@ def test_pagetab_round_trips_over_study_yaml(shared_data: Path, name: str) -> No
 
 
 def to_tsv(tree: dict) -> str:
-    """PageTab JSON as TSV, for trees whose sections have accession numbers where others need them."""
+    """PageTab JSON as TSV, for trees whose sections have the accnos that others need."""
     blocks = []
 
     def quoted(text) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from slidebox.record import codes, codes_page, schema
+from slidebox.record import codes, codes_page, fields_page, schema
 from slidebox.resources import resource
 
 ROOT = Path(__file__).parents[2]
@@ -21,12 +21,17 @@ def test_findings_page_is_the_tables() -> None:
     assert page == codes_page.page(), "python -m slidebox.record.codes_page > docs/reference/..."
 
 
+def test_fields_page_is_the_models() -> None:
+    page = (ROOT / "docs/reference/study-yaml.md").read_text(encoding="utf-8")
+    assert page == fields_page.page(), "python -m slidebox.record.fields_page > docs/reference/..."
+
+
 def _used() -> set[str]:
     """Codes that the record and validate rooms give, read from their source."""
     found = set()
     for room in ("record", "validate"):
         for path in (ROOT / "workflow/slidebox" / room).glob("*.py"):
-            if path.name in ("codes.py", "codes_page.py"):
+            if path.name in ("codes.py", "codes_page.py", "fields_page.py"):
                 continue
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):

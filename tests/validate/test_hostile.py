@@ -28,7 +28,7 @@ def test_symlinks(submission: Path, tmp_path: Path) -> None:
     (submission / "images/b.ome.tif").symlink_to(secret)
     (submission / "elsewhere").symlink_to(tmp_path)
     (submission / "dangling").symlink_to("nowhere")
-    tree, codes, findings = look(submission)
+    tree, _, findings = look(submission)
     assert sorted(f.file for f in findings if f.code == "FILE_SYMLINK") == [
         "dangling",
         "elsewhere",

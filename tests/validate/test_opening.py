@@ -6,6 +6,8 @@ import os
 import random
 import signal
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -165,10 +167,33 @@ def test_child_that_dies_is_replaced(children: Children) -> None:
 def test_network_is_kept_out(children: Children) -> None:
     study.image(children.folder / "ok.ome.tif")
     ask(children, "ok.ome.tif")
-    assert children.network in ("cut off by a namespace", "closed in Python only")
-    if children.network.startswith("cut off"):
+    network = children.confined["network"]
+    assert network in ("cut off by a namespace", "closed in Python only")
+    if network.startswith("cut off"):
         pid = children._all[0].process.pid
         assert os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
+
+
+def test_nothing_outside_can_be_read_or_written(tmp_path: Path) -> None:
+    """Run as the worker is: libraries and the folder are open to it, the rest is not."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.txt").write_text("mine")
+    (tmp_path / "secret.txt").write_text("not yours")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import fence\n"
+        "print(fence.fence(sys.argv[2]))\n"
+        "print(open(sys.argv[2] + '/a.txt').read())\n"
+        "import imagecodecs, tifffile\n"
+        "for name, mode in (('/../secret.txt', 'r'), ('/new.txt', 'w'), ('/a.txt', 'a')):\n"
+        "    try: open(sys.argv[2] + name, mode); print('open', name)\n"
+        "    except PermissionError: print('closed')\n"
+    )
+    room = Path(validate.__code__.co_filename).parent
+    arguments = [sys.executable, "-c", code, str(room), str(tmp_path / "in")]
+    said = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.split("\n")
+    if said[0].startswith("not fenced"):
+        pytest.skip(said[0])
+    assert said[1:5] == ["mine", "closed", "closed", "closed"]
 
 
 def test_fuzzed_tiffs_end_well(children: Children) -> None:

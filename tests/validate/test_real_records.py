@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -68,8 +69,16 @@ def test_pagetab_submission_as_a_folder(tmp_path: Path, form: str) -> None:
         name = "list.tsv"
     else:
         (folder / "list.json").write_text(
-            '[{"path": "imgs/a.ome.tif", "size": %d, "type": "file", "attributes": '
-            '[{"name": "Stain", "value": "DAPI"}]}]' % (folder / "imgs/a.ome.tif").stat().st_size
+            json.dumps(
+                [
+                    {
+                        "path": "imgs/a.ome.tif",
+                        "size": (folder / "imgs/a.ome.tif").stat().st_size,
+                        "type": "file",
+                        "attributes": [{"name": "Stain", "value": "DAPI"}],
+                    }
+                ]
+            )
         )
         name = "list.tsv"  # the archive renames lists; the other form is found
     (folder / "S-P1.tsv").write_text(

@@ -33,7 +33,7 @@ def only(validation, code: str):
 
 def test_right_submission_has_no_finding(submission: Path) -> None:
     result = validate(submission)
-    assert [f for f in result.findings] == []
+    assert result.findings == []
     assert result.status == "accepted"
     assert result.accession == "S-TEST1"
     assert result.files == 4

@@ -23,5 +23,9 @@ __all__ = [
     "Row",
     "init",
     "nearest",
+    "pagetab",
+    "pagetab_tsv",
     "read",
+    "rocrate",
+    "study_yaml",
 ]

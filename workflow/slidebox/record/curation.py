@@ -168,8 +168,9 @@ def set_field(
 ) -> Entry:
     """Give a field of the record a new value.
 
-    ``field`` is a path such as ``license``, ``authors[0].email``, ``study_components[Nuclei].access``
-    (by the part's name), or ``keywords[+]`` (one more at the end); ``value`` is plain data.
+    ``field`` is a path such as ``license``, ``authors[0].email``,
+    ``study_components[Nuclei].access`` (by the part's name), or ``keywords[+]`` (one more at the
+    end); ``value`` is plain data.
 
     Raises
     ------

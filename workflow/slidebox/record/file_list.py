@@ -1,6 +1,6 @@
 """File lists: which file belongs to which part of the study.
 
-``files.tsv`` is UTF-8 text, one file a line, cells parted by tabs, the first line names the columns:
+``files.tsv`` is UTF-8 text, one file a line, cells parted by tabs; the first line names columns:
 ``path`` and ``part`` (name of a study component or annotation set), ``source_image`` for
 annotation files, optional ``size`` (bytes) and ``sha256``. Other columns are free and are kept.
 Lines before the names that begin with ``#`` are comments. A path that names a folder means all

@@ -201,7 +201,12 @@ def init(
                 f"; the first: {line}\n" if line else "\n"
             )
         components += _COMPONENT.format(name=plain(named(top)))
-    types = "class_labels, bounding_boxes, counts, derived_annotations,\n{h}    #   geometrical_annotations, graphs, point_annotations, segmentation_mask, tracks,\n{h}    #   weak_annotations, other"
+    kinds = (
+        "class_labels, bounding_boxes, counts, derived_annotations,",
+        "geometrical_annotations, graphs, point_annotations, segmentation_mask, tracks,",
+        "weak_annotations, other",
+    )
+    types = "\n{h}    #   ".join(kinds)
     annotations = ""
     for i, top in enumerate(labels):
         text = _ANNOTATION.format(hash="", name=plain(named(top)), types=types.format(h=""))

@@ -134,7 +134,7 @@ def loads(text: str) -> Object | None:
         kind = head[0].strip()
         if kind in ("File", "Link") and current is not None:
             one = Object(line)
-            _put(one, "path" if kind == "File" else "url", (head + [""])[1].strip(), line)
+            _put(one, "path" if kind == "File" else "url", [*head, ""][1].strip(), line)
             _attributes(one, block[1:])
             _append(_list(current, "files" if kind == "File" else "links", line), one, line)
         elif kind in ("Files", "Links") and current is not None:

@@ -25,7 +25,7 @@ class Positions:
     lines: dict[str, int] = field(default_factory=dict)
 
     def line(self, name: str | None) -> int | None:
-        """Line of a field, of the nearest thing around it, or of the record's begin; None when unknown."""
+        """Line of a field, of the nearest thing around it, or of the record; None when unknown."""
         while name:
             if name in self.lines:
                 return self.lines[name]

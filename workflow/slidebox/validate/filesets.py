@@ -1,4 +1,4 @@
-"""Filesets: files that are opened together, what they are, and which slice of the work they are in."""
+"""Filesets: files that are opened together, what they are, which slice of the work they are in."""
 
 from __future__ import annotations
 

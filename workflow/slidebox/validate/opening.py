@@ -6,6 +6,7 @@ costs a finding for its file and a new child, nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -24,6 +25,11 @@ from .settings import Settings
 
 MAX_ANSWER = 64 << 20
 _START_SECONDS = 120
+# Bio-Formats within the limits: Java reserves 2 GB of addresses more than it needs.
+_JAVA = (
+    "-XX:CompressedClassSpaceSize=64m -XX:ReservedCodeCacheSize=64m -XX:-UsePerfData "
+    "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+)
 _WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -38,10 +44,11 @@ class _Gone(Exception):
 class Child:
     """One process that opens images, started when first asked."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings = folder, settings
         self.process: subprocess.Popen | None = None
-        self.network = ""
+        self.network = self.files = ""
+        self.served = 0
         self._buffer = b""
 
     def _start(self) -> None:
@@ -54,10 +61,18 @@ class Child:
             "MKL_NUM_THREADS": "1",
             "TIFFFILE_NUM_THREADS": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "JAVA_TOOL_OPTIONS": _JAVA,
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-P", str(_WORKER), str(write), str(self.settings.memory)],
+            [
+                sys.executable,
+                "-P",
+                str(_WORKER),
+                str(write),
+                str(self.settings.memory),
+                str(self.folder.resolve()),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -68,7 +83,9 @@ class Child:
         os.close(write)
         self._answers = read
         self._buffer = b""
-        self.network = self._line(_START_SECONDS)["network"]
+        self.served = 0
+        told = self._line(_START_SECONDS)
+        self.network, self.files = told["network"], told["files"]
 
     def _line(self, seconds: float) -> dict[str, Any]:
         end = time.monotonic() + seconds
@@ -91,13 +108,27 @@ class Child:
         return json.loads(line)
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Send a request and wait for its answer, which always has ``problems``."""
+        """Send a request and wait for its answer, which always has ``problems``.
+
+        A file is blamed for a crash or for lack of memory only when a fresh child says so too: what
+        an earlier file left behind is not its fault.
+        """
+        used = self.served > 0
+        answer = self._ask(request, seconds)
+        again = {"IMAGE_CRASH", "IMAGE_MEMORY"}
+        if used and any(code in again for code, _ in answer["problems"]):
+            self.close()
+            answer = self._ask(request, seconds)
+        return answer
+
+    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         try:
             if self.process is None or self.process.poll() is not None:
                 self.close()
                 self._start()
-            request = {**request, "cpu": seconds}
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.served += 1
+            line = json.dumps({**request, "cpu": seconds}).encode() + b"\n"
+            self.process.stdin.write(line)
             self.process.stdin.flush()
             answer = self._line(seconds)
         except _Gone as gone:
@@ -114,10 +145,8 @@ class Child:
         """End the process and all that it may have started."""
         if self.process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         self.process.stdin.close()
         os.close(self._answers)
@@ -129,7 +158,7 @@ class Children:
 
     def __init__(self, folder: Path, settings: Settings, threads: int = 1) -> None:
         self.folder, self.settings, self.threads = folder, settings, max(threads, 1)
-        self._all = [Child(settings) for _ in range(self.threads)]
+        self._all = [Child(folder, settings) for _ in range(self.threads)]
         self._free: queue.LifoQueue[Child] = queue.LifoQueue()
         for child in reversed(self._all):
             self._free.put(child)
@@ -142,9 +171,10 @@ class Children:
             child.close()
 
     @property
-    def network(self) -> str:
-        """How the network was kept from the children; empty when none was started."""
-        return next((c.network for c in self._all if c.network), "")
+    def confined(self) -> dict[str, str]:
+        """What kept network and files from the children; empty when none was started."""
+        child = next((c for c in self._all if c.network), None)
+        return {"network": child.network, "files": child.files} if child else {}
 
     def group(
         self, paths: list[str]
@@ -178,6 +208,7 @@ class Children:
                 "path": str(self.folder / path),
                 "deep": deep,
                 "inflation": self.settings.inflation,
+                "bytes": size,
             }
             return path, self._ask(request, seconds)
 

@@ -79,8 +79,8 @@ def print_terminal(validation: Validation, console: Any, *, all_findings: bool =
 
 
 _STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;
-background:#fff}h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}
+body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;
+color:#1a1a1a;background:#fff}h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem}
 .status{display:inline-block;padding:.2rem .7rem;border-radius:.3rem;color:#fff;font-weight:600}
 .accepted{background:#1b6e3c}.rejected{background:#a3201d}table{border-collapse:collapse;width:100%}
 td,th{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid #ddd;
@@ -140,7 +140,8 @@ def html(validation: Validation, *, title: str = "Validation report") -> str:
         parts.append("<p>Nothing to mend.</p>")
     if validation.waived:
         parts.append(
-            "<h2>Set by the archive or waived by a curator</h2><table><tr><th>Code<th>Where<th>Set to<th>Reason"
+            "<h2>Set by the archive or waived by a curator</h2>"
+            "<table><tr><th>Code<th>Where<th>Set to<th>Reason"
         )
         for one in validation.waived:
             parts.append(

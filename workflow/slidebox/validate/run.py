@@ -33,6 +33,14 @@ HEADERS = (".dcm", ".dicom", ".nii", ".nii.gz", ".hdr", ".ima")
 """Files that no reader opens but whose headers may name a patient."""
 
 
+DOCUMENTS = (
+    ".md", ".rst", ".pdf", ".doc", ".docx", ".odt", ".rtf", ".htm", ".html", ".yml", ".yaml",
+    ".toml", ".ini", ".cfg", ".log", ".py", ".r", ".m", ".ijm", ".ipynb", ".sh", ".java",
+    ".groovy", ".cppipe",
+)  # fmt: skip
+"""Files that nobody takes for images."""
+
+
 @dataclass
 class Validation:
     """What validation found; ``to_json`` is ``validation.json``."""
@@ -146,7 +154,7 @@ def validate(
     with Children(folder, settings, threads) as children:
         filesets = _filesets(children, listing, tree, record, out)
         _open(children, filesets, deep, tell, out)
-        network = children.network
+        confined = children.confined
     series_checks.check_labels(filesets, out)
     if record is not None:
         check_tables(folder, filesets, {a.name for a in record.annotation_sets}, out)
@@ -178,7 +186,7 @@ def validate(
             "rembi": REMBI_VERSION,
             "schema": SCHEMA_VERSION,
             **VERSIONS,
-            "network": network,
+            **confined,
         },
         history,
         curation.decision if curation else None,
@@ -257,10 +265,9 @@ def _open(
     out: Collector,
 ) -> None:
     readable = {f["path"]: f for f in filesets if f["format"] is not None}
-    done = 0
     tell("Opening images", 0, len(readable))
     paths = [(f["path"], f["bytes"]) for f in readable.values()]
-    for path, answer in children.inspect(paths, deep=deep):
+    for done, (path, answer) in enumerate(children.inspect(paths, deep=deep), 1):
         fileset = readable[path]
         fileset["series"] = answer.get("series", [])
         for name in ("format", "reader", "reader_version", "scope"):
@@ -270,12 +277,15 @@ def _open(
         for code, text in answer["problems"]:
             out.add(code, text, path)
         series_checks.check_series(fileset, out)
-        done += 1
         tell("Opening images", done, len(readable))
     for fileset in filesets:
-        if fileset["format"] is None and fileset["path"].lower().endswith(HEADERS):
+        if "scope" not in fileset and fileset["path"].lower().endswith(HEADERS):
             fileset["scope"] = children.header(fileset["path"])
-        if fileset["role"] == "other" and fileset["bytes"]:
+        if (
+            fileset["role"] == "other"
+            and fileset["bytes"]
+            and not fileset["path"].lower().endswith(DOCUMENTS)
+        ):
             out.add(
                 "IMAGE_UNKNOWN_FORMAT",
                 "no reader knows this format; the file is archived as it is and can't be viewed",

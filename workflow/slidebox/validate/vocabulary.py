@@ -29,10 +29,11 @@ class Vocabulary:
     def near(self, text: str) -> str | None:
         """Id of the term that was probably meant: a close name, or one that stands within."""
         mine = plain(text)
-        for name in difflib.get_close_matches(mine, self.ids, n=1, cutoff=0.8):
+        for name in difflib.get_close_matches(mine, self.ids, n=1, cutoff=0.9):
             return self.ids[name]
         words = f" {mine} "
-        inside = [n for n in self.ids if len(n) > 2 and f" {n} " in words]
+        general = {"microscopy", "tomography", "mus", "hydra"}
+        inside = [n for n in self.ids if len(n) > 2 and n not in general and f" {n} " in words]
         return self.ids[max(inside, key=len)] if inside else None
 
 
@@ -60,9 +61,10 @@ def vocabulary(name: str) -> Vocabulary:
 
 
 def taxon_id(text: str) -> str | None:
-    """Digits of ``9606``, ``NCBITaxon:9606``, ``NCBITaxon_9606``, ``NCBI:txid9606`` or an address."""
+    """Digits of ``9606``, ``NCBITaxon:9606``, ``NCBI:txid9606`` or an address."""
     found = re.fullmatch(
-        r"(?:https?://\S*[/_=?]|(?:ncbi[ _]?taxon(?:omy)?|ncbi|taxid|txid)[:_ ]*(?:txid)?)?(\d{1,9})",
+        r"(?:https?://\S*[/_=?]|(?:ncbi[ _]?taxon(?:omy)?|ncbi|taxid|txid)[:_ ]*(?:txid)?)?"
+        r"(\d{1,9})",
         text.strip(),
         re.I,
     )

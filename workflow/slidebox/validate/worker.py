@@ -1,7 +1,8 @@
 """The child that opens images: started by :mod:`slidebox.validate.opening`, never by people.
 
-Run as a file, so that it loads nothing but what reads images. It gives up the network, then reads one JSON request a line and answers with one JSON line. Limits
-of memory are set once its libraries are in, limits of CPU time for each file.
+Run as a file, so that it loads nothing but what reads images. It gives up the network and all files
+but the submission's, then reads one JSON request a line and answers with one JSON line. Limits of
+memory are set once its libraries are in, limits of CPU time for each file.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import sys
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import fence
 import headers
 
-sys.path.pop(0)
+sys.path.pop(0)  # the room's other names would hide libraries'
 
 BAND = 32 << 20
 _PLANES = 3
@@ -33,8 +35,11 @@ _OPEN_FORMATS = {
 }
 
 
-def _confine(memory: int) -> str:
-    """Take away what opening an image doesn't need; say what kept the network out."""
+def _confine(folder: str) -> tuple[str, str]:
+    """Take away what opening an image doesn't need; say what keeps network and files away.
+
+    Before anything is loaded: both hold for threads that begin later, not for earlier ones.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
@@ -44,11 +49,14 @@ def _confine(memory: int) -> str:
     except (OSError, AttributeError):  # not allowed here: at least Python opens no connection
         _no_sockets()
         network = "closed in Python only"
+    return network, fence.fence(folder)
+
+
+def _limit_memory(memory: int) -> None:
+    """So much more than the libraries take: those are not the file's fault."""
     with open("/proc/self/statm") as statm:
         size = int(statm.read().split()[0]) * resource.getpagesize()
-    limit = size + memory
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    return network
+    resource.setrlimit(resource.RLIMIT_AS, (size + memory, size + memory))
 
 
 def _no_sockets() -> None:
@@ -67,10 +75,11 @@ def _cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 
-def inspect(path: str, deep: bool, inflation: int) -> dict[str, Any]:
+def inspect(path: str, deep: bool, inflation: int, stored: int) -> dict[str, Any]:
     """Open an image, describe its series, read sampled (or all) planes.
 
-    Returns ``{"format", "reader", "reader_version", "series": [...], "problems": [[code, text]]}``.
+    ``stored`` is the size of all files of the image. Returns ``{"format", "reader",
+    "reader_version", "series": [...], "problems": [[code, text]], "scope": {...}}``.
     """
     from slidebox import images
 
@@ -86,9 +95,8 @@ def inspect(path: str, deep: bool, inflation: int) -> dict[str, Any]:
                 "problems": problems,
                 "scope": _scope(path, getattr(file, "metadata", None)),
             }
-            stored = max(_stored(path), 1)
             said = sum(s.nbytes for s in file.series)
-            if said > max(inflation * stored, 256 << 20):
+            if said > max(inflation * max(stored, 1), 256 << 20):
                 problems.append(
                     ["IMAGE_BOMB", f"says it holds {said:,} bytes of pixels in {stored:,} bytes"]
                 )
@@ -131,14 +139,6 @@ def group(folder: str, paths: list[str]) -> dict[str, Any]:
         "groups": [[p, files, images.can_read(os.path.join(folder, p))] for p, files in groups],
         "problems": [],
     }
-
-
-def _stored(path: str) -> int:
-    if os.path.isdir(path):
-        return sum(
-            os.lstat(os.path.join(base, f)).st_size for base, _, fs in os.walk(path) for f in fs
-        )
-    return os.stat(path).st_size
 
 
 def _describe(series: Any) -> dict[str, Any]:
@@ -207,11 +207,11 @@ def _where(series: Any, error: Any) -> str:
 def main() -> None:
     """Serve requests from stdin; answers go to the descriptor that the parent named."""
     answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
-    memory = int(sys.argv[2])
-    import slidebox.images  # noqa: F401  (before the limit: libraries are not the file's fault)
+    network, files = _confine(sys.argv[3])
+    import slidebox.images  # noqa: F401
 
-    network = _confine(memory)
-    answers.write(json.dumps({"ready": True, "network": network}) + "\n")
+    _limit_memory(int(sys.argv[2]))
+    answers.write(json.dumps({"ready": True, "network": network, "files": files}) + "\n")
     answers.flush()
     for line in sys.stdin:
         request = json.loads(line)
@@ -222,7 +222,9 @@ def main() -> None:
             elif request.get("header"):
                 answer = {"problems": [], "scope": _scope(request["path"])}
             else:
-                answer = inspect(request["path"], request["deep"], request["inflation"])
+                answer = inspect(
+                    request["path"], request["deep"], request["inflation"], request["bytes"]
+                )
         except MemoryError:
             answer = {"problems": [["IMAGE_MEMORY", "needs more memory than allowed"]]}
         except RecursionError:
