@@ -1,8 +1,8 @@
 """How a study was ingested, as a Provenance Run Crate 0.5.
 
 https://w3id.org/ro/wfrun/provenance/0.5 on RO-Crate 1.1. The crate is a folder of its own beside
-the pages, because its root is a run and not the study: the workflow, its steps, each tool's run with
-its times, and the run of the whole, done by Snakemake. It says neither host nor user.
+the pages, because its root is a run and not the study: the workflow, its steps, the run of each
+tool with its times, and the run of the whole, done by Snakemake. It says neither host nor user.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import quote
 
 from slidebox import __version__, atomic
-from slidebox.catalogue.describe.parts import digest
 
 BASE = "https://w3id.org/ro/crate/1.1"
 PROFILES = {
@@ -50,7 +49,7 @@ def write_run_crate(
         raise ValueError("a run without steps has no provenance to tell")
     with atomic.replacing(folder / "Snakefile", "wb") as handle:
         handle.write(snakefile.read_bytes())
-    crate = _crate(folder, accession, version, steps, snakemake_version, license_url)
+    crate = _crate(accession, version, steps, snakemake_version, license_url)
     atomic.write_json(folder / "ro-crate-metadata.json", crate)
     return folder / "ro-crate-metadata.json"
 
@@ -60,7 +59,6 @@ def _ref(entity: str | dict[str, Any]) -> dict[str, str]:
 
 
 def _crate(
-    folder: Path,
     accession: str,
     version: int,
     steps: list[dict[str, Any]],
@@ -95,7 +93,6 @@ def _crate(
         "name": "Slidebox",
         "description": "Validates, archives, derives and publishes a submission of images.",
         "version": __version__,
-        "sha256": digest(folder / "Snakefile"),
         "encodingFormat": "text/x-snakemake",
         "programmingLanguage": _ref(language),
         "step": [_ref(p["step"]) for p in parts],
