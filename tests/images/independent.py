@@ -95,7 +95,12 @@ SizeC="{c}" SizeT="{t}"
 {more}>{channels}<TiffData PlaneCount="{count}"/></Pixels></Image></OME>"""
 
 
-def write_ome(path: Path, data: np.ndarray, spacing: tuple[float, float] | None = None) -> None:
+def write_ome(
+    path: Path,
+    data: np.ndarray,
+    spacing: tuple[float, float] | None = None,
+    tile: int | None = None,
+) -> None:
     """An OME-TIFF of (t, c, z, y, x) pixels, a page a plane, with (z, xy) sizes in um."""
     import tifffile
 
@@ -114,5 +119,9 @@ def write_ome(path: Path, data: np.ndarray, spacing: tuple[float, float] | None 
     with tifffile.TiffWriter(path, ome=False) as tiff:
         for n, plane in enumerate(data.reshape(-1, y, x)):
             tiff.write(
-                plane, description=xml if n == 0 else None, metadata=None, photometric="minisblack"
+                plane,
+                description=xml if n == 0 else None,
+                metadata=None,
+                photometric="minisblack",
+                **({"tile": (tile, tile)} if tile else {}),
             )

@@ -489,6 +489,56 @@ def test_killed_at_any_time_and_started_again(tmp_path):
     assert not (tmp_path / ".a.ome.zarr.partial").exists()
 
 
+_SLOW_CHILD = """
+import sys, time
+from slidebox import images
+from slidebox.images import journal
+journal.EVERY = 0.01
+def progress(done, total):
+    print(done, flush=True)
+    time.sleep(0.02)
+images.convert(sys.argv[1], sys.argv[2], name="x", threads=2, memory=int(sys.argv[3]),
+progress=progress)
+"""
+
+
+@pytest.mark.parametrize("shape, tile", [((2, 1, 6, 600, 700), None), ((1, 1, 1, 4000, 1100), 64)])
+def test_a_killed_conversion_goes_on(tmp_path, shape, tile, monkeypatch):
+    """Not only the same result: what was done isn't done again, within a volume or a slide."""
+    data = np.cumsum(np.random.default_rng(5).integers(0, 3, shape, np.uint16), -1, np.uint16)
+    source, out = tmp_path / "a.ome.tif", tmp_path / "a.ome.zarr"
+    independent.write_ome(source, data, (0.5, 0.5), tile=tile)
+    memory = 512 << 20
+    if tile:  # bands of a plane, as in a slide that is too large for the memory
+        from slidebox.images import plan
+
+        monkeypatch.setattr(plan, "_band", lambda series, budget: 192)
+    whole = images.convert(source, tmp_path / "b.ome.zarr", name="x", memory=memory)
+    code = _SLOW_CHILD
+    if tile:
+        code = "from slidebox.images import plan\nplan._band = lambda s, b: 192\n" + code
+    firsts = []
+    for stop in (5, 8, None):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, str(source), str(out), str(memory)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        lines = []
+        for line in child.stdout:
+            lines.append(int(line))
+            if stop and len(lines) == stop:
+                child.send_signal(signal.SIGKILL)
+                break
+        child.stdout.close()
+        child.wait()
+        firsts.append(lines[0])
+        assert not out.exists() or stop is None
+    assert 0 < firsts[0] < firsts[1] < firsts[2]  # each begins where the last one stood
+    assert tree_checksum(out)[0] == whole.tree
+    assert images.verify(out, source) == []
+
+
 def test_two_at_once(tmp_path, vendor):
     """The second is refused while the first works; the lock dies with its process."""
     import fcntl

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..atomic import fsync_dir
-from . import ngff, ome
+from . import journal, ngff, ome
 from .checksum import tree_checksum
 from .model import ImageFile, Series, UnreadableImage
 from .plan import MB, Plan, Recipe, make_plan
@@ -87,6 +87,7 @@ def convert(
     progress: Callable[[int, int], None] | None = None,
     existing: str = "error",
     prove: bool = True,
+    checksum: bool = True,
 ) -> Derived:
     """Derive an OME-Zarr 0.5 image from one series of a file.
 
@@ -105,6 +106,8 @@ def convert(
     threads : for compression and proof; reading goes ahead in another when there are several.
     thumbnail : where to write a PNG picture of it.
     progress : called with (bytes done, bytes in all).
+    prove, checksum : read level 0 back and compare it; compute the tree checksum (MD5 of every
+        file). Only benchmarks have reasons to switch them off.
     existing : what to do when ``out`` is there: ``error``, ``reuse`` it if it is complete and of
     this
         recipe, or ``replace`` it.
@@ -148,6 +151,7 @@ def convert(
                 recipe,
                 progress,
                 prove,
+                checksum,
             )
         finally:
             crew.close()
@@ -188,13 +192,14 @@ def _write(
     recipe: Recipe,
     progress,
     prove: bool,
+    checksum: bool,
 ) -> Derived:
-    md5s: dict[str, str] = {}
     opened = [_open_label(source, series) for source in labels]
     try:
         total = series.nbytes + sum(one.nbytes for _, one in opened)
         shown = _Progress(progress, total)
-        plan, facts = _pixels(folder, series, recipe, memory, crew, threads, shown, prove)
+        key = _journal_key(file, series, recipe, prove)
+        plan, facts = _pixels(folder, series, recipe, memory, crew, threads, shown, prove, key=key)
         channels = ngff.channel_facts(series, facts.low, facts.high, facts.samples)
         made = []
         for source, (_, one) in zip(labels, opened, strict=True):
@@ -226,12 +231,13 @@ def _write(
             "recipe": recipe.to_json(),
             "notes": list(series.notes),
         }
+        (folder / journal.NAME).unlink(missing_ok=True)
         # Last of all: a folder whose root has no zarr.json is not an image.
         _json(folder / "zarr.json", ngff.group_metadata({"ome": attributes, "slidebox": described}))
     finally:
         for image, _ in opened:
             image.close()
-    tree, files, size = tree_checksum(folder, md5s)
+    tree, files, size = tree_checksum(folder) if checksum else ("", 0, 0)
     return Derived(**described, tree=tree, bytes=size, objects=files, seconds=0.0)
 
 
@@ -245,18 +251,50 @@ def _pixels(
     progress,
     prove,
     labels=False,
+    key: dict[str, Any] | None = None,
 ) -> tuple[Plan, Facts]:
-    """All levels of one array, its zarr.json files among them."""
+    """All levels of one array, its zarr.json files among them.
+
+    With a ``key`` a journal is kept, and one of the same key is gone on from.
+    """
     plan = make_plan(series, recipe, memory)
     pyramid = Pyramid(series, plan, recipe, folder, crew, labels=labels, prove=prove)
+    options: dict[str, Any] = {}
+    if key is not None:
+        key["plan"] = repr(plan)
+        state = journal.load(folder, key)
+        if state is not None and not pyramid.fits(state["pyramid"]):
+            state = None
+        _empty(folder, keep=[journal.NAME, *(v.path for v in plan.levels)] if state else [])
+        options = {"journal": lambda s: journal.save(folder, key, s), "state": state}
+        options["every"] = journal.EVERY
     try:
-        run(series, plan, pyramid, ahead=threads > 1, progress=progress.part(series.nbytes))
+        run(
+            series,
+            plan,
+            pyramid,
+            ahead=threads > 1,
+            progress=progress.part(series.nbytes),
+            **options,
+        )
     except BaseException:
         pyramid.abandon()
         raise
     for level in plan.levels:
         _json(folder / level.path / "zarr.json", ngff.array_metadata(series, level, recipe))
     return plan, pyramid.facts
+
+
+def _journal_key(file: ImageFile, series: Series, recipe: Recipe, prove: bool) -> dict[str, Any]:
+    """What a journal must be of, to be gone on from."""
+    stat = Path(file.path).stat()
+    return {
+        "source": [file.path, stat.st_size, stat.st_mtime_ns],
+        "reader": [file.reader, file.reader_version],
+        "series": [series.index, series.axes, list(series.shape), series.dtype.name],
+        "recipe": recipe.to_json(),
+        "prove": prove,
+    }
 
 
 def _open_label(source: LabelSource, image: Series) -> tuple[ImageFile, Series]:
@@ -399,7 +437,11 @@ class _Progress:
 
 @contextmanager
 def _partial(out: Path):
-    """The hidden folder that ``out`` is made in, empty and ours alone; gone after an error."""
+    """The hidden folder that ``out`` is made in, ours alone.
+
+    It is gone after an error of the image, and stays when the conversion was only interrupted and
+    has a journal to go on from.
+    """
     folder = out.parent / f".{out.name}.partial"
     fd = -1
     while True:
@@ -420,17 +462,20 @@ def _partial(out: Path):
             pass
         os.close(fd)
     try:
-        _empty(folder)
         yield folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | OSError)
+        if not (interrupted and (folder / journal.NAME).exists()):
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
         os.close(fd)
 
 
-def _empty(folder: Path) -> None:
+def _empty(folder: Path, keep: list[str]) -> None:
     for entry in os.scandir(folder):
+        if entry.name in keep:
+            continue
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)
         else:

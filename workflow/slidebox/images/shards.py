@@ -74,6 +74,23 @@ class Shard:
     def read(self, place: tuple[int, int]) -> bytes:
         return os.pread(self.fd, place[1], place[0])
 
+    def sync(self) -> None:
+        """Make what was appended so far durable."""
+        if self.fd >= 0:
+            os.fsync(self.fd)
+
+    def state(self) -> tuple:
+        return (self.index, self.end, self.done)
+
+    def restore(self, state: tuple) -> None:
+        """Go on from a state: what was appended after it is cut off."""
+        index, self.end, self.done = state
+        self.index = index.copy()
+        if self.end:
+            self.fd = os.open(self.path, os.O_RDWR)
+            os.ftruncate(self.fd, self.end)
+            os.lseek(self.fd, self.end, os.SEEK_SET)
+
     @property
     def complete(self) -> bool:
         return self.done == self.expected

@@ -8,6 +8,7 @@ file, decompressed and compared with what was read. Then the row is halved into 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -128,11 +129,63 @@ class Pyramid:
         self._rows(0, t, group, z, y0, band)
 
     def close(self) -> None:
-        while self.queue:
-            self._finish(self.queue.popleft())
+        self._drain()
         for number, shards in enumerate(self.open):
             if shards:
                 raise DamagedOutput(f"level {number} has unfinished shards {sorted(shards)[:3]}")
+
+    def _drain(self) -> None:
+        while self.queue:
+            self._finish(self.queue.popleft())
+
+    def state(self) -> dict:
+        """All that is needed to go on from here in another process; shards are on disk after it."""
+        self._drain()
+        facts = self.facts
+        facts.samples = [[np.concatenate(s)] if s else [] for s in facts.samples]
+        for shards in self.open:
+            for shard in shards.values():
+                shard.sync()
+        return {
+            "open": [{w: s.state() for w, s in shards.items()} for shards in self.open],
+            "files": [str(path.relative_to(self.folder)) for path in self.files],
+            "pending": [(p.buffer, p.filled, p.bytes) for p in self.pending],
+            "held": self.held,
+            "facts": [getattr(self.facts, name) for name in Facts.__slots__],
+        }
+
+    def fits(self, state: dict) -> bool:
+        """Whether the shards that a state speaks of are there."""
+        sizes = {self.folder / name: 0 for name in state["files"]}
+        for grid, states in zip(self.grids, state["open"], strict=True):
+            sizes |= {grid.path(where): kept[1] for where, kept in states.items() if kept[1]}
+        return all(p.is_file() and p.stat().st_size >= size for p, size in sizes.items())
+
+    def restore(self, state: dict) -> None:
+        """Go on from a state. Files that it doesn't know are removed: they were begun after it."""
+        self.files = [self.folder / name for name in state["files"]]
+        keep = set(self.files)
+        for grid, shards, states in zip(self.grids, self.open, state["open"], strict=True):
+            for where, kept in states.items():
+                shards[where] = grid.new_shard(where)
+                keep.add(shards[where].path)
+                shards[where].restore(kept)
+        for level in self.plan.levels:
+            for path in sorted((self.folder / level.path).rglob("*")):
+                if path.is_file() and path not in keep:
+                    path.unlink()
+        for pending, (buffer, filled, size) in zip(self.pending, state["pending"], strict=True):
+            pending.buffer, pending.filled, pending.bytes = buffer, filled, size
+        self.held = state["held"]
+        for name, value in zip(Facts.__slots__, state["facts"], strict=True):
+            setattr(self.facts, name, value)
+
+    def rehash(self, y0: int, band: np.ndarray) -> None:
+        """Rows of an unfinished plane that an earlier process has fed already."""
+        if y0 == 0:
+            self.hashes = [xxhash.xxh3_128() for _ in range(band.shape[0])]
+        for s, rows in enumerate(band):
+            self.hashes[s].update(np.ascontiguousarray(rows).view(np.uint8).reshape(-1))
 
     def abandon(self) -> None:
         """Let go of open files after an error; what is on disk is the caller's to remove."""
@@ -301,14 +354,29 @@ def run(
     *,
     ahead: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    journal: Callable[[dict], None] | None = None,
+    every: float = 0.0,
+    state: dict | None = None,
 ) -> None:
     """Read every plane of a series once, band by band, and feed it to a pyramid.
 
     ``ahead``: read the next band while this one is worked on. ``progress(done, total)`` in bytes.
+    ``journal`` is given a state now and then (``every`` seconds); ``state`` is one to go on from:
+    then only the earlier bands of the plane that it stands in are read again, for their digest.
     """
     total, done = series.nbytes, 0
     reader = ThreadPoolExecutor(1, "slidebox-read") if ahead else None
-    bands = _bands(series, plan)
+    bands, fed = _bands(series, plan), 0
+    if state is not None:
+        pyramid.restore(state["pyramid"])
+        for fed in range(1, state["bands"] + 1):  # noqa: B007  counts what is skipped
+            here = next(bands)
+            done += (here[4] - here[3]) * series.size("x") * series.dtype.itemsize * series.samples
+            if here[:3] == state["plane"]:
+                pyramid.rehash(here[3], series.read_samples(*here))
+        if progress:
+            progress(done, total)
+    saved = time.monotonic()
     coming: Future | None = None
     try:
         following = next(bands, None)
@@ -324,8 +392,13 @@ def run(
             pyramid.feed(t, group, z, y0, band)
             done += band.nbytes
             del band
+            fed += 1
             if progress:
                 progress(done, total)
+            if journal and following and time.monotonic() - saved > every:
+                plane = following[:3] if following[3] else None
+                journal({"bands": fed, "plane": plane, "pyramid": pyramid.state()})
+                saved = time.monotonic()
         pyramid.close()
     except UnreadableImage:
         raise
