@@ -3,8 +3,8 @@
     python benchmarks/validate/lists.py [FILES] [FOLDER]
 
 Makes a submission of FILES (100,000) small tables in folders of a thousand below FOLDER (a
-temporary one, removed at the end), checks it in a process of its own, and prints CPU seconds and peak memory
-against a floor: walking the same folder with lstat and reading the list's lines.
+temporary one, removed at the end), checks it in a process of its own, and prints CPU seconds and
+peak memory against a floor: walking the same folder with lstat and reading the list's lines.
 """
 
 from __future__ import annotations

@@ -183,6 +183,7 @@ def test_markup_and_formulas_stay_text(bare: Path) -> None:
     )  # fmt: skip
     result = validate(bare)
     assert result.record.title.startswith(evil)
+    assert "FIELD_MARKUP" in {f.code for f in result.findings}
     page = report.html(result)
     assert "<script" not in page and "<img" not in page and "onerror=alert(2)&gt;" in page
 
@@ -193,6 +194,42 @@ def test_terminal_escapes_are_not_passed_on(bare: Path) -> None:
     report.print_terminal(validate(bare), Console(file=out))
     assert "\x1b" not in out.getvalue() and "\a" not in out.getvalue()
     assert "LICENCE_UNKNOWN" in out.getvalue() and "[red]" in out.getvalue()
+
+
+def test_formulas_in_lists(bare: Path) -> None:
+    (bare / "files.tsv").write_text(
+        "path\tpart\ta\tb\tc\n"
+        "x.tif\tImages\t=cmd|' /C calc'!A0\t@SUM(A1)\t-2.5\n"
+        "y.tif\tImages\t-\t+5\t-cmd|x\n"
+    )
+    found = [(f.line, f.field) for f in validate(bare).findings if f.code == "CELL_FORMULA"]
+    assert found == [(2, "a"), (2, "b"), (3, "c")]
+
+
+def test_file_that_changes_while_it_is_validated(bare: Path) -> None:
+    (bare / "files.tsv").write_text("path\tpart\na.txt\tImages\nb.txt\tImages\n")
+    (bare / "a.txt").write_text("x")
+    (bare / "b.txt").write_text("x")
+
+    def meddle(stage: str, done: int, total: int) -> None:
+        if stage == "Comparing lists and files":
+            (bare / "a.txt").write_text("other")
+            (bare / "b.txt").unlink(missing_ok=True)
+
+    found = {f.file for f in validate(bare, progress=meddle).findings if f.code == "FILE_CHANGED"}
+    assert found == {"a.txt", "b.txt"}
+
+
+def test_deposit_that_adds(bare: Path) -> None:
+    (bare / "labels").mkdir()
+    (bare / "labels/b.csv").write_text("a\n")
+    (bare / "files.tsv").write_text(
+        "path\tpart\tsource_image\nlabels/b.csv\tMasks\timages/a.ome.tif\n"
+    )
+    first = {f.code for f in validate(bare).findings}
+    assert {"SOURCE_UNKNOWN", "PART_EMPTY"} <= first
+    later = {f.code for f in validate(bare, known=["images/a.ome.tif"]).findings}
+    assert not {"SOURCE_UNKNOWN", "PART_EMPTY"} & later
 
 
 class Sealed:

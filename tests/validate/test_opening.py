@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import signal
 import struct
@@ -88,7 +89,7 @@ def test_circular_directory(children: Children) -> None:
     data[at + 2 + 12 * count : at + 6 + 12 * count] = struct.pack("<I", at)
     path.write_bytes(data)
     answer = ask(children, "loop.tif", deep=True)
-    assert codes(answer) in ([], ["IMAGE_UNREADABLE"]) and len(answer["series"]) <= 1
+    assert "IMAGE_LOOP" in codes(answer) and len(answer["series"]) <= 1
 
 
 def test_xml_entities_are_not_resolved(children: Children) -> None:
@@ -105,6 +106,7 @@ def test_xml_entities_are_not_resolved(children: Children) -> None:
         path = children.folder / f"{name}.ome.tif"
         tifffile.imwrite(path, np.zeros((8, 8), np.uint8), description=text, metadata=None)
         answer = ask(children, path.name)
+        assert "IMAGE_XML_ENTITY" in codes(answer)
         assert "TOPSECRET" not in str(answer) and len(str(answer)) < 10_000
 
 
@@ -126,6 +128,10 @@ def test_pickled_arrays_are_not_loaded(children: Children, tmp_path: Path) -> No
         with (children.folder / name).open("wb") as handle:
             np.save(handle, array, allow_pickle=True)
         assert codes(ask(children, name))
+    assert ["FILE_PICKLE", "holds pickled Python objects"] in children.header("a.npy")["problems"]
+    with (children.folder / "a.pkl").open("wb") as handle:
+        pickle.dump({"a": 1}, handle)
+    assert "FILE_PICKLE" in codes(children.header("a.pkl"))
     assert not mark.exists()
 
 

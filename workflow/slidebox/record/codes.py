@@ -189,6 +189,18 @@ _section(
             "a PageTab section `Specimen` below `Study Component`",
             "Put it beside the study component with a Title, and name it under Associations.",
         ),
+        "FIELD_MARKUP": (
+            "warning",
+            "A field holds HTML, which is shown as text.",
+            "`description: <b>Cells</b>`",
+            "Write plain text.",
+        ),
+        "CELL_FORMULA": (
+            "warning",
+            "A cell of a file list begins like a formula, which a spreadsheet would run.",
+            "`=HYPERLINK(...)`",
+            "Write plain text.",
+        ),
         "VARIABLE_LIST": (
             "warning",
             "Several variables are written into one value.",
@@ -667,6 +679,25 @@ _section(
             "The reader crashed on this file.",
             "a file made to break readers",
             "Export the file again; ask the curator when it is whole.",
+        ),
+        "IMAGE_LOOP": (
+            "error",
+            "A TIFF's directories point back to an earlier one and never end.",
+            "a TIFF whose second page is its first",
+            "Export the file again.",
+        ),
+        "IMAGE_XML_ENTITY": (
+            "error",
+            "The XML within the image declares entities, with which a few bytes can become "
+            "gigabytes or other files are read. They are not resolved.",
+            '`<!ENTITY e SYSTEM "file:///etc/passwd">` in OME-XML',
+            "Export the file again with plain OME-XML.",
+        ),
+        "FILE_PICKLE": (
+            "error",
+            "The file holds pickled Python objects, which run code when they are loaded.",
+            "a .npy of dtype object",
+            "Save plain numbers (numpy.save with allow_pickle=False), or use an open format.",
         ),
         "IMAGE_EMPTY": (
             "error",

@@ -18,11 +18,11 @@ writes both, with comments, from what is in the folder.
 
 `study.yaml` is plain YAML without tags, anchors and aliases. Words stay as they are written (`no`
 is a word, `2024-01-31` a date as text). Where a list is asked for, one thing may stand without
-brackets; where something with a name is asked for, the name alone will do (`organism: Homo sapiens`). A field
-that the record does not know is kept under `extra` of its part, with a warning.
+brackets; where something with a name is asked for, the name alone will do (`organism: Homo
+sapiens`). A field that the record does not know is kept under `extra` of its part, with a warning.
 
-The names are REMBI's (Recommended Metadata for Biological Images) and MIFA's (annotations). Which
-must be filled in is said below with "Required"; `slidebox validate` says it with the line.
+The names are REMBI's (Recommended Metadata for Biological Images) and MIFA's (annotations).
+Which must be filled in is said below with "Required"; `slidebox validate` says it with the line.
 
 This page is made from `workflow/slidebox/record/model.py`; a test holds the two together.
 

@@ -85,6 +85,7 @@ def check_record(record: Record, where: Positions, out: Collector, settings: Set
     ):
         add("ACCESSION_INVALID", f"{record.accession[:80]!r} can't be an accession", "accession")
     _variables(record, add)
+    _markup(record, add)
     check_terms(record, add)
     if not _reasoned(record):
         add(
@@ -282,6 +283,19 @@ def _reasoned(record: Record) -> bool:
     if record.publications or record.reference_value.strip():
         return True
     return any(_PUBLISHED.search(link.url) for link in record.links)
+
+
+_MARKUP = re.compile(
+    r"</?(?:a|b|i|u|p|br|div|span|font|script|style|img|iframe|svg|object|embed|form|input|meta|link)"
+    r"(?:\s[^<>]*)?/?>|\bjavascript:|<!--",
+    re.I,
+)
+
+
+def _markup(record: Record, add) -> None:
+    for field, text in _texts(record, ""):
+        if found := _MARKUP.search(text):
+            add("FIELD_MARKUP", f"{field} holds HTML: {found[0][:60]!r}", field)
 
 
 def _variables(record: Record, add) -> None:

@@ -49,6 +49,58 @@ def look(path: str, metadata: Any = None) -> dict[str, Any]:
     return told
 
 
+def threats(path: str, metadata: Any = None) -> list[list[str]]:
+    """[code, text] for what was made to hurt: endless directories, entities, pickles."""
+    found = []
+    if Path(path).is_file():
+        with open(path, "rb") as handle:
+            head = handle.read(1024)
+            if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") and tiff_loop(handle):
+                found.append(["IMAGE_LOOP", "its directories point back to an earlier one"])
+            if _is_pickle(head):
+                found.append(["FILE_PICKLE", "holds pickled Python objects"])
+    texts = metadata.values() if isinstance(metadata, dict) else ()
+    if any(re.search(r"<!\s*(ENTITY|DOCTYPE[^>]*\[)", str(t)[: 1 << 20]) for t in texts):
+        found.append(["IMAGE_XML_ENTITY", "its XML declares entities"])
+    return found
+
+
+def _is_pickle(head: bytes) -> bool:
+    """A pickle of protocol 2 or later, or a NumPy array of objects."""
+    if head[:6] == b"\x93NUMPY":
+        return bool(re.search(rb"'descr'\s*:\s*[^,]*\|?O", head[:256]))
+    return head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5" and head[2:3] in b"\x95c]}(X\x8cK"
+
+
+def tiff_loop(handle: BinaryIO, limit: int = 20_000) -> bool:
+    """Whether the chain of a TIFF's directories comes back to one that was there before."""
+    handle.seek(0)
+    head = handle.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    big = head[2:3] == b"+" or head[3:4] == b"+"
+    if len(head) < (16 if big else 8):
+        return False
+    at = struct.unpack(order + ("Q" if big else "I"), head[8:16] if big else head[4:8])[0]
+    seen: set[int] = set()
+    while at and len(seen) < limit:
+        if at in seen:
+            return True
+        seen.add(at)
+        handle.seek(at)
+        count = handle.read(8 if big else 2)
+        if len(count) < (8 if big else 2):
+            return False
+        n = struct.unpack(order + ("Q" if big else "H"), count)[0]
+        if n > 1 << 16:
+            return False
+        handle.seek(n * (20 if big else 12), 1)
+        link = handle.read(8 if big else 4)
+        if len(link) < (8 if big else 4):
+            return False
+        at = struct.unpack(order + ("Q" if big else "I"), link)[0]
+    return False
+
+
 def _is_nifti(path: str, head: bytes) -> bool:
     if not path.lower().endswith((".nii", ".nii.gz", ".hdr")):
         return False

@@ -15,6 +15,7 @@ from .collect import Collector
 from .settings import matches
 from .tree import Tree, shown
 
+_FORMULA = re.compile(r"[=@]\S|[+-]\s*[A-Za-z_]+\s*[(|!]")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -120,6 +121,15 @@ def check_listing(
                 line=row.line,
                 field="sha256",
             )
+        for name, cell in row.attributes.items():
+            if cell[0] in "=@+-" and _FORMULA.match(cell):
+                out.add(
+                    "CELL_FORMULA",
+                    f"{name[:60]}: {shown(cell)[:80]!r} begins like a formula",
+                    row.file,
+                    line=row.line,
+                    field=name[:60],
+                )
         if path in tree.files:
             listing.rows[path] = row
             size = tree.files[path][0]
@@ -149,7 +159,8 @@ def check_listing(
     if record is not None:
         for kind in ("study_components", "annotation_sets"):
             for i, part in enumerate(getattr(record, kind)):
-                if part.name and part.name not in used and files.sources:
+                # of a deposit that adds, a part's files may be in earlier versions
+                if part.name and part.name not in used and files.sources and not known:
                     out.add(
                         "PART_EMPTY",
                         f"no file is listed for {part.name!r}",

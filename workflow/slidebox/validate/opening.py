@@ -219,9 +219,9 @@ class Children:
                 stopped.set()
 
     def header(self, path: str) -> dict[str, Any]:
-        """What the header of a file without a reader holds of persons."""
+        """``problems`` and ``scope`` of a file without a reader, from its header alone."""
         request = {"path": str(self.folder / path), "header": True}
-        return self._ask(request, self.settings.seconds).get("scope", {})
+        return self._ask(request, self.settings.seconds)
 
     def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         child = self._free.get()

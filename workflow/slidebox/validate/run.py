@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +30,11 @@ Progress = Callable[[str, int, int], None]
 """Called with (what is going on, done, total)."""
 
 
-HEADERS = (".dcm", ".dicom", ".nii", ".nii.gz", ".hdr", ".ima")
-"""Files that no reader opens but whose headers may name a patient."""
+HEADERS = (
+    ".dcm", ".dicom", ".nii", ".nii.gz", ".hdr", ".ima", ".npy", ".npz", ".pkl", ".pickle",
+    ".joblib", ".pt", ".pth",
+)  # fmt: skip
+"""Files that no reader opens but whose headers may name a patient or hold code."""
 
 
 DOCUMENTS = (
@@ -155,6 +159,7 @@ def validate(
         filesets = _filesets(children, listing, tree, record, out)
         _open(children, filesets, deep, tell, out)
         confined = children.confined
+    _check_still(folder, tree, listing, out)
     series_checks.check_labels(filesets, out)
     if record is not None:
         check_tables(folder, filesets, {a.name for a in record.annotation_sets}, out)
@@ -191,6 +196,18 @@ def validate(
         history,
         curation.decision if curation else None,
     )
+
+
+def _check_still(folder: Path, tree: Tree, listing: Listing, out: Collector) -> None:
+    """Files must be at the end what they were at the beginning."""
+    for path in listing.rows:
+        try:
+            status = os.lstat(f"{folder}/{path}")
+        except OSError:
+            out.add("FILE_CHANGED", "the file is gone since validation began", path)
+            continue
+        if (status.st_size, status.st_mtime_ns) != tree.files[path]:
+            out.add("FILE_CHANGED", "the file changed while it was validated", path)
 
 
 def _check_ready(
@@ -280,7 +297,10 @@ def _open(
         tell("Opening images", done, len(readable))
     for fileset in filesets:
         if "scope" not in fileset and fileset["path"].lower().endswith(HEADERS):
-            fileset["scope"] = children.header(fileset["path"])
+            answer = children.header(fileset["path"])
+            fileset["scope"] = answer.get("scope", {})
+            for code, text in answer["problems"]:
+                out.add(code, text, fileset["path"])
         if (
             fileset["role"] == "other"
             and fileset["bytes"]

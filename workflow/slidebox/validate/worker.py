@@ -95,6 +95,7 @@ def inspect(path: str, deep: bool, inflation: int, stored: int) -> dict[str, Any
                 "problems": problems,
                 "scope": _scope(path, getattr(file, "metadata", None)),
             }
+            problems += headers.threats(path, getattr(file, "metadata", None))
             said = sum(s.nbytes for s in file.series)
             if said > max(inflation * max(stored, 1), 256 << 20):
                 problems.append(
@@ -109,6 +110,7 @@ def inspect(path: str, deep: bool, inflation: int, stored: int) -> dict[str, Any
         if isinstance(cause, MemoryError):
             raise cause from None
         fmt = images.can_read(path)
+        problems += _threats(path)
         problems.append([_blame(error, fmt), error.reason])
         return {"format": fmt, "series": [], "problems": problems, "scope": _scope(path)}
 
@@ -145,6 +147,13 @@ def _describe(series: Any) -> dict[str, Any]:
     told = series.to_dict()
     told["nbytes"] = series.nbytes
     return told
+
+
+def _threats(path: str) -> list[list[str]]:
+    try:
+        return headers.threats(path)
+    except (OSError, ValueError):
+        return []
 
 
 def _scope(path: str, metadata: Any = None) -> dict[str, Any]:
@@ -220,7 +229,7 @@ def main() -> None:
             if "paths" in request:
                 answer = group(request["folder"], request["paths"])
             elif request.get("header"):
-                answer = {"problems": [], "scope": _scope(request["path"])}
+                answer = {"problems": _threats(request["path"]), "scope": _scope(request["path"])}
             else:
                 answer = inspect(
                     request["path"], request["deep"], request["inflation"], request["bytes"]
