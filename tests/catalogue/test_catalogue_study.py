@@ -257,3 +257,22 @@ def test_a_withdrawn_study_leaves_a_tombstone_only(tmp_path):
         assert {p.name for p in folder.iterdir()} == {"index.html", "study.json"}
         assert "&lt;b&gt;consent" in (folder / "index.html").read_text()
     assert json.loads((folder / "study.json").read_text())["status"] == "withdrawn"
+
+
+def test_a_version_says_which_files_it_changed(tmp_path):
+    files = made.file_rows(4)
+    folder = build_study(study(files=files), tmp_path)
+    assert not (folder / "v1" / "changes.tsv").exists()
+    files = [files[0], {**files[2], "sha256": "f" * 64, "version": 2}, files[3]]
+    files.append({**made.file_rows(1)[0], "path": "z new.tif", "version": 2})
+    versions = [{"version": 1}, {"version": 2, "changes": {"added": 1, "changed": 1, "removed": 1}}]
+    build_study(study(files=files, version=2, versions=versions), tmp_path)
+    lines = (folder / "v2" / "changes.tsv").read_text().splitlines()
+    assert [line.split("\t")[:2] for line in lines[1:]] == [
+        ["removed", "plate/made_00001.tif"],
+        ["changed", "plate/made_00002.tif"],
+        ["added", "z new.tif"],
+    ]
+    page = (folder / "index.html").read_text()
+    assert "1 file added, 1 file changed, 1 file removed" in page
+    assert page.count("changes.tsv") == 2 and "z new.tif" in page

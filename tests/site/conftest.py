@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pytest
 from slidebox.catalogue import StudyInput, build_index, build_study
 from slidebox.catalogue.server import make_server
 
+SITE = Path(__file__).resolve().parents[2] / "workflow" / "site"
 FLAGS = [
     "--no-sandbox",
     "--disable-quic",
@@ -131,3 +133,17 @@ def watched(browser, site) -> Iterator[Watched]:
     context.close()
     assert watched.outside == []
     assert watched.errors == []
+
+
+@pytest.fixture(scope="session")
+def viewer_build(tmp_path_factory) -> Path:
+    """The viewer's source with its packages installed, away from the checkout."""
+    if not shutil.which("npm"):
+        pytest.skip("npm is not on this machine; the bundle can't be rebuilt")
+    folder = tmp_path_factory.mktemp("viewer") / "viewer"
+    shutil.copytree(SITE / "viewer", folder, ignore=shutil.ignore_patterns("node_modules"))
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--silent"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        pytest.skip(f"npm can't install the viewer's packages here: {done.stderr[-300:]}")
+    return folder

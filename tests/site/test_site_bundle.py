@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,20 +11,6 @@ import pytest
 from made import IMAGE_ID
 
 SITE = Path(__file__).resolve().parents[2] / "workflow" / "site"
-
-
-@pytest.fixture(scope="session")
-def viewer_build(tmp_path_factory) -> Path:
-    """The viewer's source with its packages installed, away from the checkout."""
-    if not shutil.which("npm"):
-        pytest.skip("npm is not on this machine; the bundle can't be rebuilt")
-    folder = tmp_path_factory.mktemp("viewer") / "viewer"
-    shutil.copytree(SITE / "viewer", folder, ignore=shutil.ignore_patterns("node_modules"))
-    command = ["npm", "ci", "--no-audit", "--no-fund", "--silent"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    if done.returncode:
-        pytest.skip(f"npm can't install the viewer's packages here: {done.stderr[-300:]}")
-    return folder
 
 
 def test_bundle_is_built_from_this_source(viewer_build, tmp_path):

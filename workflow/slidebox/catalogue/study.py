@@ -16,6 +16,7 @@ from typing import Any
 from slidebox import atomic
 from slidebox.catalogue import describe, facts, listing, tables
 from slidebox.catalogue.cards import study_card
+from slidebox.catalogue.changes import write_changes
 from slidebox.catalogue.cite import citation
 from slidebox.catalogue.model import StudyInput
 from slidebox.catalogue.pages import install_assets, render_page
@@ -24,6 +25,7 @@ from slidebox.catalogue.text import plural, safe_url
 IMAGES_PER_PAGE = 60
 FILES_PER_PAGE = 100
 SHOWN_FINDINGS = 100
+SHOWN_CHANGES = 50
 STRIP = 6
 
 
@@ -40,6 +42,7 @@ def build_study(study: StudyInput, site_root: Path | str) -> Path:
     images = [_prepared(image) for image in study.images]
     version_folder = folder / f"v{study.version}"
     totals = listing.write_lists(version_folder, study.files)
+    write_changes(folder, study.version)
     summary = study_json(study, totals)
     place = describe.Place(study.site_url if safe_url(study.site_url) else None, study.site_name)
     written: list[dict[str, str]] = []
@@ -170,7 +173,11 @@ def _front_page(
         "file_pages": -(-totals.count // FILES_PER_PAGE),
         "file_page_href": _page_href("files", front=""),
         "record_blocks": facts.record_blocks(record),
-        "versions": [_version(v) for v in study.versions or [{"version": study.version}]],
+        "versions": [
+            _version(v, site_root / study.accession)
+            for v in study.versions or [{"version": study.version}]
+        ],
+        "changed_files": _changed_files(site_root / study.accession, study.version),
         "findings": study.findings[:SHOWN_FINDINGS],
         "findings_total": len(study.findings),
         "provenance_rows": _rows(study.provenance),
@@ -311,7 +318,7 @@ def _author(author: dict[str, Any]) -> dict[str, Any]:
     return {**author, "orcid_url": f"https://orcid.org/{orcid}" if good else None}
 
 
-def _version(version: dict[str, Any]) -> dict[str, Any]:
+def _version(version: dict[str, Any], folder: Path) -> dict[str, Any]:
     changes = version.get("changes") or {}
     words = [
         plural(n, f"file {word}", f"files {word}")
@@ -321,8 +328,15 @@ def _version(version: dict[str, Any]) -> dict[str, Any]:
     return {
         **version,
         "change_text": ", ".join(words),
+        "changes_table": (folder / f"v{version['version']}" / "changes.tsv").is_file(),
         "created": str(version.get("created") or ""),
     }
+
+
+def _changed_files(folder: Path, version: int) -> list[dict[str, Any]]:
+    """The first files that this version changed; the table has them all."""
+    table = folder / f"v{version}" / "changes.tsv"
+    return list(islice(listing.read_table(table), SHOWN_CHANGES)) if table.is_file() else []
 
 
 def _rows(provenance: dict[str, Any]) -> list[tuple[str, str]]:
