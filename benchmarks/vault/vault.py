@@ -203,7 +203,7 @@ def memory(work: Path) -> None:
             changed = next(source.rglob("*.bin"))
             changed.write_bytes(b"changed")
         code = (
-            "import os, resource\nfrom pathlib import Path\nfrom slidebox.vault import Vault\n"
+            "import os\nfrom pathlib import Path\nfrom slidebox.vault import Vault\n"
             f"s = Path({str(source)!r}); v = Vault(s.parent / 'vault')\n"
             "rows = []\n"
             "for top, _, names in os.walk(s):\n"
@@ -213,7 +213,9 @@ def memory(work: Path) -> None:
             "i.st_mtime_ns))\n"
             f"rows.sort()\nif {name!r} not in ('commit', 'update'): rows = None\n"
             f"{step}\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+            # not ru_maxrss: a child begins with its parent's
+            "rows = [r for r in open('/proc/self/status') if r.startswith('VmHWM')]\n"
+            "print(int(rows[0].split()[1]) >> 10)\n"
         )
         start = time.perf_counter()
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

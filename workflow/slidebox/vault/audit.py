@@ -194,30 +194,31 @@ class Visit:
             local = (self.folder / inventory.SIDECAR).read_bytes()
             self.report.findings += self.mirror.behind(self.accession, local)
         contents = {path: digest for digest, paths in inv.manifest.items() for path in paths}
-        uses = _uses(inv, contents)
-        known = {p: t for p, t in self.ledger.checked.items() if p in contents}
-        for path in contents:
-            if path not in known:  # as old as the version that brought it
-                known[path] = _created(inv, path)
+        before = self.ledger.checked
+        created = {name: _created(block) for name, block in inv.versions.items()}
+        known = {  # what was never read is as old as the version that brought it
+            path: before.get(path) or created.get(path.split("/", 1)[0], 0) for path in contents
+        }
+        del before
         order = sorted(contents, key=lambda path: (known[path], path))
         chosen = [path for path in order if path not in self.done]
         chosen = [path for path in chosen if limit is None or known[path] <= limit]
         self.ledger.checked = known
         self.ledger.bad &= set(contents)
         try:
-            each(self.threads, lambda p: self._one(p, contents[p], uses, budget), chosen)
+            each(self.threads, lambda p: self._one(p, contents[p], inv, budget), chosen)
         finally:
             self._keep()
         self.left = len(contents.keys() - self.done)
         self.oldest = self.ledger.oldest
 
-    def _one(self, path: str, digest: str, uses: dict, budget: Budget) -> None:
+    def _one(self, path: str, digest: str, inv: Inventory, budget: Budget) -> None:
         if budget.spent:
             return
         problem, size = None, 0
         try:
-            size = os.stat(self.folder / path).st_size
-            if sha512_of(self.folder / path) != digest:
+            size = os.stat(f"{self.folder}/{path}").st_size
+            if sha512_of(f"{self.folder}/{path}") != digest:
                 problem = "damaged"
         except FileNotFoundError:
             problem = "missing"
@@ -235,14 +236,14 @@ class Visit:
             self.ledger.bad.discard(path)
             if problem is not None:
                 self.ledger.bad.add(path)
-                self._name(path, uses, "vault", problem)
+                self._name(path, _uses(inv, digest), "vault", problem)
             if mirrored is not None:
-                self._name(path, uses, "mirror", mirrored)
+                self._name(path, _uses(inv, digest), "mirror", mirrored)
 
-    def _name(self, content: str, uses: dict, where: str, problem: str) -> None:
+    def _name(self, content: str, uses: dict[str, list[int]], where: str, problem: str) -> None:
         """Damage is named by every logical path that has these bytes, in the first such version."""
         code = "CONTENT" if where == "vault" else "MIRROR"
-        for path, versions in sorted(uses.get(content, {"?": [0]}).items()):
+        for path, versions in sorted(uses.items()):
             self.report.damage.append(
                 Damage(self.accession, versions[0], path, content, where, problem)
             )
@@ -274,18 +275,16 @@ class Visit:
             )
 
 
-def _uses(inv: Inventory, contents: dict[str, str]) -> dict[str, dict[str, list[int]]]:
-    """content path -> logical path -> the versions that have it there."""
-    by_digest: dict[str, dict[str, list[int]]] = {}
+def _uses(inv: Inventory, digest: str) -> dict[str, list[int]]:
+    """logical path -> the versions that have these bytes there."""
+    found: dict[str, list[int]] = {}
     for name, block in inv.versions.items():
-        for digest, paths in block["state"].items():
-            for path in paths:
-                by_digest.setdefault(digest, {}).setdefault(path, []).append(int(name[1:]))
-    return {path: by_digest.get(digest, {}) for path, digest in contents.items()}
+        for path in block["state"].get(digest, ()):
+            found.setdefault(path, []).append(int(name[1:]))
+    return found
 
 
-def _created(inv: Inventory, content: str) -> int:
-    block = inv.versions.get(content.split("/", 1)[0], {})
+def _created(block: dict) -> int:
     try:
         return int(datetime.fromisoformat(block["created"]).timestamp())
     except (KeyError, ValueError):

@@ -301,7 +301,7 @@ class Head:
         return (self.folder / self.inventory.content(digest)).read_bytes()
 
     def size(self, logical: str) -> int:
-        return os.stat(self.folder / self.inventory.content(self.paths[logical])).st_size
+        return os.stat(f"{self.folder}/{self.inventory.content(self.paths[logical])}").st_size
 
     def sha256(self, digest: str) -> str | None:
         return self.inventory.sha256.get(self.inventory.content(digest))
@@ -444,8 +444,7 @@ def _stage_and_publish(
     }
     for made in sorted(copier.folders, reverse=True):
         disk.fsync_dir(made)
-    inv.write(version)
-    inv.write(base)
+    inv.write(version, base)
     disk.fsync_dir(version)
     if head is None:
         disk.put(base / inventory.DECLARATION, inventory.DECLARATION_TEXT)
@@ -542,7 +541,7 @@ def _committed(inv: Inventory, folder: Path, state: Mapping[str, str]) -> list[C
     for logical in sorted(state):
         if logical.startswith("data/"):
             content = inv.content(state[logical])
-            size = os.stat(folder / content).st_size
+            size = os.stat(f"{folder}/{content}").st_size
             version = int(content[1 : content.index("/")])
             sha256 = inv.sha256.get(content, "")
             out.append(CommittedFile(logical.removeprefix("data/"), size, sha256, version))

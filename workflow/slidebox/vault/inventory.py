@@ -5,12 +5,16 @@ https://ocfl.io/1.1/spec/#inventory. Digests are sha512 in lower-case hex, fixit
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring
 from pathlib import Path
+from typing import Any
 
 from slidebox.vault import disk
 
@@ -85,23 +89,26 @@ class Inventory:
             yield b"\n    }"
         yield b"\n  }\n}\n"
 
-    def write(self, folder: Path) -> str:
-        """Write inventory and sidecar into a folder, durably; its sha512."""
+    def write(self, *folders: Path) -> str:
+        """Write inventory and sidecar into folders, durably, made once; its sha512."""
         digest = hashlib.sha512()
-        fd = disk.create(folder / NAME)
-        try:
+        with contextlib.ExitStack() as stack:
+            files = []
+            for folder in folders:
+                files.append(disk.create(folder / NAME))
+                stack.callback(os.close, files[-1])
             buffer = bytearray()
-            for piece in self.dump():
-                digest.update(piece)
-                buffer += piece
-                if len(buffer) >= 1 << 20:
-                    disk.write(fd, buffer)
+            for piece in itertools.chain(self.dump(), [None]):
+                buffer += piece or b""
+                if piece is None or len(buffer) >= 1 << 20:
+                    digest.update(buffer)
+                    for fd in files:
+                        disk.write(fd, buffer)
                     buffer = bytearray()
-            disk.write(fd, buffer)
-            disk.fsync(fd)
-        finally:
-            os.close(fd)
-        disk.put(folder / SIDECAR, sidecar(digest.hexdigest()))
+            for fd in files:
+                disk.fsync(fd)
+        for folder in folders:
+            disk.put(folder / SIDECAR, sidecar(digest.hexdigest()))
         return digest.hexdigest()
 
 
@@ -133,25 +140,37 @@ def load(folder: Path) -> Inventory:
         raise BadInventory(f"{folder / NAME}: {error.strerror}") from error
     if hashlib.sha512(raw).hexdigest() != promised:
         raise BadInventory(f"{folder / NAME}: doesn't have the digest that its sidecar promises")
-    return parse(raw, str(folder / NAME))
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadInventory(f"{folder / NAME}: {error}") from error
+    del raw  # of a large inventory each form is tens of megabytes
+    return _parse([text], str(folder / NAME))
 
 
 def parse(raw: bytes, where: str) -> Inventory:
     """The inventory in JSON bytes; BadInventory when it doesn't make sense."""
     try:
-        data = json.loads(raw)
-        del raw
+        return _parse([raw.decode()], where)
+    except UnicodeDecodeError as error:
+        raise BadInventory(f"{where}: {error}") from error
+
+
+def _parse(texts: list[str], where: str) -> Inventory:
+    """``texts`` holds the JSON, which is let go of as soon as it is parsed."""
+    try:
+        data = json.loads(texts.pop(), object_pairs_hook=_shared())
         head = data["head"]
         versions = data["versions"]
         inventory = Inventory(
             id=data["id"],
             head=int(head.removeprefix("v")),
-            manifest={digest.lower(): paths for digest, paths in data["manifest"].items()},
+            manifest=_lower(data["manifest"]),
             versions=versions,
             content_directory=data.get("contentDirectory", "content"),
         )
         for version in versions.values():
-            version["state"] = {d.lower(): paths for d, paths in version["state"].items()}
+            version["state"] = _lower(version["state"])
         fixity = data.get("fixity", {})
         for digest, paths in fixity.pop("sha256", {}).items():
             inventory.sha256.update(dict.fromkeys(paths, digest.lower()))
@@ -165,18 +184,43 @@ def parse(raw: bytes, where: str) -> Inventory:
     return inventory
 
 
+def _shared() -> Callable[[list[tuple[str, Any]]], dict]:
+    """Makes JSON objects in which what a later version says again is kept once."""
+    last: dict[str, list] = {}
+
+    def hook(pairs: list[tuple[str, Any]]) -> dict:
+        made = dict(pairs)
+        for key, value in pairs:
+            if type(value) is list:
+                before = last.setdefault(key, value)
+                if before is not value and before == value:
+                    made[key] = before
+                else:
+                    last[key] = value
+        return made
+
+    return hook
+
+
+def _lower(block: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Digests in lower case, which they nearly always are."""
+    if all(digest == digest.lower() for digest in block):
+        return block
+    return {digest.lower(): paths for digest, paths in block.items()}
+
+
 def _quote(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _block(block: dict[str, Iterable[str]], indent: str) -> Iterator[bytes]:
+def _block(block: dict[str, list[str]], indent: str) -> Iterator[bytes]:
     """A JSON object of digest -> list of paths, a line an entry."""
     if not block:
         yield b"{}"
         return
-    yield b"{"
-    comma = ""
+    start = "{"
     for digest, paths in block.items():
-        yield f"{comma}\n{indent}  {_quote(digest)}: {_quote(list(paths))}".encode()
-        comma = ","
+        names = ", ".join(map(encode_basestring, paths))
+        yield f'{start}\n{indent}  "{digest}": [{names}]'.encode()
+        start = ","
     yield f"\n{indent}}}".encode()

@@ -42,7 +42,7 @@ class Wanted:
     """A file to restore: its path, the content file, its sha512 and time (None: not recorded)."""
 
     path: str
-    content: Path
+    content: str
     sha512: str
     size: int
     mtime_ns: int | None
@@ -141,15 +141,15 @@ class Destination:
 
 def restore(
     destination: Destination,
-    files: Sequence[Wanted],
+    files: Iterable[Wanted],
+    total: int,
     empty: dict[str, int | None],
     result: Restored,
     *,
     threads: int,
     progress: Progress | None,
 ) -> Restored:
-    """Write the files and empty folders; see `Vault.restore`."""
-    total = sum(file.size for file in files)
+    """Write the files (``total`` bytes) and empty folders; see `Vault.restore`."""
     guard = threading.Lock()
     folders: set[Path] = {destination.folder}
     done = 0
@@ -242,7 +242,7 @@ def _one(
 def _copy(source: int, out: int | None) -> str:
     """Copy an open file (when ``out`` isn't None); the sha512 of what was read."""
     digest = hashlib.sha512()
-    view = memoryview(bytearray(BUFFER))
+    view = memoryview(bytearray(min(BUFFER, os.fstat(source).st_size + 1)))
     while count := os.readv(source, [view]):
         digest.update(view[:count])
         if out is not None:
@@ -250,7 +250,7 @@ def _copy(source: int, out: int | None) -> str:
     return digest.hexdigest()
 
 
-def sha512_of(path: Path) -> str:
+def sha512_of(path: Path | str) -> str:
     """The sha512 of a file, in hex."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -16,6 +16,7 @@ from slidebox.vault import inventory
 
 # What own reading names better: content that is missing, by version and logical path.
 _OWN = {"E092b", "E093b"}
+_LARGE = 16 << 20  # bytes of an inventory from which on memory counts
 
 
 def validate_object(folder: Path, *, digests: bool = True) -> list[Finding]:
@@ -27,6 +28,8 @@ def validate_object(folder: Path, *, digests: bool = True) -> list[Finding]:
     """
     from ocfl.validator import Validator  # takes a moment; who only reads doesn't need it
 
+    if not digests and _size(folder / inventory.NAME) > _LARGE:
+        Validator = _lean(Validator)
     findings = irregular(folder)
     if any(finding.severity == "error" for finding in findings):
         return findings  # ocfl-py would follow the links
@@ -52,9 +55,85 @@ def validate_object(folder: Path, *, digests: bool = True) -> list[Finding]:
             findings.append(_finding(code, is_error, text, folder))
     if not digests:
         findings += wrong_sidecars(folder)
+        if _size(folder / inventory.NAME) > _LARGE:
+            findings += _older_inventories(folder)
     elif not valid and not any(finding.severity == "error" for finding in findings):
         findings.append(_finding("E034", True, "ocfl-py judges it invalid", folder))
     return findings
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _lean(validator: type) -> type:
+    """ocfl-py's validator of one inventory at a time, for objects of very many files.
+
+    The inventories of older versions, of which it keeps several forms in memory, are compared by
+    `_older_inventories`; digests of fixity, which it isn't to compare here, are let go.
+    """
+
+    class Lean(validator):
+        def validate_inventory(self, inv_file, where="root", force_spec_version=None):
+            found, checked = super().validate_inventory(inv_file, where, force_spec_version)
+            found.pop("fixity", None)
+            return found, checked
+
+        def validate_version_inventories(self, version_dirs):
+            sidecar = f"{inventory.NAME}.{self.digest_algorithm}"
+            self.inventory_digest_files.update(dict.fromkeys(version_dirs, sidecar))
+            return super().validate_version_inventories(version_dirs[-1:])
+
+    return Lean
+
+
+def _older_inventories(folder: Path) -> list[Finding]:
+    """Whether older versions' inventories tell the same history as the object's: E066, E023.
+
+    One is in memory at a time; of the object's own a digest of each version's state is kept.
+    """
+    try:
+        newest = inventory.load(folder)
+    except inventory.BadInventory:
+        return []  # said already
+    head = newest.head
+    states = {name: _state_digest(newest, name) for name in newest.versions}
+    contents = {hash(path) for paths in newest.manifest.values() for path in paths}
+    identity = newest.id
+    del newest
+    findings = []
+    for number in range(1, head):
+        name = f"v{number}"
+        try:
+            older = inventory.load(folder / name)
+        except inventory.BadInventory as reason:
+            findings.append(_finding("E060", True, str(reason), folder))
+            continue
+        if older.id != identity:
+            findings.append(_finding("E037", True, f"{name} has the id {older.id}", folder))
+        wanted = {f"v{n}" for n in range(1, number + 1)}
+        same = set(older.versions) == wanted and all(
+            _state_digest(older, version) == states[version] for version in wanted
+        )
+        if not same:
+            message = f"{name}'s inventory tells another history than the object's"
+            findings.append(_finding("E066", True, message, folder))
+        if any(hash(path) not in contents for paths in older.manifest.values() for path in paths):
+            message = f"{name} has content that the object's inventory doesn't list"
+            findings.append(_finding("E023", True, message, folder))
+    return findings
+
+
+def _state_digest(inv: inventory.Inventory, version: str) -> int:
+    """A number that is the same for the same logical paths with the same content paths."""
+    out = 0
+    for digest, paths in inv.versions[version]["state"].items():
+        for path in paths:
+            out ^= hash((path, digest))
+    return out
 
 
 def irregular(folder: Path) -> list[Finding]:

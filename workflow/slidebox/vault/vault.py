@@ -261,26 +261,25 @@ class Vault:
         number = inv.head if version is None else version
         recorded = self.times(accession, number)
         logical = sorted(p.removeprefix("data/") for p in state if p.startswith("data/"))
-        empty = [path for path in recorded if path.endswith("/")]
-        chosen = choose(logical + empty, select)
-        wanted = [
-            Wanted(
-                path,
-                folder / inv.content(state[f"data/{path}"]),
-                state[f"data/{path}"],
-                _size(folder / inv.content(state[f"data/{path}"])),
-                recorded.get(path),
-            )
-            for path in chosen
-            if not path.endswith("/")
-        ]
+        chosen = choose(logical + [path for path in recorded if path.endswith("/")], select)
         folders = {path[:-1]: recorded[path] for path in chosen if path.endswith("/")}
+        tops = {path.split("/", 1)[0] for path in logical}
+        chosen = [path for path in chosen if not path.endswith("/")]
+        sizes = [_size(f"{folder}/{inv.content(state[f'data/{path}'])}") for path in chosen]
+
+        def wanted() -> Iterator[Wanted]:
+            for path, size in zip(chosen, sizes, strict=True):
+                digest = state[f"data/{path}"]
+                content = f"{folder}/{inv.content(digest)}"
+                yield Wanted(path, content, digest, size, recorded.get(path))
+
         purpose = {"accession": accession, "version": number, "select": select}
         try:
-            destination = Destination(Path(dest), purpose, {path.split("/")[0] for path in logical})
+            destination = Destination(Path(dest), purpose, tops)
             return restoring(
-                destination, wanted, folders, Restored(number), threads=threads, progress=progress
-            )
+                destination, wanted(), sum(sizes), folders, Restored(number),
+                threads=threads, progress=progress,
+            )  # fmt: skip
         except OSError as reason:
             raise VaultError(
                 error(
@@ -553,7 +552,7 @@ def _file(folder: Path, inv: Inventory, path: str, digest: str) -> VaultFile:
     return VaultFile(path, size, inv.sha256.get(content, ""), digest, place, version)
 
 
-def _size(content: Path) -> int:
+def _size(content: str) -> int:
     """Bytes of a content file, 0 when it is missing: restoring it says so."""
     try:
         return os.stat(content).st_size
