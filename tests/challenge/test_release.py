@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def bench(tmp_path):
-    return nuclei(tmp_path)
+    return nuclei(tmp_path, each=1)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,8 @@ def test_nothing_of_the_hidden_truth_is_public(made):
     assert len(pixels) == 4
     for path in (bench.private / "challenges").rglob("*"):
         if path.is_file() and path.suffix in (".key", ".tif"):
-            secrets |= {path.read_bytes().strip(), hashlib.sha256(path.read_bytes()).hexdigest().encode()}
+            data = path.read_bytes()
+            secrets |= {data.strip(), hashlib.sha256(data).hexdigest().encode()}
     with (bench.private / "challenges/nuclei/1.0.0/truth.csv").open() as handle:
         secrets |= {row["sha256"].encode() for row in csv.DictReader(handle)}
     for path in bench.public.rglob("*"):
@@ -257,7 +259,7 @@ def test_hidden_objects_in_another_study_are_refused(bench, tmp_path):
 
 def duplicate(tmp_path, change, waiver=""):
     """An archive in which a test image is a changed copy of a training image."""
-    bench = nuclei(tmp_path)
+    bench = nuclei(tmp_path, each=1)
     vault = Vault(bench.vault)
     contents = {f.path: Path(f.content) for f in vault.files("SB-NUCLEI")}
     files, rows = {}, []
@@ -390,9 +392,11 @@ def test_strata_are_spread_evenly(tmp_path):
 
     class Pair:
         hidden, annotation = False, "x"
+        study = SimpleNamespace(accession="S")
 
         def __init__(self, k):
             self.id = f"i{k}"
+            self.image = self.truth = {"path": "p"}
             self.fields = {"donor": f"d{k // 2}", "stain": "DAPI" if k % 40 < 10 else "Hoechst"}
 
         def group(self, by):
@@ -445,7 +449,7 @@ def test_the_wheel_stands_alone(made, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "empty").iterdir())) == 4
-    head = (result.folder / "score.py").read_text().partition("# ///\n\"\"\"")[0]
+    head = (result.folder / "score.py").read_text().partition('# ///\n"""')[0]
     assert f'path = "{wheel.wheel_name()}"' in head
     assert all("==" in line for line in head.splitlines() if line.startswith('#   "'))
 
@@ -486,7 +490,7 @@ def test_revealing_lets_anyone_check_the_truth(bench, tmp_path):
         ("COMMITMENT_BROKEN", "spC_0")
     ]
     table = folder / "truth.csv"
-    table.write_text(table.read_text().replace("spC_1,test", "spC_9,test"))
+    table.write_text(table.read_text().replace("spE_0,test", "spE_9,test"))
     assert len(reveal.verify(result.folder)) == 3
 
 

@@ -423,3 +423,27 @@ def test_a_metric_of_ones_own_runs_apart(tmp_path, labels):
     assert found["value"] == pytest.approx((labels["img0"] > 0).mean())
     (metrics / "own.py").write_text("def area(truth, pred, info):\n    raise ValueError('no')\n")
     assert codes(score(release, folder)) == ["METRIC_FAILED"]
+
+
+def test_compare_pairs_images_and_tests_by_group(tmp_path, release, labels):
+    from slidebox.scoring import CannotCompare, compare
+
+    worse = {
+        name: np.where(array == array.max(), 0, array).astype(np.uint16)
+        for name, array in labels.items()
+    }
+    score(release, folder_of(tmp_path / "p", labels), out=tmp_path / "good", overlays=False)
+    score(release, folder_of(tmp_path / "q", worse), out=tmp_path / "bad", overlays=False)
+    found = compare(tmp_path / "good", tmp_path / "bad" / "scores.json")
+    ap = next(m for m in found.metrics if m["name"] == "AP")
+    assert ap["difference"] < 0 and ap["interval"][1] < 0
+    # Four groups can't show more than 2 of 16 sign flips
+    assert ap["p"] == pytest.approx(2 / 16) and ap["b_is"] == "no difference shown"
+    assert len(found.images) == 4
+    same = compare(tmp_path / "good", tmp_path / "good")
+    assert {m["p"] for m in same.metrics} == {1.0}
+    other = json.loads((tmp_path / "bad" / "scores.json").read_text())
+    other["challenge"]["version"] = "2.0.0"
+    (tmp_path / "bad" / "scores.json").write_text(json.dumps(other))
+    with pytest.raises(CannotCompare, match="versions"):
+        compare(tmp_path / "good", tmp_path / "bad")

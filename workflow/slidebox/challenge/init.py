@@ -9,9 +9,9 @@ from ..scoring.settings import DEFAULT_METRICS
 from .model import SLUG
 
 SCORING = {
-    "instance-segmentation": """  # preset: stardist           # or cellpose, ctc, cremi: that tool's decisions
+    "instance-segmentation": """  # preset: stardist           # or cellpose, coco, ctc, cremi
   primary: AP                  # the metric that ranks
-  # metrics: [{metrics}]
+  # metrics: [AP, F1, PQ, SQ, RQ, SEG, Dice, HD95, VOI, ARE, count_error]
   thresholds: ["0.5", "0.55", "0.6", "0.65", "0.7", "0.75", "0.8", "0.85", "0.9", "0.95"]
   both_empty: one              # an image without objects on both sides: one, zero or skip
   border: keep                 # or ignore: objects at the image's border count neither way

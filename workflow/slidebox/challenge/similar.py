@@ -1,9 +1,9 @@
 """Finding images that show the same thing: turned, mirrored, rescaled, cropped, a frame later.
 
 From a small preview of each image come some tens of keypoints with descriptors that don't change
-under rotation, reflection, scale and contrast. Equal hashes of descriptors propose pairs of
-images (a sort, not a comparison of all with all); a proposed pair counts only if its keypoints agree on one
-similarity transform and the previews agree after it. Cost is linear in images but for the sort.
+under rotation, reflection, scale and contrast. Equal hashes of descriptors propose pairs of images
+(a sort, not a comparison of all with all); a proposed pair counts only if its keypoints agree on
+one similarity transform and the previews agree after it. Cost is linear in images but for the sort.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ ANGLES = 16
 ORDERS = 4  # angular frequencies kept
 BITS, TABLES = 18, 12  # bits grow with the number of images
 CROWD = 24  # a hash that more images than this have says nothing
-VOTES = 2
+VOTES = 3
 PROPOSALS = 14  # looked at closely, for each image
 AGREE = 0.65  # correlation of the previews after registration
-INLIERS = 5  # places that are apart
+LEAST_PLACES = 5  # keypoints that agree and are apart
 SLACK = 2.5  # pixels of the preview
 
 
@@ -204,8 +204,8 @@ def propose(found: list[Features], seed: int = 0) -> list[tuple[int, int]]:
     return list(zip(i[kept].tolist(), j[kept].tolist(), strict=True))
 
 
-def compare(a: Features, b: Features) -> tuple[float, int, np.ndarray, float] | None:
-    """(correlation, places that agree, transform, overlap) of two images, or None.
+def compare(a: Features, b: Features) -> tuple[float, float, int, np.ndarray, float] | None:
+    """(correlation, that of detail, places that agree, transform, overlap) of two images, or None.
 
     Keypoints are paired by descriptor; every two pairs whose distances and scales agree propose a
     similarity transform (also mirrored); the one most pairs agree on is refined and judged by the
@@ -261,10 +261,10 @@ def compare(a: Features, b: Features) -> tuple[float, int, np.ndarray, float] | 
         return None
     sign = -1 if mirrored else 1
     matrix = np.array([[m.real, -sign * m.imag, c.real], [m.imag, sign * m.real, c.imag]], float)
-    if agreeing < INLIERS - 1:
+    if agreeing < LEAST_PLACES:
         return None
-    correlation, share = _correlation(a.preview, b.preview, matrix)
-    return correlation, agreeing, matrix, share
+    correlation, detail, share = _correlation(a.preview, b.preview, matrix)
+    return correlation, detail, agreeing, matrix, share
 
 
 def _places(points: np.ndarray, apart: float = 6.0) -> int:
@@ -277,23 +277,33 @@ def _places(points: np.ndarray, apart: float = 6.0) -> int:
     return len(kept)
 
 
-def _correlation(a: np.ndarray, b: np.ndarray, matrix: np.ndarray) -> tuple[float, float]:
-    """Correlation of two previews where they overlap after a -> b, and the smaller one's share."""
-    grid = np.indices(a.shape)[:, ::2, ::2].reshape(2, -1)
+def _correlation(a: np.ndarray, b: np.ndarray, matrix: np.ndarray) -> tuple[float, float, float]:
+    """Correlation of two previews and of their detail (between sigma 1 and 3) where they overlap
+    after a -> b, and the smaller one's share that does."""
+    step = 2
+    grid = np.indices(a.shape)[:, ::step, ::step].reshape(2, -1)
     where = matrix[:, :2] @ grid + matrix[:, 2:]
     inside = (
         (where[0] >= 0) & (where[0] <= b.shape[0] - 1)
         & (where[1] >= 0) & (where[1] <= b.shape[1] - 1)
     )  # fmt: skip
-    area = 4.0 * float(inside.sum())
+    area = step * step * float(inside.sum())
     share = area / min(a.size, max(1.0, b.size / max(1e-6, abs(np.linalg.det(matrix[:, :2])))))
     if area < 300:
-        return 0.0, 0.0
-    one = ndimage.gaussian_filter(a, 1.0)[::2, ::2].reshape(-1)[inside]
-    two = ndimage.map_coordinates(ndimage.gaussian_filter(b, 1.0), where[:, inside], order=1)
-    one, two = one - one.mean(), two - two.mean()
-    norm = np.sqrt((one @ one) * (two @ two))
-    return (float(one @ two / norm) if norm > 0 else 0.0), share
+        return 0.0, 0.0, 0.0
+    one, two = ndimage.gaussian_filter(a, 1.0), ndimage.gaussian_filter(b, 1.0)
+    found = []
+    for x, y in ((one, two), (one - _coarse(one), two - _coarse(two))):
+        p = x[::step, ::step].reshape(-1)[inside]
+        q = ndimage.map_coordinates(y, where[:, inside], order=1)
+        p, q = p - p.mean(), q - q.mean()
+        norm = float(np.sqrt((p @ p) * (q @ q)))
+        found.append(float(p @ q) / norm if norm > 0 else 0.0)
+    return found[0], found[1], share
+
+
+def _coarse(image: np.ndarray) -> np.ndarray:
+    return ndimage.gaussian_filter(image, 2.8)
 
 
 def same(a: Features, b: Features) -> Match | None:
@@ -301,20 +311,22 @@ def same(a: Features, b: Features) -> Match | None:
     found = compare(a, b)
     if found is None:
         return None
-    correlation, inliers, matrix, share = found
-    if not _enough(correlation, inliers, share):
+    correlation, detail, inliers, matrix, share = found
+    if not _enough(correlation, detail, inliers, share):
         return None
     determinant = float(np.linalg.det(matrix[:, :2]))
     return Match(0, 1, correlation, inliers, matrix, abs(determinant) ** 0.5, determinant < 0)
 
 
-def _enough(correlation: float, places: int, share: float) -> bool:
-    """Whether the evidence is that of one specimen: many places, or a nearly equal picture."""
-    if share < 0.3:
+def _enough(correlation: float, detail: float, places: int, share: float) -> bool:
+    """Whether the evidence is that of one specimen; set on real images, benchmarks/leakage.
+
+    Many places agree by themselves; few need fine detail that agrees, since a handful of blobs on
+    an empty ground fits another handful somewhere.
+    """
+    if share < 0.3 or correlation < AGREE:
         return False
-    return (correlation > AGREE and places >= INLIERS) or (
-        correlation > 0.85 and share > 0.5 and places >= INLIERS - 1
-    )
+    return places >= 8 or (places >= 6 and detail > 0.65) or detail > 0.85
 
 
 def find(found: list[Features], between: Iterable[int] | None = None) -> list[Match]:

@@ -65,7 +65,6 @@ METRICS: dict[tuple[str, str], Metric] = {
         _m(_I, "CREMI", inf, 0, "sqrt((VOI split + VOI merge) * ARE)"),
         _m(_I, "HD95", inf, 0, "95 % Hausdorff distance of the matched objects", "micrometer"),
         _m(_I, "ASSD", inf, 0, "average symmetric surface distance of the matched", "micrometer"),
-        _m(_I, "COCO_AP", 0, 1, "area under precision and recall by score, as COCO"),
         _m(_S, "Dice", 0, 1, "Dice coefficient, mean over classes"),
         _m(_S, "IoU", 0, 1, "intersection over union, mean over classes"),
         _m(_T, "SEG", 0, 1, "segmentation accuracy"),

@@ -38,7 +38,8 @@ DEFAULT_PRIMARY = {
 PRESETS: dict[str, dict[str, Any]] = {
     "stardist": {"both_empty": "zero", "average": "image"},
     "cellpose": {"both_empty": "skip", "average": "image"},
-    "coco": {"both_empty": "skip", "average": "dataset", "primary": "COCO_AP"},
+    # COCO's own AP needs scores; this is its pooling and its thresholds, without its limit of 100
+    "coco": {"both_empty": "skip", "average": "dataset"},
     "ctc": {"both_empty": "skip", "average": "image", "primary": "SEG"},
     "cremi": {
         "both_empty": "one",
