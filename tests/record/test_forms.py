@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slidebox.record import Record, pagetab, pagetab_tsv, rocrate, study_yaml
+from slidebox.record import Record, file_list, pagetab, pagetab_tsv, rocrate, study_yaml
 
 PAIRS = sorted(
     p.name for p in (Path(__file__).parents[3] / "shared/data/metadata/bia_pagetab").glob("*.json")
@@ -175,7 +175,8 @@ def crate_words(folder: Path) -> Counter:
                 continue
             if name == "@id" and (node["@id"] == "./" or "csvw" in str(node["@type"])):
                 continue
-            if isinstance(value, list) and all(isinstance(v, dict) for v in value):
+            values = value if isinstance(value, list) else [value]
+            if all(isinstance(v, dict) for v in values):
                 continue  # references: the things that they point to are counted
             found += words(value)
     return found
@@ -287,3 +288,146 @@ def test_readers_never_raise(text: str) -> None:
     pagetab.loads(text, "x")
     rocrate.loads(text)
     pagetab.loads("Submission\tS\n\nStudy\t" + text, "x")
+
+
+RICH = [
+    {
+        "@id": "./", "@type": ["Dataset", "bia:Study"], "name": "A rich study", "keywords": ["k1"],
+        "description": "of all classes", "license": "https://creativecommons.org/licenses/by/4.0/",
+        "datePublished": "2024-05-06", "accessionId": "S-RICH1", "doi": "10.6019/S-RICH1",
+        "acknowledgement": "thanks", "fundingStatement": "paid", "custom": "kept",
+        "author": [{"@id": "#ada"}], "hasPart": [{"@id": "list.tsv"}, {"@id": "#d1"}],
+        "relatedPublication": [{"@id": "#paper"}], "funding": [{"@id": "#grant"}],
+        "seeAlso": [{"@id": "https://example.org/code"}],
+    },
+    {
+        "@id": "#ada", "@type": ["Person", "bia:Contributor"], "name": "Ada", "email": "a@b.org",
+        "role": ["first author", "imaging"], "website": "https://ada.example.org",
+        "memberOf": [{"@id": "https://ror.org/02catss52"}],
+    },
+    {
+        "@id": "https://ror.org/02catss52", "@type": ["Organization", "bia:Affiliation"],
+        "name": "Institute", "address": "Somewhere",
+    },
+    {
+        "@id": "#paper", "@type": ["ScholarlyArticle", "bia:Publication"], "title": "On cells",
+        "authorNames": "Ada; Bob", "yearPublished": 2024, "pubmedId": "123", "doi": "10.1234/x",
+    },
+    {"@id": "#grant", "@type": ["Grant", "bia:Grant"], "identifier": "G-7", "name": "Big grant",
+     "funder": [{"@id": "#fund"}]},
+    {"@id": "#fund", "@type": ["Organization", "bia:FundingBody"], "name": "The Fund"},
+    {"@id": "https://example.org/code", "@type": ["CreativeWork", "bia:ExternalReference"],
+     "description": "the code", "additionalType": "github"},
+    {
+        "@id": "#d1", "@type": ["Dataset", "bia:Dataset"], "name": "Images", "description": "imgs",
+        "associatedSpecimen": {"@id": "#sp"},
+        "associatedImageAcquisitionProtocol": [{"@id": "#acq"}],
+        "associatedImageAnalysisMethod": [{"@id": "#ana"}],
+        "associatedImageCorrelationMethod": [{"@id": "#cor"}],
+    },
+    {"@id": "#sp", "@type": ["bia:Specimen"], "biologicalEntity": [{"@id": "#bio"}],
+     "imagingPreparationProtocol": [{"@id": "#prep"}]},
+    {
+        "@id": "#bio", "@type": ["bia:BioSample"], "name": "HeLa",
+        "biologicalEntityDescription": "cell line", "experimentalVariableDescription": ["dose"],
+        "extrinsicVariableDescription": ["drug"], "intrinsicVariableDescription": ["mutant"],
+        "organismClassification": [{"@id": "NCBI:txid9606"}], "growthProtocol": {"@id": "#grow"},
+    },
+    {"@id": "NCBI:txid9606", "@type": ["Taxon", "bia:Taxon"], "commonName": "human",
+     "scientificName": "Homo sapiens"},
+    {"@id": "#grow", "@type": ["bia:Protocol"], "name": "Growing", "description": "in DMEM"},
+    {"@id": "#prep", "@type": ["bia:SpecimenImagingPreparationProtocol"], "name": "Fixing",
+     "description": "PFA", "signalChannelInformation": [{"@id": "#ch"}]},
+    {"@id": "#ch", "@type": ["bia:SignalChannelInformation"], "channelLabel": "c0",
+     "signalContrastMechanismDescription": "fluorescence", "channelContentDescription": "DAPI",
+     "channelBiologicalEntity": "DNA"},
+    {"@id": "#acq", "@type": ["bia:ImageAcquisitionProtocol"], "name": "Confocal",
+     "description": "63x", "imagingInstrumentDescription": "A scope",
+     "imagingMethodName": ["confocal microscopy", "FRAP"],
+     "fbbiId": ["FBbi:00000251", "FBbi:00000366"]},
+    {"@id": "#ana", "@type": ["bia:ImageAnalysisMethod"], "name": "Counting",
+     "description": "by program", "featuresAnalysed": "number"},
+    {"@id": "#cor", "@type": ["bia:ImageCorrelationMethod"], "name": "CLEM",
+     "description": "by hand", "fiducialsUsed": "beads", "transformationMatrix": "1 0 0 1"},
+    {"@id": "#d2", "@type": ["Dataset", "bia:Dataset"], "name": "Masks",
+     "associatedAnnotationMethod": [{"@id": "#ann"}]},
+    {"@id": "#ann", "@type": ["bia:AnnotationMethod"], "name": "Outlining",
+     "description": "with a pen", "annotationCriteria": "all cells", "annotationCoverage": "half",
+     "transformationDescription": "none", "spatialInformation": "pixels",
+     "methodType": ["segmentation_mask"], "annotationSourceIndicator": "expert"},
+    {"@id": "#proc", "@type": ["bia:CreationProcess"], "subject": {"@id": "#sp"},
+     "imageAcquisitionProtocol": [{"@id": "#acq"}], "inputImage": []},
+    {"@id": "list.tsv", "@type": ["File", "bia:FileList", "csvw:Table"],
+     "tableSchema": {"@id": "_:s"}},
+    {"@id": "_:s", "@type": ["csvw:Schema"], "column": [{"@id": f"_:c{i}"} for i in range(4)]},
+    *(
+        {"@id": f"_:c{i}", "@type": ["csvw:Column"], "columnName": n, "propertyUrl": u}
+        for i, (n, u) in enumerate(
+            [("path", "http://bia/filePath"), ("in", "http://schema.org/isPartOf"),
+             ("type", "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"),
+             ("of", "http://bia/associatedSourceImage")]
+        )
+    ),
+]  # fmt: skip
+
+
+def test_every_class_of_the_profile(tmp_path: Path) -> None:
+    root = {"@id": rocrate.NAME, "@type": "CreativeWork", "about": {"@id": "./"}}
+    crate = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": [root, *RICH]}
+    (tmp_path / rocrate.NAME).write_text(json.dumps(crate, indent=1))
+    (tmp_path / "list.tsv").write_text(
+        "path\tin\ttype\tof\na.tif\t#d1\thttp://bia/Image\t\n"
+        'm.tif\t#d2\thttp://bia/AnnotationData\t["a.tif"]\n'
+    )
+    told = rocrate.loads((tmp_path / rocrate.NAME).read_text(), tmp_path)
+    record = told.record
+    assert [f for f in told.findings if f.severity == "error"] == []
+    kept = words(record.model_dump(mode="json"))
+    kept += Counter(w for o in record.organisations for w in [o.ror])
+    kept += Counter(["NCBI:txid9606"])
+    lost = crate_words(tmp_path) - kept
+    assert not lost
+    assert record.authors[0].organisations == ["Institute"]
+    assert record.publications[0].authors == ["Ada", "Bob"]
+    assert record.funding[0].agency == "The Fund" and record.links[0].type == "github"
+    assert record.biosamples[0].organism[0].ncbi_taxon == "NCBITaxon:9606"
+    association = record.study_components[0].associations[0].model_dump(exclude={"extra"})
+    assert association == {
+        "biosample": "HeLa",
+        "specimen": "Fixing",
+        "image_acquisition": "Confocal",
+        "image_correlation": "CLEM",
+        "image_analysis": "Counting",
+    }
+    annotations = record.annotation_sets[0]
+    assert annotations.types == ["segmentation_mask"] and annotations.coverage == "half"
+    assert told.files.rows[1].source_image == "a.tif"
+    again, _, findings = study_yaml.loads(study_yaml.dumps(record))
+    assert findings == [] and again == record
+
+
+@given(
+    st.lists(
+        st.builds(
+            file_list.Row,
+            path=st.text("abc/. \"'=é", min_size=1, max_size=12).filter(str.strip),
+            part=st.text("ab ", max_size=4).map(str.strip),
+            source_image=st.text("ab/", max_size=4),
+            size=st.none() | st.integers(0, 10**15),
+            sha256=st.text("0123456789abcdef", max_size=6),
+            attributes=st.dictionaries(
+                st.sampled_from(["well", "plate", "Stain 1"]), st.text("xyz\"' ", min_size=1)
+            ),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_any_file_list_round_trips(tmp_path_factory, rows) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "files.tsv").write_text(file_list.dumps(rows), encoding="utf-8")
+    told, findings = file_list.read_tsv(folder)
+    assert findings == []
+    for row in told.rows:
+        row.line = None
+    assert told.rows == rows

@@ -13,8 +13,8 @@ HEAD = """\
 # study.yaml and files.tsv
 
 A submission in its simplest form is a folder with the images, `study.yaml` that describes the
-study, and `files.tsv` that says for each file which part of the study it belongs to. `slidebox init DIR`
-writes both, with comments, from what is in the folder.
+study, and `files.tsv` that says for each file which part of the study it belongs to.
+`slidebox init DIR` writes both, with comments, from what is in the folder.
 
 `study.yaml` is plain YAML without tags, anchors and aliases. Words stay as they are written (`no`
 is a word, `2024-01-31` a date as text). Where a list is asked for, one thing may stand without
