@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import zipfile
 
 import pytest
 from made import IMAGE_ID
+
+from slidebox.catalogue import facts
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -124,3 +128,23 @@ def test_download_of_an_original(watched, site):
         page.get_by_role("link", name="plate/made_00000.tif").click()
     assert download.value.path().read_bytes() == site.files["plate/made_00000.tif"]
     assert io.BytesIO(site.files["plate/made_00000.tif"]).read(6) == b"pixels"
+
+
+@pytest.mark.parametrize("title", ["Python (zarr)", "Python (dask)"])
+def test_snippets_run(site, title):
+    """The Python that an image's page shows, with the address it shows, reads the image."""
+    pytest.importorskip("aiohttp")
+    if title.endswith("(dask)"):
+        pytest.importorskip("dask.array")
+    snippet = next(s for s in facts.snippets() if s["title"] == title)
+    address = f"{site.url}SB-MADE1/images/made.ome.zarr"
+    code = snippet["before"] + address + snippet["after"]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert "(2, 3, 5, 320, 480)" in done.stdout
+
+
+def test_copied_address_is_absolute(watched, site):
+    page = watched.page
+    page.goto(f"{site.url}SB-MADE1/image/{IMAGE_ID}.html")
+    expect(page.locator("#zarr-url")).to_have_text(f"{site.url}SB-MADE1/images/made.ome.zarr")

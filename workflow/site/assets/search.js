@@ -91,7 +91,7 @@
     glass.setAttribute("aria-hidden", "true");
     for (const picture of study.pictures) {
       const img = el("img");
-      img.src = root + picture.split("/").map(encodeURIComponent).join("/");
+      img.src = `${root}${study.accession}/${picture.split("/").map(encodeURIComponent).join("/")}`;
       img.alt = "";
       img.loading = "lazy";
       glass.append(img);
@@ -123,9 +123,11 @@
       const values = facets[facet];
       if (!values) continue;
       const picked = chosen.get(facet) ?? new Set();
+      // Over the ids of each value: all values together have a few a study, whatever their number.
+      const open = new Set(candidates.filter((number) => passes(number, facet)));
       const counted = [...values].map(([value, ids]) => {
         let n = 0;
-        for (const number of candidates) if (ids.has(number) && passes(number, facet)) n++;
+        for (const number of ids) if (open.has(number)) n++;
         return [value, n];
       });
       counted.sort(facet === "year" ? (a, b) => b[0].localeCompare(a[0]) : (a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));

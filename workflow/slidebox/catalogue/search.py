@@ -25,7 +25,7 @@ def write_search(cards: list[dict[str, Any]], words: dict[str, list[int]], folde
         for facet, values in card["facets"].items():
             for value in values:
                 facets.setdefault(facet, {}).setdefault(value, []).append(number)
-    _write(folder / "studies.json", [{key: card[key] for key in SHOWN} for card in cards])
+    _write(folder / "studies.json", [_shown(card) for card in cards])
     _write(folder / "facets.json", facets)
     shards: dict[str, dict[str, list[int]]] = {}
     for word in sorted(words):
@@ -36,6 +36,14 @@ def write_search(cards: list[dict[str, Any]], words: dict[str, list[int]], folde
     for old in (folder / "words").glob("*.json"):
         if old.name not in kept:
             old.unlink()
+
+
+def _shown(card: dict[str, Any]) -> dict[str, Any]:
+    """What a result shows; pictures relative to the study's folder, which keeps the file small."""
+    shown = {key: card[key] for key in SHOWN}
+    prefix = f"{card['accession']}/"
+    shown["pictures"] = [p.removeprefix(prefix) for p in card["pictures"][:3]]
+    return shown
 
 
 def shard_of(word: str) -> str:
