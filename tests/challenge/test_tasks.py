@@ -1,0 +1,157 @@
+"""Every task from the archive to a score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from archives import Bench, discs, tiff
+
+from slidebox import challenge, scoring
+
+BASE = """
+slug: {slug}
+version: 1.0.0
+title: A {task} challenge
+description: To test.
+organisers: [{{name: Ada Example}}]
+license: CC0-1.0
+task: {task}
+data:
+  sources: [{{accession: SB-TASK}}]
+splits:
+  group_by: [study, image]
+  rules: {{train: {{share: 0.5}}, test: {{share: 0.5}}}}
+scoring:
+  bootstrap: {{resamples: 50}}
+{scoring}
+"""
+
+
+def made(tmp_path, bench, task, scoring_text=""):
+    folder = tmp_path / "challenges" / "task"
+    folder.mkdir(parents=True)
+    text = BASE.format(slug="task", task=task, scoring=scoring_text)
+    (folder / "challenge.yaml").write_text(text)
+    result = challenge.release(
+        folder, public=bench.public, vault=bench.vault, private=bench.private
+    )
+    assert result.ok, [f.message for f in result.findings]
+    return result.folder
+
+
+def lapse(seed):
+    """Two frames of a nucleus that divides, and others that stay."""
+    image, labels = discs(seed, size=64, count=6)
+    frames = np.stack([image, np.roll(image, 1, 0), np.roll(image, 2, 0)])
+    masks = np.stack([np.roll(labels, k, 0) for k in range(3)]).astype(np.uint16)
+    present = [set(np.unique(m).tolist()) - {0} for m in masks]
+    keep = set.intersection(*present)
+    masks[~np.isin(masks, list(keep))] = 0
+    return frames, masks, [(k, 0, 2, 0) for k in sorted(keep)]
+
+
+def test_tracking_in_the_ctc_layout(tmp_path):
+    bench = Bench(tmp_path)
+    files, rows = {}, []
+    for k in range(4):
+        frames, masks, tracks = lapse(k)
+        meta = {"axes": "TYX"}
+        files[f"m{k}.ome.tif"] = tiff(tmp_path / "x" / f"m{k}.ome.tif", frames, metadata=meta)
+        files[f"m{k}_l.ome.tif"] = tiff(tmp_path / "x" / f"l{k}.ome.tif", masks, metadata=meta)
+        table = "label,begin,end,parent\n" + "".join(",".join(map(str, t)) + "\n" for t in tracks)
+        files[f"m{k}_t.csv"] = table.encode()
+        rows += [
+            {"path": f"m{k}.ome.tif", "part": "Films"},
+            {"path": f"m{k}_l.ome.tif", "part": "Nuclei", "role": "labels",
+             "source_image": f"m{k}.ome.tif"},
+            {"path": f"m{k}_t.csv", "part": "Lineage", "role": "table",
+             "source_image": f"m{k}.ome.tif"},
+        ]  # fmt: skip
+    bench.add_study("SB-TASK", files, rows)
+    folder = made(tmp_path, bench, "tracking")
+    items = scoring.open_release(folder).items("train")
+    assert len(items) == 2 and items[0].axes == "tyx"
+    assert (items[0].image / "t000.tif").is_file()
+    assert (items[0].truth / "TRA" / "man_track.txt").is_file()
+    result_folder = tmp_path / "p"
+    for item in items:
+        target = result_folder / f"{item.id}_RES"
+        target.mkdir(parents=True)
+        for path in sorted((item.truth / "TRA").glob("man_track*.tif")):
+            name = path.name.replace("man_track", "mask")
+            tifffile.imwrite(target / name, tifffile.imread(path), metadata=None)
+        (target / "res_track.txt").write_text((item.truth / "TRA/man_track.txt").read_text())
+    found = scoring.score(folder, result_folder, "train", tmp_path / "out")
+    assert found.ok and found.scores["metrics"]["OP_CTB"]["value"] == 1.0
+    assert (tmp_path / "out" / "overlays" / f"{items[0].id}.png").is_file()
+    from slidebox.challenge import baseline
+
+    tracked = baseline.predict(folder, tmp_path / "b", "train")
+    assert scoring.score(folder, tracked, "train").scores["metrics"]["TRA"]["value"] > 0.5
+
+
+def test_points_from_a_table(tmp_path):
+    bench = Bench(tmp_path)
+    files, rows = {}, []
+    for k in range(4):
+        image, labels = discs(k)
+        files[f"s{k}.tif"] = tiff(tmp_path / "x" / f"s{k}.tif", image)
+        places = [np.argwhere(labels == n).mean(0) for n in np.unique(labels)[1:]]
+        text = "axis-0,axis-1\n" + "".join(f"{y},{x}\n" for y, x in places)
+        files[f"s{k}.csv"] = text.encode()
+        rows += [
+            {"path": f"s{k}.tif", "part": "Images"},
+            {"path": f"s{k}.csv", "part": "Spots", "role": "table", "source_image": f"s{k}.tif"},
+        ]
+    bench.add_study("SB-TASK", files, rows)
+    folder = made(tmp_path, bench, "points", "  tolerance: 2")
+    result = scoring.score(folder, folder / "train" / "labels", "train")
+    assert result.scores["metrics"]["F"]["value"] == 1.0
+
+
+@pytest.mark.parametrize("task", ["semantic-segmentation", "restoration"])
+def test_pixelwise_tasks(tmp_path, task):
+    bench = Bench(tmp_path)
+    files, rows = {}, []
+    for k in range(4):
+        image, labels = discs(k)
+        truth = (labels > 0).astype(np.uint8) if task.startswith("sem") else image
+        noisy = np.clip(image + np.random.default_rng(k).normal(0, 200, image.shape), 0, None)
+        files[f"s{k}.tif"] = tiff(tmp_path / "x" / f"s{k}.tif", noisy.astype(np.uint16))
+        files[f"s{k}_t.tif"] = tiff(tmp_path / "x" / f"t{k}.tif", truth)
+        rows += [
+            {"path": f"s{k}.tif", "part": "Images"},
+            {"path": f"s{k}_t.tif", "part": "Truth", "source_image": f"s{k}.tif",
+             "role": "labels" if task.startswith("sem") else "image"},
+        ]  # fmt: skip
+    bench.add_study("SB-TASK", files, rows)
+    extra = "  classes: {1: nucleus}" if task.startswith("sem") else "  data_range: 4095"
+    folder = made(tmp_path, bench, task, extra)
+    result = scoring.score(folder, folder / "train" / "labels", "train", tmp_path / "o")
+    primary = result.scores["primary"]
+    assert result.scores["metrics"][primary]["value"] == (1.0 if task.startswith("sem") else 100.0)
+
+
+def test_volumes_keep_their_axes_and_voxel_size(tmp_path):
+    bench = Bench(tmp_path)
+    files, rows = {}, []
+    for k in range(4):
+        planes = [discs(10 * k + z, size=48) for z in range(3)]
+        meta = {"axes": "ZYX", "PhysicalSizeX": 0.2, "PhysicalSizeY": 0.2, "PhysicalSizeZ": 1.5}
+        for name, index in (("v", 0), ("l", 1)):
+            stack = np.stack([p[index] for p in planes])
+            files[f"{name}{k}.ome.tif"] = tiff(
+                tmp_path / "x" / f"{name}{k}.ome.tif", stack, metadata=dict(meta)
+            )
+        rows += [
+            {"path": f"v{k}.ome.tif", "part": "Volumes"},
+            {"path": f"l{k}.ome.tif", "part": "Nuclei", "role": "labels",
+             "source_image": f"v{k}.ome.tif"},
+        ]  # fmt: skip
+    bench.add_study("SB-TASK", files, rows)
+    folder = made(tmp_path, bench, "instance-segmentation", "  metrics: [AP, HD95]")
+    item = scoring.open_release(folder).items("train")[0]
+    assert (item.axes, item.shape, item.spacing) == ("zyx", (3, 48, 48), (1.5, 0.2, 0.2))
+    found = scoring.score(folder, folder / "train" / "labels", "train").scores["metrics"]
+    assert (found["AP"]["value"], found["HD95"]["value"]) == (1.0, 0.0)
