@@ -75,11 +75,15 @@ class Submission:
 
 
 @contextmanager
-def opened(path: Path | str, items: list[Item]) -> Iterator[Submission]:
+def opened(
+    path: Path | str, items: list[Item], elsewhere: frozenset[str] = frozenset()
+) -> Iterator[Submission]:
     """Open a folder, a ZIP or a single table of predictions.
 
     A ZIP is unpacked into a temporary folder, never beyond the bytes that the expected images
     could need; names that leave the folder, links and bombs are refused.
+
+    Names in `elsewhere` (images of other splits) are counted, not complained of one by one.
 
     Raises
     ------
@@ -88,7 +92,7 @@ def opened(path: Path | str, items: list[Item]) -> Iterator[Submission]:
     """
     path = Path(path)
     if path.is_dir():
-        yield collect(path, items, path.name)
+        yield collect(path, items, path.name, elsewhere)
     elif not path.exists():
         raise Refused(
             error("PREDICTIONS_MISSING", f"{path} doesn't exist", mend="give a folder or a ZIP")
@@ -96,7 +100,7 @@ def opened(path: Path | str, items: list[Item]) -> Iterator[Submission]:
     elif zipfile.is_zipfile(path):
         with tempfile.TemporaryDirectory(prefix="slidebox-score-") as folder:
             unpack(path, Path(folder), allowance(items))
-            yield collect(Path(folder), items, path.name)
+            yield collect(Path(folder), items, path.name, elsewhere)
     elif path.suffix in (".json", ".csv"):
         yield Submission(path, path.name, tables=[path])
     else:
@@ -204,11 +208,14 @@ def identity(name: str) -> str | None:
     return None
 
 
-def collect(root: Path, items: list[Item], name: str) -> Submission:
+def collect(
+    root: Path, items: list[Item], name: str, elsewhere: frozenset[str] = frozenset()
+) -> Submission:
     """Find each id's prediction in a folder (at any depth) and say what is odd about the names."""
     found = Submission(root, name)
     wanted = {item.id for item in items}
     twice: dict[str, list[Path]] = {}
+    others: list[str] = []
     queue = [root]
     while queue:
         folder = queue.pop()
@@ -236,12 +243,19 @@ def collect(root: Path, items: list[Item], name: str) -> Submission:
                     found.by_id[which] = path
             elif which in ("predictions", "points", "rle") and path.suffix == ".csv":
                 found.tables.append(path)
+            elif which in elsewhere:
+                others.append(which)
             else:
                 found.findings.append(
                     Finding("PREDICTION_EXTRA", "warning",
                             "belongs to no image of this split", relative,
                             mend="name predictions by the ids in splits.csv")
                 )  # fmt: skip
+    if others:
+        found.findings.append(
+            Finding("PREDICTION_OTHER_SPLIT", "info",
+                    f"{len(others)} predictions are of other splits and aren't scored now", name)
+        )  # fmt: skip
     for which, paths in sorted(twice.items()):
         names = ", ".join(sorted(p.relative_to(root).as_posix() for p in paths))
         found.findings.append(

@@ -112,7 +112,8 @@ def score(
     settings = release.settings
     tell = progress or (lambda *_: None)
     try:
-        with opened(path, items) as submission:
+        elsewhere = frozenset(r["id"] for r in release.rows if r["split"] != split)
+        with opened(path, items, elsewhere) as submission:
             return _score(
                 release, split, items, submission, module, settings, Path(out) if out else None,
                 check_only, threads, tell, overlays,
