@@ -54,6 +54,9 @@ annotation_sets:
     overview: Nuclei outlined by hand
     types: [segmentation_mask]
     methods: [by hand]
+    confidence_level: self-reported high
+    criteria: whole nuclei
+    coverage: all images
 """
 
 FILES = """\

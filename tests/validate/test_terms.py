@@ -170,16 +170,16 @@ def dicom(path: Path, modality: bytes, patient: bytes) -> None:
 
 
 def test_patients_are_found_and_not_named(submission: Path) -> None:
-    dicom(submission / "images/a.dcm", b"CT", b"Doe^Jane")
+    dicom(submission / "images/a.ima", b"CT", b"Doe^Jane")
     (submission / "files.tsv").write_text(
         "path\tpart\tsource_image\tPatient Name\n"
         "images/a.ome.tif\tImages\t\tJane Doe\n"
-        "labels/a.tif\tMasks\timages/a.ome.tif\t\nimages/a.dcm\tImages\t\t\n"
+        "labels/a.tif\tMasks\timages/a.ome.tif\t\nimages/a.ima\tImages\t\t\n"
     )
     result = validate(submission)
     found = {(f.code, f.file) for f in result.findings}
-    assert ("SCOPE_MEDICAL", "images/a.dcm") in found
-    assert ("SCOPE_PATIENT_DATA", "images/a.dcm") in found
+    assert ("SCOPE_MEDICAL", "images/a.ima") in found
+    assert ("SCOPE_PATIENT_DATA", "images/a.ima") in found
     assert ("SCOPE_PATIENT_DATA", "files.tsv") in found
     said = str([f.to_dict() for f in result.findings])
     assert "PatientName" in said and "Doe" not in said and "PatientID" not in said

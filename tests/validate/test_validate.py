@@ -326,3 +326,9 @@ def test_empty_and_negative_labels(submission: Path) -> None:
     assert only(validate(submission), "LABEL_EMPTY").file == "labels/a.tif"
     tifffile.imwrite(path, np.full((32, 48), -1, np.int16))
     assert only(validate(submission), "LABEL_NEGATIVE").file == "labels/a.tif"
+
+
+@pytest.mark.parametrize("accession", ["my study", "catalogue", "-S1", "S" * 65])
+def test_accessions_that_can_not_be(bare: Path, accession: str) -> None:
+    (bare / "study.yaml").write_text(study.STUDY.replace("S-TEST1", f"'{accession}'"))
+    assert only(validate(bare), "ACCESSION_INVALID").line == 1

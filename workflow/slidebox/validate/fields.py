@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from ..deposit import check_accession
 from ..record import ANNOTATION_TYPES, Positions, Record, nearest
 from ..record.model import Part
 from . import identifiers, licences
@@ -14,11 +15,6 @@ from .ontology import check_terms
 from .settings import Settings
 
 STATUSES = ("in preparation", "submitted", "preprint", "published")
-_ACCESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
-RESERVED = frozenset(
-    {"assets", "catalogue", "challenges", "files", "index", "review", "search", "api", "robots"}
-)
-
 REQUIRED: dict[str, tuple[str, ...]] = {
     "": (
         "title",
@@ -54,8 +50,12 @@ RECOMMENDED: dict[str, tuple[str, ...]] = {
     "": ("acknowledgements", "funding_statement"),
     "authors": ("orcid",),
     "publications": ("title", "authors", "year"),
+    "links": ("description",),
+    "funding": ("agency", "grant_id"),
     "biosamples": ("description",),
     "specimens": ("growth_protocol",),
+    "image_correlations": ("fiducials", "transformation_matrix"),
+    "annotation_sets": ("confidence_level", "criteria", "coverage"),
 }
 
 REFERENCES = {
@@ -80,10 +80,8 @@ def check_record(record: Record, where: Positions, out: Collector, settings: Set
     _identifiers(record, add)
     _licence(record, add, settings)
     _annotations(record, add)
-    if record.accession and (
-        not _ACCESSION.match(record.accession) or record.accession.lower() in RESERVED
-    ):
-        add("ACCESSION_INVALID", f"{record.accession[:80]!r} can't be an accession", "accession")
+    if _said(record.accession) and (why := check_accession(record.accession)):
+        add("ACCESSION_INVALID", f"{record.accession[:80]!r}: {why}", "accession")
     _variables(record, add)
     _markup(record, add)
     check_terms(record, add)
