@@ -225,7 +225,7 @@ FAILURES = pytest.mark.parametrize(
     ("code", "lasting"),
     [
         (errno.ENOSPC, True),
-        (errno.EIO, False),
+        pytest.param(errno.EIO, False, marks=pytest.mark.slow),
         pytest.param(errno.ENOSPC, False, marks=pytest.mark.slow),
         pytest.param(errno.EIO, True, marks=pytest.mark.slow),
     ],

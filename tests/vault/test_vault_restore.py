@@ -78,7 +78,7 @@ def compatible(chosen: list[str]) -> bool:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(paths, min_size=1, max_size=8, unique=True).filter(compatible))
 @example(["A/x", "a/y", "a/X", "%41", "A~"])

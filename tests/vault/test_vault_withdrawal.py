@@ -80,6 +80,7 @@ def test_a_purge_of_files_takes_them_out_of_every_version(vault, tmp_path):
         vault.purge("S-1", reason="", by="x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paths", [None, ["a/secret.tif", "a/copy.tif"]])
 def test_a_purge_that_is_killed_happened_or_did_not(tmp_path, paths):
     def fresh(name):

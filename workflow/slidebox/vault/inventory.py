@@ -159,7 +159,7 @@ def parse(raw: bytes, where: str) -> Inventory:
 def _parse(texts: list[str], where: str) -> Inventory:
     """``texts`` holds the JSON, which is let go of as soon as it is parsed."""
     try:
-        data = json.loads(texts.pop(), object_pairs_hook=_shared())
+        data = json.loads(texts.pop(), object_pairs_hook=shared())
         head = data["head"]
         versions = data["versions"]
         inventory = Inventory(
@@ -184,7 +184,7 @@ def _parse(texts: list[str], where: str) -> Inventory:
     return inventory
 
 
-def _shared() -> Callable[[list[tuple[str, Any]]], dict]:
+def shared() -> Callable[[list[tuple[str, Any]]], dict]:
     """Makes JSON objects in which what a later version says again is kept once."""
     last: dict[str, list] = {}
 
