@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import subprocess
+import sys
 import threading
 
 import made
@@ -175,7 +177,16 @@ def test_fetch_resumes_from_a_broken_start_with_the_wrong_bytes(server, tmp_path
 
 @pytest.mark.parametrize("path", ["../out.txt", "/etc/x", "a/../../x"])
 def test_fetch_refuses_to_leave_its_folder(tmp_path, path):
-    from slidebox.catalogue.fetch import _Refused, safe_target
+    from slidebox.catalogue.download import _Refused, safe_target
 
     with pytest.raises(_Refused):
         safe_target(tmp_path, path)
+
+
+def test_fetch_and_serve_need_neither_jinja_nor_arrow():
+    """The light installation of participants has none of the extra "site"."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['jinja2', 'pyarrow', 'markupsafe']));"
+        "from slidebox import catalogue; catalogue.fetch; catalogue.serve; catalogue.CannotFetch"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import stat
+import sys
 import threading
 from collections.abc import Callable
 from email.utils import formatdate, parsedate_to_datetime
@@ -140,9 +141,7 @@ def make_server(
         pass
 
     Handler.public, Handler.originals = public, originals
-    server = ThreadingHTTPServer((host, port), Handler)
-    server.daemon_threads = True
-    return server
+    return _Server((host, port), Handler)
 
 
 def serve(
@@ -160,6 +159,17 @@ def serve(
             ready(f"http://{shown}:{server.server_address[1]}/")
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever(poll_interval=0.2)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A viewer opens many connections at once; the default backlog of 5 makes some of them wait.
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader who went away is no error of ours."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -18,6 +18,7 @@ from slidebox.catalogue import describe, facts, listing, tables
 from slidebox.catalogue.cards import study_card
 from slidebox.catalogue.changes import write_changes
 from slidebox.catalogue.cite import citation
+from slidebox.catalogue.describe.parts import link_url
 from slidebox.catalogue.model import StudyInput
 from slidebox.catalogue.pages import install_assets, render_page
 from slidebox.catalogue.text import plural, safe_url
@@ -148,6 +149,9 @@ def _front_page(
         "canonical_base": base or "URL-OF-THIS-PAGE",
         "record": record,
         "authors": [_author(a) for a in record.get("authors") or []],
+        "links": [
+            {**link, "url": link_url(link) or link.get("url")} for link in record.get("links") or []
+        ],
         "organisms": facts.organisms(record),
         "methods": facts.methods(record),
         "released": study.release_date or record.get("release_date"),
