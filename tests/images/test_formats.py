@@ -116,6 +116,31 @@ def test_micro_reader_reads_the_same(vendor):
     assert compared > 20
 
 
+def test_a_second_opinion(vendor, monkeypatch):
+    """Agreement is silence; a reader that errs is found out."""
+    from slidebox.images.readers import micro
+
+    for name in (
+        "czi_ccby/xyz__multiple_images.czi",
+        "nd2_arcadia/example-zstack.nd2",
+        "wsi_slideio/CMU-1-Small-Region.svs",
+        "lsm_drosophila/032113-18.lsm",
+    ):
+        assert images.second_opinion(vendor / name) == []
+    honest = micro.open_file
+
+    def wrong(path, name):
+        file = honest(path, name)
+        reader = file.series[0].reader
+        file.series[0].reader = lambda t, c, z, y0, y1: reader(t, c, z, y0, y1) + (z == 10)
+        return file
+
+    monkeypatch.setattr(micro, "open_file", wrong)
+    (finding,) = images.second_opinion(vendor / "nd2_arcadia/example-zstack.nd2")
+    assert finding.code == "READERS_DISAGREE" and "plane z=10" in finding.message
+
+
+@pytest.mark.slow
 def test_openreadout_reads_the_same(vendor):
     openreadout = pytest.importorskip("openreadout", reason="the third reader isn't installed")
     paths = [

@@ -10,6 +10,7 @@ from .convert import Busy, Derived, LabelSource, convert, load
 from .group import group_files
 from .ids import derivation_id, image_id
 from .model import Channel, ImageFile, Series, UnreadableImage
+from .opinion import second_opinion
 from .plan import Recipe
 from .registry import FORMATS, Format, can_read, open_image
 from .verify import verify
@@ -32,5 +33,6 @@ __all__ = [
     "image_id",
     "load",
     "open_image",
+    "second_opinion",
     "verify",
 ]

@@ -75,12 +75,12 @@ def make_plan(series: Series, recipe: Recipe, memory: int) -> Plan:
     """
     t, c, z, y, x = (series.size(a) for a in "tczyx")
     item = series.dtype.itemsize
-    side = recipe.chunk
+    tall = recipe.chunk
     # Alive at once: a row of chunks, those in flight, and all lower levels' (as much again); the
     # wide sums of the reduction are cut into blocks and don't count.
     budget = max(memory - 160 * MB, 64 * MB)
-    while side > 64 and side * x * item * series.samples * 6 > budget:
-        side //= 2
+    while tall > 64 and tall * x * item * series.samples * 4 > budget:
+        tall //= 2
     shapes = [((t, c, z, y, x), (1, 1, 1), (False, False, False))]
     size_z, size_y, size_x = (series.pixel_size.get(a) for a in "zyx")
     spacing = (size_z, math.sqrt(size_y * size_x)) if size_z and size_y and size_x else None
@@ -96,10 +96,10 @@ def make_plan(series: Series, recipe: Recipe, memory: int) -> Plan:
         shapes.append(((t, c, *new), factors, halve))
     levels = []
     for index, (shape, factors, halved) in enumerate(shapes):
-        chunk = (1, 1, 1, _chunk(shape[3], side), _chunk(shape[4], side))
+        chunk = (1, 1, 1, _chunk(shape[3], tall), _chunk(shape[4], recipe.chunk))
         shard = _shard(shape, chunk, item, recipe.shard_bytes, series)
         levels.append(LevelPlan(index, shape, factors, halved, chunk, shard))
-    return Plan(levels, _band(series, budget), 2)
+    return Plan(levels, _band(series, budget), 2 if tall == recipe.chunk else 1)
 
 
 def _chunk(length: int, side: int) -> int:
