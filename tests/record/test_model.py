@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 from slidebox.record import codes, codes_page, fields_page, schema
+from slidebox.record.patterns import fits
 from slidebox.resources import resource
 
 ROOT = Path(__file__).parents[2]
@@ -48,3 +51,21 @@ def test_every_code_is_documented_and_used() -> None:
     undocumented = {u for u in used - set(codes.CODES) if u.split("_")[0] in prefixes}
     undocumented -= {"ANNOTATION_TYPES"}  # a name that __all__ exports
     assert undocumented == set()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "expected"),
+    [
+        ("**/.DS_Store", ".DS_Store", True),
+        ("**/.DS_Store", "a/b/.DS_Store", True),
+        ("**/._*", "a/._x", True),
+        ("raw/**", "raw/a/b.txt", True),
+        ("raw/**", "raw2/a.txt", False),
+        ("*.txt", "a/b.txt", False),
+        ("a[1].txt", "a[1].txt", True),
+        ("a?.txt", "ab.txt", True),
+        ("**", "a/b", True),
+    ],
+)
+def test_patterns(pattern: str, path: str, expected: bool) -> None:
+    assert fits(path, pattern) is expected

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -22,6 +22,7 @@ from ..atomic import write_text
 from ..findings import Finding
 from .codes import CODES, finding
 from .model import Record
+from .patterns import fits
 from .positions import field_name
 from .study_yaml import load_plain
 
@@ -287,7 +288,7 @@ def _fits(waiver: Waiver | None, one: Finding) -> bool:
         return False
     if waiver.path is None:
         return True
-    return one.file is not None and PurePosixPath(one.file).full_match(waiver.path)
+    return one.file is not None and fits(one.file, waiver.path)
 
 
 # --- paths into the record ------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def check_listing(
         seen[key] = row
         if not row.part and only_part:
             row.part = only_part
-        if record is not None and row.part not in parts:
+        if parts and row.part not in parts:  # a record without parts has a finding of its own
             if row.part not in unknown_parts:
                 unknown_parts[row.part] = nearest(row.part, parts) if row.part else None
             other = unknown_parts[row.part]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..record.codes import CODES
+from ..record.patterns import fits
 
 
 class Override(BaseModel):
@@ -66,6 +67,4 @@ class Settings(BaseModel):
 
 def matches(path: str | None, patterns: list[str] | tuple[str, ...]) -> bool:
     """Whether a path fits one of the patterns (``*`` within a name, ``**/`` over folders)."""
-    from pathlib import PurePosixPath
-
-    return path is not None and any(PurePosixPath(path).full_match(p) for p in patterns)
+    return path is not None and any(fits(path, p) for p in patterns)
