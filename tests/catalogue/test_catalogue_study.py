@@ -16,7 +16,6 @@ from slidebox.catalogue import (
     build_study,
     find_images,
     render_page,
-    withdraw_study,
 )
 from slidebox.catalogue import feed as feed_module
 from slidebox.catalogue.find import files_of
@@ -249,16 +248,6 @@ def test_feed_says_what_is_new_changed_and_withdrawn(tmp_path, monkeypatch):
     assert not (tmp_path / "catalogue" / first["next_url"]).exists()
 
 
-def test_a_withdrawn_study_leaves_a_tombstone_only(tmp_path):
-    folder = build_study(study(images=3, files=230), tmp_path)
-    given = {"date": "2026-11-03", "reason": "<b>consent</b>", "title": "Discs"}
-    for _ in range(2):
-        withdraw_study("SB-MADE1", tmp_path, **given)
-        assert {p.name for p in folder.iterdir()} == {"index.html", "study.json"}
-        assert "&lt;b&gt;consent" in (folder / "index.html").read_text()
-    assert json.loads((folder / "study.json").read_text())["status"] == "withdrawn"
-
-
 def test_a_version_says_which_files_it_changed(tmp_path):
     files = made.file_rows(4)
     folder = build_study(study(files=files), tmp_path)
@@ -276,3 +265,10 @@ def test_a_version_says_which_files_it_changed(tmp_path):
     page = (folder / "index.html").read_text()
     assert "1 file added, 1 file changed, 1 file removed" in page
     assert page.count("changes.tsv") == 2 and "z new.tif" in page
+
+
+def test_a_tombstone_is_inert(tmp_path):
+    entry = {"accession": "SB-1", "date": "2026-11-03T00:00:00Z", "reason": MARKUP, "contact": "x"}
+    out = tmp_path / "SB-1" / "index.html"
+    render_page("tombstone.html", {"tombstone": entry}, out, site_root=tmp_path)
+    assert "<script>alert" not in out.read_text() and "2026-11-03" in out.read_text()

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from slidebox.catalogue.pages import install_assets, render_page
     from slidebox.catalogue.server import make_server, serve
     from slidebox.catalogue.study import build_study
-    from slidebox.catalogue.tombstone import withdraw_study
 
 _HOME = {
     "CannotFetch": "download",
@@ -35,7 +34,6 @@ _HOME = {
     "make_server": "server",
     "render_page": "pages",
     "serve": "server",
-    "withdraw_study": "tombstone",
     "write_run_crate": "describe",
 }
 
@@ -51,7 +49,6 @@ __all__ = [
     "make_server",
     "render_page",
     "serve",
-    "withdraw_study",
     "write_run_crate",
 ]
 
