@@ -60,7 +60,7 @@ def _commit(config: Config, stages: Stages, threads: int):
     vault = Vault(config.vault, wait=WAIT)
     head = vault.head(stages.accession) if vault.exists(stages.accession) else None
     try:
-        if head is not None and not (stages.inbox / deposit.READY).exists():
+        if plan["kind"] == "revision":
             commit = _revision(stages, plan, vault)
         else:
             ready = deposit.read_ready(stages.inbox)

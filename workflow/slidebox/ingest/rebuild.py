@@ -50,7 +50,12 @@ def _version(config: Config, vault: Vault, accession: str, version: int, threads
     key = meta("deposit.json")["key"]
     stages, times = Stages(config, accession, key), {"started": now(), "ended": now()}
     slices = queue.slices_of(key)
-    plan = {**meta("filesets.json"), "slices": slices, "record": meta("record.json")}
+    plan = {
+        **meta("filesets.json"),
+        "kind": "deposit",
+        "slices": slices,
+        "record": meta("record.json"),
+    }
     atomic.write_json(stages.filesets, plan)
     atomic.write_json(stages.validation, {**meta("validation.json"), "times": times})
     atomic.write_text(stages.validation_html, "")

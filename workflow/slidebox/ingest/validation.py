@@ -30,13 +30,14 @@ def validate(config: Config, accession: str, key: str, threads: int = 1) -> None
     """Write validation.json, validation.html and filesets.json of a deposit."""
     stages, started = Stages(config, accession, key), now()
     stages.folder.mkdir(parents=True, exist_ok=True)
-    result = _check(config, stages, threads)
+    result, kind = _check(config, stages, threads)
     log.info("%s: %s, %d findings", accession, result.status, len(result.findings))
     for finding in result.findings:
         log.info("%s", finding)
     report.write_html(result, stages.validation_html)
     plan = {
         "accession": accession,
+        "kind": kind,
         "slices": queue.slices_of(key),
         "record": result.record.model_dump(mode="json") if result.record else None,
         "filesets": result.filesets,
@@ -46,7 +47,8 @@ def validate(config: Config, accession: str, key: str, threads: int = 1) -> None
     atomic.write_json(stages.validation, {**result.to_json(), "times": times})
 
 
-def _check(config: Config, stages: Stages, threads: int) -> Validation:
+def _check(config: Config, stages: Stages, threads: int) -> tuple[Validation, str]:
+    """What validation says, and whether this is a deposit or a revision of what is archived."""
     vault = Vault(config.vault)
     there = vault.exists(stages.accession)
     try:
@@ -54,18 +56,18 @@ def _check(config: Config, stages: Stages, threads: int) -> Validation:
     except curation.CurationError as error:
         sys.exit(f"{stages.accession}: the curation can't be used: {error}")
     if there and not (stages.inbox / deposit.READY).exists():
-        return _revise(config, stages, vault, curated)
+        return _revise(config, stages, vault, curated), "revision"
     try:
         ready = deposit.read_ready(stages.inbox)
         door = deposit.read_deposit(stages.inbox)
     except deposit.DepositError as error:
-        return Validation(stages.accession, error.findings)
+        return Validation(stages.accession, error.findings), "deposit"
     entry = vault.tombstone(stages.accession) if there else None
     head = vault.head(stages.accession) if there else None
     if findings := list(_refusals(stages.accession, ready, door, head, entry)):
-        return Validation(stages.accession, findings)
+        return Validation(stages.accession, findings), "deposit"
     if there and _archived_list(vault, stages.accession) == (ready.list_sha256, door.mode):
-        return _revise(config, stages, vault, curated)
+        return _revise(config, stages, vault, curated), "revision"
     adds = door.mode == "add" and there
     known = [file.path for file in vault.files(stages.accession)] if adds else []
     try:
@@ -79,10 +81,11 @@ def _check(config: Config, stages: Stages, threads: int) -> Validation:
             curation=curated,
         )
     except NoSubmission as error:
-        return Validation(stages.accession, [Finding("RECORD_MISSING", "error", str(error))])
+        gone = Finding("RECORD_MISSING", "error", str(error))
+        return Validation(stages.accession, [gone]), "deposit"
     if adds:
         _join(result, vault, stages)
-    return result
+    return result, "deposit"
 
 
 def _refusals(
