@@ -14,6 +14,7 @@
   const out = document.getElementById("pick-out");
   const SHOWN = 200;
   const study = new URL(top || "./", location.href);
+  const page = new URL("./", location.href).href; // of an older version, its own list
   let rows = null;
   const picked = new Set();
 
@@ -141,7 +142,7 @@
     const select = few
       ? files.map((r) => `--select ${quote(r.path.replace(/[[*?]/g, "[$&]"))}`).join(" ")
       : `--manifest ${accession}-manifest-sha256.txt`;
-    out.textContent = `${few ? "" : "# save the manifest first\n"}slidebox fetch ${quote(study.href)} ${quote(accession)} ${select}`;
+    out.textContent = `${few ? "" : "# save the manifest first\n"}slidebox fetch ${quote(page)} ${quote(accession)} ${select}`;
     out.hidden = false;
     out.focus();
   });

@@ -62,6 +62,7 @@ def render_page(
     *,
     site_root: Path | str,
     site_name: str = "Slidebox",
+    durable: bool = True,
 ) -> Path:
     """Render one page of the house to ``out``, atomically.
 
@@ -73,6 +74,7 @@ def render_page(
         '' or '../' ...), ``site_name`` and ``section`` (which entry of the navigation is current)
         are set here unless given.
     out : the page's file; it must lie under ``site_root``.
+    durable : False when the caller makes many pages and calls :func:`settle` once for all.
 
     Returns the path written. Same input, same bytes.
     """
@@ -80,15 +82,31 @@ def render_page(
     depth = len(out.resolve().relative_to(site_root.resolve()).parts) - 1
     values = {"root": "../" * depth, "site_name": site_name, "section": "", **context}
     html = environment().get_template(template).render(values)
-    if not (out.is_file() and out.read_bytes() == html.encode("utf-8", "surrogateescape")):
-        _write(out, html)
+    # File names may hold bytes that are no UTF-8 (surrogates); pages show them replaced.
+    data = html.encode("utf-8", "replace")
+    if out.is_file() and out.read_bytes() == data:
+        return out
+    if durable:
+        with atomic.replacing(out, "wb") as handle:
+            handle.write(data)
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = out.with_name(f".{out.name}.tmp")
+        temporary.write_bytes(data)
+        temporary.replace(out)
     return out
 
 
-def _write(out: Path, html: str) -> None:
-    # File names may hold bytes that are no UTF-8 (surrogates); pages show them replaced.
-    clean = html.encode("utf-8", "replace").decode("utf-8")
-    atomic.write_text(out, clean)
+def settle(folder: Path) -> None:
+    """Make the pages in a folder durable, after many were written with ``durable=False``.
+
+    Syncing at the end costs a fraction of a sync a page: most are on disk by then. Until it is done
+    a crash may leave an empty page, which the next build sees and writes again.
+    """
+    for path in sorted(folder.glob("*.html")):
+        with path.open("rb") as handle:
+            os.fsync(handle.fileno())
+    atomic.fsync_dir(folder)
 
 
 def install_assets(site_root: Path | str) -> None:

@@ -20,13 +20,14 @@ from slidebox.catalogue.changes import write_changes
 from slidebox.catalogue.cite import citation
 from slidebox.catalogue.describe.parts import link_url
 from slidebox.catalogue.model import StudyInput
-from slidebox.catalogue.pages import install_assets, render_page
+from slidebox.catalogue.pages import install_assets, render_page, settle
 from slidebox.catalogue.text import plural, safe_url
 
 IMAGES_PER_PAGE = 60
 FILES_PER_PAGE = 100
 SHOWN_FINDINGS = 100
 SHOWN_CHANGES = 50
+_HERE = "ADDRESS-OF-THIS-PAGE"  # until a script puts in where the page is
 STRIP = 6
 
 
@@ -146,7 +147,7 @@ def _front_page(
         "is_newest": study.head,
         "top": top,
         "canonical": base if study.site_url else None,
-        "canonical_base": base or "URL-OF-THIS-PAGE",
+        "canonical_base": f"{base}{f'v{study.version}/' if top else ''}" if base else _HERE,
         "record": record,
         "authors": [_author(a) for a in record.get("authors") or []],
         "links": [
@@ -237,6 +238,7 @@ def _lists(
             target / "list" / name,
             site_root=site_root,
             site_name=study.site_name,
+            durable=False,
         )
 
     pages = -(-len(shown) // IMAGES_PER_PAGE)
@@ -254,6 +256,7 @@ def _lists(
         for old in (target / "list").glob("*.html"):
             if old.name not in kept:
                 old.unlink()
+        settle(target / "list")
 
 
 def _chunks(rows: Iterator[dict], size: int) -> Iterator[list[dict]]:
@@ -294,7 +297,10 @@ def _image_pages(
             folder / "image" / f"{image['id']}.html",
             site_root=site_root,
             site_name=study.site_name,
+            durable=False,
         )
+    if shown:
+        settle(folder / "image")
 
 
 def _image_files(image: dict[str, Any]) -> list[str]:
