@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import logging
 import os
 import resource
 import shutil
@@ -265,6 +266,7 @@ def main() -> None:
     parser.add_argument("--no-peers", action="store_true", help="without bagit and ocfl-py")
     parser.add_argument("--work", type=Path, help="a folder on the disk to measure")
     given = parser.parse_args()
+    logging.disable(logging.INFO)  # bagit has a line for every file
     count = round(2000 * given.scale)
     mixed = [round((1 << 30) * given.scale), *[1 << 19] * count]
     with tempfile.TemporaryDirectory(dir=given.work, prefix="vault-benchmark-") as folder:

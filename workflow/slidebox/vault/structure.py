@@ -50,6 +50,7 @@ def validate_object(folder: Path, *, digests: bool = True) -> list[Finding]:
     except Exception as reason:  # it trusts that inventories have the types they should
         valid = False
         messages.append(("E034", True, f"{type(reason).__name__}: {reason}"))
+    vars(validator).clear()  # it and its log hold one another, and the inventories
     for code, is_error, message in messages:
         if digests or code not in _OWN:
             text = message.split("] ", 1)[-1]
