@@ -107,7 +107,7 @@ def main() -> int:
         print(f"  {wanted:20} recall {np.mean(hit):6.3f} of {len(hit)}; "
               f"images taken for another {of_images:.4f}")  # fmt: skip
     possible = len(paths) * (len(paths) - 1) / 2
-    print(f"  all {np.mean(recalls):.3f}; {len(alarms)} of {possible:.0f} pairs of different images "
+    print(f"  all {np.mean(recalls):.3f}; {len(alarms)} of {possible:.0f} pairs of other images "
           f"({len(alarms) / possible:.5f})")  # fmt: skip
     for a, b in sorted(alarms):
         print(f"    {paths[a].parent.name}/{paths[a].name} ~ {paths[b].name}")

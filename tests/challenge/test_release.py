@@ -19,7 +19,7 @@ import yaml
 from archives import Bench, challenge_folder, discs, nuclei, tiff
 
 from slidebox import challenge, scoring
-from slidebox.challenge import baseline, reveal, versions, wheel
+from slidebox.challenge import baseline, versions, wheel
 from slidebox.vault import Vault
 
 
@@ -318,6 +318,7 @@ def test_a_found_pair_is_drawn_and_can_be_waived_with_a_reason(tmp_path):
     assert "calibration slide" in (result.folder / "challenge.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_a_metric_that_cannot_tell_truth_from_nothing_is_refused(bench, tmp_path):
     folder = challenge_folder(
         tmp_path,
@@ -479,19 +480,19 @@ def test_ro_crate_lists_every_file(made):
 def test_revealing_lets_anyone_check_the_truth(bench, tmp_path):
     result = release(bench, challenge_folder(tmp_path))
     before = (result.folder / "SHA256SUMS").read_bytes()
-    folder = reveal.reveal(result.folder, bench.private)
+    folder = challenge.reveal(result.folder, bench.private)
     assert (result.folder / "SHA256SUMS").read_bytes() == before
-    assert reveal.verify(result.folder) == []
+    assert challenge.verify(result.folder) == []
     path = folder / "labels" / "spC_0.tif"
     labels = tifffile.imread(path)
     labels[0, 0] = 77
     tifffile.imwrite(path, labels, compression="zlib", metadata=None)
-    assert [(f.code, f.file) for f in reveal.verify(result.folder)] == [
+    assert [(f.code, f.file) for f in challenge.verify(result.folder)] == [
         ("COMMITMENT_BROKEN", "spC_0")
     ]
     table = folder / "truth.csv"
     table.write_text(table.read_text().replace("spE_0,test", "spE_9,test"))
-    assert len(reveal.verify(result.folder)) == 3
+    assert len(challenge.verify(result.folder)) == 3
 
 
 def test_the_key_of_a_release_tells_when_nothing_changed(bench, tmp_path):
@@ -516,3 +517,32 @@ def test_init_writes_a_challenge_that_loads(tmp_path, task):
         challenge.init(tmp_path / "my-challenge")
     with pytest.raises(ValueError, match="can't name"):
         challenge.init(tmp_path / "My Challenge")
+
+
+def test_tiles_cover_the_image_and_stay_in_its_group(bench, tmp_path):
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: t.replace("splits:", "  tiles: {size: [60, 96]}\nsplits:", 1),
+    )
+    result = release(bench, folder)
+    assert result.ok, [f.message for f in result.findings]
+    rows = {r["id"]: r for r in rows_of(result.folder)}
+    assert len(rows) == 12
+    assert rows["spA_0_y00036_x00000"]["shape"] == "60x96"
+    whole = next(
+        Path(f.content) for f in Vault(bench.vault).files("SB-NUCLEI")
+        if f.path == "images/spA_0.tif"
+    )  # fmt: skip
+    tile = tifffile.imread(result.folder / rows["spA_0_y00036_x00000"]["image"])
+    assert np.array_equal(tile, tifffile.imread(whole)[36:])
+    assert len({r["split"] for r in rows.values() if r["group"] == "A"}) == 1
+
+
+def test_the_schema_matches_the_model():
+    shipped = Path(__file__).parents[2] / "workflow" / "schemas" / "challenge.schema.json"
+    assert json.loads(shipped.read_text()) == challenge.json_schema(), "run `make schemas`"
+
+
+def test_the_shipped_challenge_is_valid():
+    folder = Path(__file__).parents[2] / "challenges" / "nuclei"
+    assert challenge.load(folder).hidden == ["test"]

@@ -4,6 +4,7 @@ from .init import init
 from .leaderboard import leaderboard, leaderboard_inputs
 from .model import Challenge, Invalid, json_schema, load
 from .release import Release, release, release_inputs, release_key
+from .reveal import reveal, verify
 
 __all__ = [
     "Challenge",
@@ -17,4 +18,6 @@ __all__ = [
     "release",
     "release_inputs",
     "release_key",
+    "reveal",
+    "verify",
 ]

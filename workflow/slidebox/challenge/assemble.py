@@ -97,6 +97,8 @@ def assemble(challenge: Challenge, archive: Archive) -> tuple[list[Pair], list[F
     for source, study in studies:
         pairs += _of_study(challenge, source, study, findings)
     pairs = _name(pairs)
+    if challenge.data.tiles:
+        pairs = [tile for pair in pairs for tile in cut(pair, challenge.data.tiles.size)]
     if not pairs and not findings:
         findings.append(
             _problem("NOTHING_SELECTED", "no image has a truth", "challenge.yaml",
@@ -223,6 +225,25 @@ def _fit(task: str, image: dict, truth: dict, where: str, findings: list) -> boo
 
 def _sizes(series: dict[str, Any]) -> dict[str, int]:
     return dict(zip(series["axes"], series["shape"], strict=True))
+
+
+def starts(length: int, size: int) -> list[int]:
+    """Where tiles begin along an axis; the last one moves inwards to keep its size."""
+    if length <= size:
+        return [0]
+    return [*range(0, length - size, size), length - size]
+
+
+def cut(pair: Pair, size: tuple[int, int]) -> list[Pair]:
+    """Tiles of a pair, row by row, named by their corner; they stay in one group as whole images
+    do, since ``image`` is a field they share."""
+    series = pair.image["series"][pair.series]
+    height, width = series["shape"][-2:]
+    h, w = min(size[0], height), min(size[1], width)
+    return [
+        replace(pair, id=f"{pair.id}_y{y:05d}_x{x:05d}", box=(y, x, h, w))
+        for y in starts(height, h) for x in starts(width, w)
+    ]  # fmt: skip
 
 
 def stem(path: str) -> str:

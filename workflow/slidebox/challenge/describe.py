@@ -62,6 +62,12 @@ def readme(resolved: dict[str, Any], rows: list[dict[str, str]], folder: Path) -
         f"uv run score.py predictions/ --split {open_split} --out scores/   # and score\n"
         if open_split else ""
     )  # fmt: skip
+    waivers = (resolved.get("leakage") or {}).get("waivers", [])
+    waived = (
+        "## Images that are alike and stay\n\n"
+        + "\n".join(f"- {' and '.join(w['images'])}: {w['reason']}" for w in waivers) + "\n\n"
+        if waivers else ""
+    )  # fmt: skip
     hand_in = (
         f"The truth of {', '.join(hidden)} is hidden. Hand your predictions in to the organisers; "
         "check them first.\n"
@@ -108,7 +114,7 @@ predictions have errors. `scores/report.html` shows distributions and the worst 
 truth nor prediction has an object is valued as `both_empty: {settings.both_empty}`. Intervals come
 from resampling whole groups. All decisions are in `challenge.yaml` under `scoring`.
 
-## Licence
+{waived}## Licence
 
 {resolved["license"]}; each image's own licence and attribution are in `splits.csv`.
 {("Cite: " + resolved["citation"]) if resolved.get("citation") else ""}

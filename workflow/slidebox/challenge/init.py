@@ -58,8 +58,7 @@ data:
       #   where: {{stain: DAPI}}           # columns of the file list or fields of the record
       # annotations: ["Nuclei, training", "Nuclei, test"]   # annotation sets that are the truth
   # channels: [0]              # default: all
-  # tiles: {{size: [256, 256]}}
-  image_format: tiff           # or ome-zarr
+  # tiles: {{size: [256, 256]}}   # height and width
 
 splits:
   group_by: [study]            # never cut: specimen, donor, plate, biosample, any column

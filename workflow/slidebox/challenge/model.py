@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -67,9 +67,8 @@ class Tiles(_Part):
     """Cut every image into tiles, row by row; the last ones move inwards to keep their size."""
 
     size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
-        description="height and width in pixels"
+        description="height and width in pixels; an image that is smaller stays whole"
     )
-    least_objects: int = Field(0, ge=0, description="leave out tiles with fewer true objects")
 
 
 class Data(_Part):
@@ -78,7 +77,6 @@ class Data(_Part):
     sources: list[Source] = Field(min_length=1)
     channels: list[int] | None = Field(None, description="channels to keep; default: all")
     tiles: Tiles | None = None
-    image_format: Literal["tiff", "ome-zarr"] = "tiff"
 
 
 class Rule(_Part):
@@ -205,6 +203,8 @@ class Challenge(_Part):
         unknown = [s for s in self.hidden if s not in self.splits.rules]
         if unknown:
             raise ValueError(f"hidden names no split: {', '.join(unknown)}")
+        if self.data.tiles and self.task in ("tracking", "points"):
+            raise ValueError(f"data.tiles can't be used with {self.task}")
         self.scoring.resolved(self.task)
         return self
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import zipfile
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def _b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
+@cache
 def pins() -> list[str]:
     """Exact versions of all that the scorer needs, itself first, as they are installed here."""
     found: dict[str, str] = {}
