@@ -173,7 +173,9 @@ def one(name: str, source: Path, out: Path) -> dict:
         return {"cpu": _cpu() - before, "wall": time.perf_counter() - began}
 
     facts = function(source, out, work, **options)
-    facts["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # not ru_maxrss: that begins with what the process was forked from
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    facts["peak_mb"] = int(status.split("VmHWM:")[1].split()[0]) / 1024
     if out.is_dir():
         files = [p for p in out.rglob("*") if p.is_file()]
         facts["mb_out"] = sum(p.stat().st_size for p in files) / 1e6

@@ -240,6 +240,14 @@ def test_a_label_image_that_does_not_fit(tmp_path, shape, dtype, why):
     assert [p.name for p in tmp_path.iterdir() if "zarr" in p.name] == []
 
 
+@pytest.mark.parametrize("names", [["../up"], [""], ["a/b"], ["x", "x"]])
+def test_names_of_label_groups(tmp_path, names):
+    """They become folders: nothing may leave the image's."""
+    labels = [LabelSource(name, tmp_path / "l.tif") for name in names]
+    with pytest.raises(ValueError, match="no name"):
+        images.convert(tmp_path / "i.tif", tmp_path / "o.ome.zarr", labels=labels)
+
+
 def test_faithful_metadata(tmp_path):
     """Time step, units, windows, colours and wavelengths, in NGFF and in OME-XML, as in the
     file.

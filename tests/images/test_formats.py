@@ -100,6 +100,7 @@ def vendor_files(vendor: Path) -> list[Path]:
     return [path for pattern in patterns for path in sorted(vendor.glob(pattern))]
 
 
+@pytest.mark.slow
 def test_micro_reader_reads_the_same(vendor):
     micro_reader = pytest.importorskip("micro_reader", reason="the second reader isn't installed")
     compared = 0
@@ -415,6 +416,134 @@ def test_hdf5_arrays(tmp_path):
         assert found["volumes/raw"].pixel_size == {"z": 0.5, "y": 0.1, "x": 0.1}
         assert found["picture"].rgb
         assert np.array_equal(found["picture"].asarray(), picture.transpose(2, 0, 1))
+
+
+# ---------------------------------------------------------------- OME-TIFF in odd forms
+
+_RNG = np.random.default_rng(0)
+_A = _RNG.integers(0, 999, (3, 300, 400), np.uint16)
+_B = _RNG.integers(0, 99, (4, 50, 60), np.uint8)
+_RGB = _RNG.integers(0, 99, (4, 50, 60, 3), np.uint8)
+_D = _RNG.integers(0, 99, (2, 3, 4, 20, 30), np.uint8)
+GREY = {"photometric": "minisblack"}
+
+
+@pytest.mark.parametrize(
+    "name, data, options, axes, expected",
+    [
+        (
+            "zrgb.ome.tif",
+            _RGB,
+            {"metadata": {"axes": "ZYXS"}, "photometric": "rgb"},
+            "czyx",
+            _RGB.transpose(3, 0, 1, 2),
+        ),
+        (
+            "zct.ome.tif",
+            _D,
+            {"metadata": {"axes": "ZCTYX"}, **GREY},
+            "tczyx",
+            _D.transpose(2, 1, 0, 3, 4),
+        ),
+        (
+            "lifetime.ome.tif",
+            _D,
+            {"metadata": {"axes": "CHTYX"}, **GREY},
+            "tcyx",
+            _D.reshape(6, 4, 20, 30).swapaxes(0, 1),
+        ),
+        (
+            "ij.tif",
+            _D.astype("u2"),
+            {"imagej": True, "metadata": {"axes": "TZCYX"}},
+            "tczyx",
+            _D.astype("u2").swapaxes(1, 2),
+        ),
+        ("plain.tif", _B, {"metadata": None, **GREY}, "zyx", _B),
+        ("volume.tif", _B, {"volumetric": True, "tile": (4, 16, 16), **GREY}, "zyx", _B),
+        ("mask.tif", _B[0] > 50, GREY, "yx", _B[0] > 50),
+        ("half.tif", _B[0].astype("f2"), GREY, "yx", _B[0].astype("f2")),
+        ("wide.tif", -_B[0].astype("i8"), GREY, "yx", -_B[0].astype("i8")),
+        (
+            "seven.tif",
+            np.concatenate([_B, _B[:3]]),
+            {"planarconfig": "separate", **GREY},
+            "cyx",
+            np.concatenate([_B, _B[:3]]),
+        ),
+    ],
+)
+def test_tiff_in_odd_forms(tmp_path, read_level, name, data, options, axes, expected):
+    tifffile.imwrite(tmp_path / name, data, **options)
+    derived = images.convert(tmp_path / name, tmp_path / "a.ome.zarr")
+    assert derived.axes == axes
+    assert np.array_equal(read_level(tmp_path / "a.ome.zarr"), expected)
+
+
+def test_a_pyramid_and_two_images_in_an_ome_tiff(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "p.ome.tif") as tiff:
+        options = {"tile": (128, 128), "compression": "zlib", **GREY}
+        names = {"Channel": {"Name": ["a", "b", "c"]}}
+        tiff.write(_A, subifds=1, metadata={"axes": "CYX", **names}, **options)
+        tiff.write(_A[:, ::2, ::2], subfiletype=1, **options)
+    with tifffile.TiffWriter(tmp_path / "two.ome.tif") as tiff:
+        tiff.write(_A, metadata={"axes": "CYX", "Name": "one"}, **GREY)
+        tiff.write(_B, metadata={"axes": "TYX", "Name": "two", "TimeIncrement": 5.0}, **GREY)
+    with images.open_image(tmp_path / "p.ome.tif") as file:
+        (series,) = file.series
+        assert np.array_equal(series.asarray(), _A)
+        assert [c.name for c in series.channels] == ["a", "b", "c"]
+    with images.open_image(tmp_path / "two.ome.tif") as file:
+        assert [(s.name, s.axes, s.time_step) for s in file.series] == [
+            ("one", "cyx", None),
+            ("two", "tyx", 5),
+        ]
+        assert np.array_equal(file.series[1].asarray(), _B)
+
+
+def test_a_companion_file_leads_its_tiffs(tmp_path):
+    from ome_types import model as om
+    from ome_types import to_xml
+
+    uuid = "urn:uuid:00000000-0000-0000-0000-00000000000"
+    blocks = [
+        om.TiffData(
+            ifd=0,
+            first_t=t,
+            plane_count=1,
+            uuid=om.TiffData.UUID(value=f"{uuid}{t}", file_name=f"c{t}.ome.tif"),
+        )
+        for t in range(4)
+    ]
+    pixels = om.Pixels(
+        dimension_order="XYCZT",
+        type="uint8",
+        size_x=60,
+        size_y=50,
+        size_z=1,
+        size_c=1,
+        size_t=4,
+        channels=[om.Channel(samples_per_pixel=1)],
+        tiff_data_blocks=blocks,
+    )
+    lead = om.OME(uuid=f"{uuid}9", images=[om.Image(pixels=pixels)])
+    (tmp_path / "x.companion.ome").write_text(to_xml(lead))
+    for t in range(4):
+        only = om.OME.BinaryOnly(metadata_file="x.companion.ome", uuid=f"{uuid}9")
+        with tifffile.TiffWriter(tmp_path / f"c{t}.ome.tif", ome=False) as tiff:
+            tiff.write(
+                _B[t],
+                description=to_xml(om.OME(uuid=f"{uuid}{t}", binary_only=only)),
+                metadata=None,
+            )
+    groups = images.group_files(
+        [p.name for p in tmp_path.iterdir()], lambda p: (tmp_path / p).open("rb")
+    )
+    assert groups == [
+        ("x.companion.ome", ["x.companion.ome", *(f"c{t}.ome.tif" for t in range(4))])
+    ]
+    with images.open_image(tmp_path / "x.companion.ome") as file:
+        assert np.array_equal(file.series[0].asarray(), _B)
 
 
 # ---------------------------------------------------------------- slides and pictures

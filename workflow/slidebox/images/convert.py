@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -119,7 +120,10 @@ def convert(
     Busy : another process works on the same ``out``.
     """
     started = time.monotonic()
-    out = Path(out)
+    out, labels = Path(out), list(labels)
+    names = [source.name for source in labels]
+    for wrong in [n for n in names if not re.fullmatch(r"[\w][\w .+-]*", n) or names.count(n) > 1]:
+        raise ValueError(f"{wrong!r} is no name for a label group, or is there twice")
     if out.exists():
         if existing == "reuse":
             found = load(out)
@@ -144,7 +148,7 @@ def convert(
                 file,
                 chosen,
                 title,
-                list(labels),
+                labels,
                 memory,
                 crew,
                 threads,

@@ -16,8 +16,20 @@ from ..registry import version
 
 
 def open_file(path: Path, name: str) -> ImageFile:
-    with contextlib.redirect_stdout(io.StringIO()):  # ncempy prints
-        file = dm.fileDM(str(path), on_memory=False)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # ncempy prints
+            file = dm.fileDM(str(path), on_memory=False)
+    except Exception as error:
+        # ncempy doesn't know every tag; openreadout checks the file's structure as it reads
+        try:
+            from . import readout
+
+            image = readout.open_file(path, name)
+        except Exception:
+            raise UnreadableImage(f"not a whole DM file ({error})") from error
+        for one in image.series:
+            one.notes.append(f"read by openreadout: ncempy couldn't ({error})")
+        return image
     try:
         first = 1 if file.thumbnail else 0
         series = [
