@@ -325,6 +325,22 @@ def test_grouping_keeps_every_path_once():
     ]
 
 
+def test_a_plates_index_leads_its_pictures():
+    plate = [
+        "p/Images/Index.idx.xml",
+        "p/Images/r01c01f01p01-ch1sk1fk1fl1.tiff",
+        "p/Images/r01c02.tiff",
+    ]
+    slide = ["s.mrxs", "s/Data0000.dat", "s/Slidedat.ini", "x.ics", "x.ids", "t000.tif", "t001.tif"]
+    assert images.group_files([*plate, *slide]) == [
+        (plate[0], plate),
+        ("s.mrxs", slide[:3]),
+        ("t000.tif", ["t000.tif"]),
+        ("t001.tif", ["t001.tif"]),
+        ("x.ics", ["x.ics", "x.ids"]),
+    ]
+
+
 def test_ids_are_stable():
     files = [("b.tif", "2" * 64), ("a.tif", "1" * 64)]
     one = images.image_id("S-1", files, 0)

@@ -43,7 +43,7 @@ def group_files(
         if path in owner:
             continue
         lower = path.lower()
-        for members in (_oif, _vsi, _leica, _ome):
+        for members in (_oif, _vsi, _beside, _plate, _leica, _ome):
             if members is _ome and not lower.endswith(
                 (".tif", ".tiff", ".ome", ".tf8", ".btf", ".tf2")
             ):
@@ -86,6 +86,35 @@ def _vsi(path, left, present, open_sibling) -> list[str]:
         return []
     folder, name = posixpath.split(path)
     return _under(posixpath.join(folder, f"_{name[:-4]}_"), left)
+
+
+def _beside(path, left, present, open_sibling) -> list[str]:
+    """ICS with its IDS, MIRAX with its folder of data, NDPIS and VMS with the files they name."""
+    lower, stem = path.lower(), path.rpartition(".")[0]
+    if lower.endswith(".ics"):
+        return [p for p in (stem + ".ids", stem + ".IDS") if p in present]
+    if lower.endswith(".mrxs"):
+        return _under(stem, left)
+    if lower.endswith((".ndpis", ".vms")) and open_sibling is not None:
+        with open_sibling(path) as handle:
+            names = re.findall(
+                r"=\s*([^\r\n=]+\.\w+)\s*$", handle.read(1 << 20).decode("latin-1"), re.M
+            )
+        folder = posixpath.dirname(path)
+        return [p for p in (posixpath.join(folder, n.strip()) for n in names) if p in present]
+    return []
+
+
+def _plate(path, left, present, open_sibling) -> list[str]:
+    """A plate's index leads all pictures under its folder (not those of the whole submission)."""
+    folder, name = posixpath.split(path)
+    lower = name.lower()
+    if lower not in ("index.idx.xml", "index.xml") and not lower.endswith(
+        (".mlf", ".htd", ".xdce")
+    ):
+        return []
+    suffixes = (".tif", ".tiff", ".png", ".mrf", ".mes", ".wpi")
+    return [p for p in _under(folder, left) if p.lower().endswith(suffixes)] if folder else []
 
 
 def _leica(path, left, present, open_sibling) -> list[str]:
