@@ -17,7 +17,7 @@ def register(command: Command) -> None:
         "slidebox init my-study\nslidebox init my-study --accession SB-12",
     )
     c.add_argument("folder", type=Path, metavar="DIR")
-    c.add_argument("--accession", default="", help="the accession that the archive gave you")
+    c.add_argument("--accession", help="the accession that the archive gave you")
     c = command(
         "validate",
         validate,
@@ -44,8 +44,14 @@ def _options(c: argparse.ArgumentParser) -> None:
 
 def init(a) -> int:
     from slidebox import record
+    from slidebox.record import InitRefused
+    from slidebox.validate import describe
 
-    for path in record.init(a.folder, accession=a.accession):
+    try:
+        written = record.init(a.folder, accession=a.accession, describe=describe)
+    except InitRefused as error:
+        raise CannotRun(str(error)) from None
+    for path in written:
         print(f"wrote {path}")
     print(f"Fill them in, then run: slidebox validate {a.folder}")
     return FINE

@@ -83,7 +83,7 @@ class _Fileset:
                 with images.open_image(source) as file:
                     names = [(series.index, series.name) for series in file.series]
             except images.UnreadableImage as error:
-                yield self._without(0, None, "unreadable", "IMAGE_UNREADABLE", str(error))
+                yield self._without(0, None, "unreadable", str(error))
                 return
             for index, name in names:
                 yield self._image(source, view, index, name)
@@ -102,11 +102,11 @@ class _Fileset:
             "attributes": self.fileset["attributes"],
         }
 
-    def _without(self, index, name, status, code, reason) -> dict[str, Any]:
+    def _without(self, index, name, status, reason) -> dict[str, Any]:
         path = self.fileset["path"]
         log.error("%s series %d: %s", path, index, reason)
         mend = "The file is archived as it is; submit one that opens if this is not meant."
-        finding = Finding(code, "warning", f"{path}, series {index}: {reason}", path, mend=mend)
+        finding = Finding("IMAGE_FAILED", "warning", f"{path}, series {index}: {reason}", path, mend=mend)
         return {**self._common(index, name), "status": status, "finding": finding.to_dict()}
 
     def _image(self, source: Path, view: Path, index: int, name: str | None) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class _Fileset:
             try:
                 derived = self._convert(source, index, common["name"], labels, store, thumbnail)
             except images.UnreadableImage as error:
-                return self._without(index, name, "failed", "IMAGE_FAILED", str(error))
+                return self._without(index, name, "failed", str(error))
             atomic.write_json(facts, derived)
             log.info("%s series %d: derived %s", common["path"], index, stem)
         where = {

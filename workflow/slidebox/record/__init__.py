@@ -5,7 +5,7 @@
 
 from . import pagetab, pagetab_tsv, rocrate, study_yaml
 from .file_list import FileList, Row
-from .init import init
+from .init import InitRefused, init
 from .model import ANNOTATION_TYPES, REMBI_VERSION, SCHEMA_VERSION, Record
 from .positions import Positions
 from .reading import NoSubmission, Reading, read
@@ -16,6 +16,7 @@ __all__ = [
     "REMBI_VERSION",
     "SCHEMA_VERSION",
     "FileList",
+    "InitRefused",
     "NoSubmission",
     "Positions",
     "Reading",

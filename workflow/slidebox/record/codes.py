@@ -793,3 +793,45 @@ _section(
         ),
     },
 )
+
+_section(
+    "Deposits",
+    {
+        "READY_INVALID": (
+            "error",
+            "`.ready` is missing, empty, changed by hand or of another form.",
+            "`touch .ready`",
+            "Delete .ready and run `slidebox submit` on the folder; it writes the file list.",
+        ),
+        "DEPOSIT_INVALID": (
+            "error",
+            "A field of deposit.yaml is unknown or has a wrong value.",
+            "`mode: append`",
+            "Write `mode: replace` or `mode: add`; `base` is a version's number.",
+        ),
+        "DEPOSIT_BASE": (
+            "error",
+            "The deposit was made against another version than the archive's last one.",
+            "`base: 1` when the archive holds version 2",
+            "Look at what changed since, then submit again with the present version.",
+        ),
+        "DEPOSIT_SUPERSEDED": (
+            "error",
+            "The deposit changed, or the archive got another version, while it was taken in.",
+            "a second `slidebox submit` during the run",
+            "Look at what changed since, then submit again.",
+        ),
+        "DEPOSIT_WITHDRAWN": (
+            "error",
+            "The study was withdrawn; nothing is added to it.",
+            "a deposit for the accession of a tombstone",
+            "Submit under a new accession, or ask the archive.",
+        ),
+        "IMAGE_FAILED": (
+            "warning",
+            "An image could not be derived from the archived file; the original is kept as it is.",
+            "a plane that no longer decodes",
+            "Submit a file that opens if this is not meant.",
+        ),
+    },
+)
