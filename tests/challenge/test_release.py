@@ -546,3 +546,37 @@ def test_the_schema_matches_the_model():
 def test_the_shipped_challenge_is_valid():
     folder = Path(__file__).parents[2] / "challenges" / "nuclei"
     assert challenge.load(folder).hidden == ["test"]
+
+
+def test_an_upgrade_or_a_newer_study_leaves_a_release_as_it_is(bench, tmp_path, monkeypatch):
+    folder = challenge_folder(tmp_path)
+    first = release(bench, folder)
+    before = tree(first.folder)
+    monkeypatch.setattr(wheel, "script", lambda: "# another scorer\n")
+    image, labels = discs(77)
+    more = {"images/spB_9.tif": tiff(tmp_path / "n" / "i.tif", image),
+            "labels/spB_9_lab.tif": tiff(tmp_path / "n" / "l.tif", labels)}  # fmt: skip
+    vault = Vault(bench.vault)
+    files = {f.path: Path(f.content).read_bytes() for f in vault.files("SB-NUCLEI")} | more
+    rows = [
+        {"path": p, "part": "Fields of view", "specimen": p[9]}
+        if p.startswith("images/") else
+        {"path": p, "role": "labels", "source_image": "images/" + p[7:].replace("_lab", ""),
+         "part": "Nuclei, test" if p[9] in "CE" else "Nuclei, training", "specimen": p[9]}
+        for p in files
+    ]  # fmt: skip
+    assert bench.add_study("SB-NUCLEI", files, rows, restricted=("Nuclei, test",)) == 2
+    again = release(bench, folder)
+    assert again.ok and not again.new, [f.message for f in again.findings]
+    assert tree(first.folder) == before
+    # What the organiser changes is still refused
+    seeded = "group_by: specimen\n  seed: 5"
+    challenge_folder(tmp_path, change=lambda t: t.replace("group_by: specimen", seeded))
+    assert codes(release(bench, folder)) == {"RELEASE_IMMUTABLE"}
+    # The new image joins its specimen; nobody else moves
+    challenge_folder(tmp_path, version="1.1.0")
+    newer = release(bench, folder)
+    assert newer.ok, [f.message for f in newer.findings]
+    assert "spB_9: added to train (MINOR)" in (newer.folder / "CHANGELOG.md").read_text()
+    old = {r["id"]: r["split"] for r in rows_of(first.folder)}
+    assert old.items() <= {r["id"]: r["split"] for r in rows_of(newer.folder)}.items()

@@ -64,20 +64,28 @@ def _problem(code: str, message: str, file: str | None = None, mend: str | None 
     return Finding(code, severity, message, file=file, field=field, mend=mend)
 
 
-def resolve(challenge: Challenge, archive: Archive) -> tuple[list[tuple[Source, Study]], list]:
-    """Studies of all sources, at their versions: queries run, newest versions pinned."""
+def resolve(
+    challenge: Challenge, archive: Archive, pinned: dict[str, int] | None = None
+) -> tuple[list[tuple[Source, Study]], list]:
+    """Studies of all sources, at their versions: queries run, newest versions pinned.
+
+    `pinned` are the studies and versions of a release that is being checked: what the archive has
+    got since then doesn't change it.
+    """
     found: list[tuple[Source, Study]] = []
     findings: list[Finding] = []
     for number, source in enumerate(challenge.data.sources):
         where = f"data.sources.{number}"
         accessions = [source.accession] if source.accession else list(archive.query(source.query))
+        if pinned is not None and source.query:
+            accessions = [a for a in accessions if a in pinned]
         if not accessions:
             findings.append(
                 _problem("QUERY_EMPTY", f"no public study matches {source.query}",
                          "challenge.yaml", "try it with `slidebox search`", field=where)
             )  # fmt: skip
         for accession in accessions:
-            study = archive.study(accession, source.version)
+            study = archive.study(accession, source.version or (pinned or {}).get(accession))
             if study is None:
                 version = f" at version {source.version}" if source.version else ""
                 findings.append(
@@ -90,9 +98,11 @@ def resolve(challenge: Challenge, archive: Archive) -> tuple[list[tuple[Source, 
     return found, findings
 
 
-def assemble(challenge: Challenge, archive: Archive) -> tuple[list[Pair], list[Finding]]:
+def assemble(
+    challenge: Challenge, archive: Archive, pinned: dict[str, int] | None = None
+) -> tuple[list[Pair], list[Finding]]:
     """All pairs of a challenge, sorted by id, and what was found missing or unfit."""
-    studies, findings = resolve(challenge, archive)
+    studies, findings = resolve(challenge, archive, pinned)
     pairs: list[Pair] = []
     for source, study in studies:
         pairs += _of_study(challenge, source, study, findings)

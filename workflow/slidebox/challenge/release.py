@@ -128,14 +128,16 @@ def release(
         return Release(folder.name, "", bad.findings)
     result = Release(challenge.slug, challenge.version)
     archive = Archive(public, Path(vault))
-    pairs, result.findings = assemble(challenge, archive)
+    target = out / challenge.slug / challenge.version
+    pinned = released_studies(target)
+    pairs, result.findings = assemble(challenge, archive, pinned)
     if has_errors(result.findings):
         return result
-    split_of, found = splits.divide(challenge, pairs)
+    before = splits_before(out / challenge.slug, challenge.version)
+    split_of, found = splits.divide(challenge, pairs, before)
     result.findings += found
     if has_errors(result.findings):
         return result
-    target = out / challenge.slug / challenge.version
     secret = private / "challenges" / challenge.slug / challenge.version
     staging = target.parent / f".{challenge.version}.{os.getpid()}.tmp"
     hidden = secret.parent / f".{challenge.version}.{os.getpid()}.tmp"
@@ -145,6 +147,7 @@ def release(
     hidden.chmod(0o700)
     try:
         writer = Writer(challenge, folder, archive, pairs, split_of, staging, hidden, public)
+        writer.pinned = pinned
         writer.images(tell, result.findings)
         if has_errors(result.findings):
             return result
@@ -174,8 +177,8 @@ def _keep_pictures(hidden: Path, secret: Path) -> None:
 def _settle(result: Release, staging: Path, hidden: Path, target: Path, secret: Path) -> Release:
     """Give both folders their names, the private one first; or refuse."""
     if target.exists():
-        if _manifest(target) != _manifest(staging):
-            changed = differing(_manifest(target), _manifest(staging))
+        changed = what_changed(target, staging)
+        if changed:
             result.findings.append(
                 Finding("RELEASE_IMMUTABLE", "error",
                         f"{result.slug} {result.version} is released with other content: "
@@ -196,6 +199,53 @@ def _settle(result: Release, staging: Path, hidden: Path, target: Path, secret: 
         result.new = True
     result.folder, result.private = target, secret
     return result
+
+
+def released_studies(target: Path) -> dict[str, int] | None:
+    """Accession and version of each study a release was made from; None when there is none."""
+    path = target / "challenge.yaml"
+    if not path.is_file():
+        return None
+    sources = yaml.safe_load(path.read_text("utf-8"))["data"]["sources"]
+    return {s["accession"]: s["version"] for s in sources}
+
+
+def splits_before(folder: Path, version: str) -> dict[str, str]:
+    """Split of each id in the last release before `version`, if that is of the same MAJOR."""
+    from . import versions
+
+    old = versions.previous(folder, version)
+    if old is None or versions.taken(old, version) == "MAJOR":
+        return {}
+    with (folder / old / "splits.csv").open(encoding="utf-8", newline="") as handle:
+        return {row["id"]: row["split"] for row in csv.DictReader(handle)}
+
+
+def what_changed(old: Path, new: Path) -> list[str]:
+    """Names of files in which a release differs from the one that stands.
+
+    Built by the same software every file must be equal. After an upgrade scorer, README and the
+    like may differ; then pixels, truth, splits and every setting that the old one has must agree.
+    """
+    a, b = _manifest(old), _manifest(new)
+    if a.get("score.py") == b.get("score.py") and {n for n in a if n.endswith(".whl")} == {
+        n for n in b if n.endswith(".whl") and a.get(n) == b[n]
+    }:
+        return differing(a, b)
+    lasting = [n for n in a.keys() | b.keys() if n in ("splits.csv", "commitment.json")
+               or n.startswith("metrics/")]  # fmt: skip
+    changed = [n for n in sorted(lasting) if a.get(n) != b.get(n)]
+    settings = [yaml.safe_load((f / "challenge.yaml").read_text("utf-8")) for f in (old, new)]
+    return changed + ([] if within(*settings) else ["challenge.yaml"])
+
+
+def within(old: Any, new: Any) -> bool:
+    """Whether all that `old` says is in `new`; a newer software may say more."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(key in new and within(value, new[key]) for key, value in old.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(within, old, new))
+    return old == new
 
 
 def _rename(source: Path, target: Path) -> None:
@@ -266,6 +316,7 @@ class Writer:
         self.fold_of = splits.folds(challenge, pairs, split_of)
         self.rows: list[dict[str, str]] = []
         self.secrets: list[dict[str, str]] = []
+        self.pinned: dict[str, int] | None = None
 
     def is_hidden(self, pair: Pair) -> bool:
         return self.split_of[pair.id] in self.challenge.hidden
@@ -367,7 +418,7 @@ class Writer:
     def resolved(self) -> dict[str, Any]:
         """challenge.yaml as everybody reads it: versions pinned, no name of what is restricted."""
         data = self.challenge.model_dump(mode="json", exclude_none=True)
-        studies, _ = resolve(self.challenge, self.archive)
+        studies, _ = resolve(self.challenge, self.archive, self.pinned)
         data["data"]["sources"] = []
         for source, study in studies:
             entry = source.model_dump(mode="json", exclude_none=True)

@@ -16,11 +16,14 @@ def order_key(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}\0{name}".encode()).hexdigest()
 
 
-def divide(challenge: Challenge, pairs: list[Pair]) -> tuple[dict[str, str], list[Finding]]:
+def divide(
+    challenge: Challenge, pairs: list[Pair], before: dict[str, str] | None = None
+) -> tuple[dict[str, str], list[Finding]]:
     """Split of every id, and what the rules can't do.
 
-    Fixed rules come first; a group one of whose images is fixed goes there as a whole. The rest is
-    dealt out group by group, each to the split that lacks most of the group's strata.
+    Fixed rules come first; a group one of whose images is fixed goes there as a whole. Groups of
+    `before` (splits of ids in the last release of this MAJOR version) stay where they were. The
+    rest is dealt out group by group, each to the split that lacks most of the group's strata.
     """
     rules, findings = challenge.splits, []
     groups: dict[str, list[Pair]] = defaultdict(list)
@@ -51,7 +54,12 @@ def divide(challenge: Challenge, pairs: list[Pair]) -> tuple[dict[str, str], lis
     if findings:
         return {}, findings
     free = {name: members for name, members in groups.items() if name not in placed}
-    placed |= _deal(rules, free)
+    stay = {}
+    for name, members in free.items():
+        known = {before[p.id] for p in members if p.id in (before or {})}
+        if len(known) == 1 and (split := known.pop()) in rules.rules and rules.rules[split].share:
+            stay[name] = split
+    placed |= _deal(rules, free, stay)
     findings += _coverage(challenge, groups, placed)
     return {p.id: placed[name] for name, ps in groups.items() for p in ps}, findings
 
@@ -81,7 +89,7 @@ def stratum(rules: Splits, pair: Pair) -> str:
     return " / ".join(pair.fields.get(key, "") for key in rules.stratify_by)
 
 
-def _deal(rules: Splits, groups: dict[str, list[Pair]]) -> dict[str, str]:
+def _deal(rules: Splits, groups: dict[str, list[Pair]], stay: dict[str, str]) -> dict[str, str]:
     shares = {name: rule.share for name, rule in rules.rules.items() if rule.share}
     if not shares:
         return {}
@@ -95,8 +103,11 @@ def _deal(rules: Splits, groups: dict[str, list[Pair]]) -> dict[str, str]:
                 wanted[split, key] += n * share / total
     # Large groups first, while there is room for them; a keyed hash decides among equals.
     order = sorted(groups, key=lambda g: (-len(groups[g]), order_key(rules.seed, g)))
-    placed = {}
-    for name in order:
+    placed = dict(stay)
+    for name, split in stay.items():
+        for key, n in strata[name].items():
+            have[split, key] += n
+    for name in (n for n in order if n not in stay):
 
         def lack(split: str, name: str = name) -> tuple[float, str]:
             need = sum(
