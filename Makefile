@@ -40,8 +40,8 @@ lint: setup-dev
 UV_LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate
 lock: setup-dev
-	$(UV_LOCK) --extra workflow --extra build pyproject.toml -o requirements/run.txt
-	$(UV_LOCK) --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
+	$(UV_LOCK) --extra dev pyproject.toml -o requirements/dev.txt
+	$(UV_LOCK) --extra workflow --extra build -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 	$(BIN)/python -m slidebox.devel environment
 
 # What is generated from the code; tests hold it to the code.

@@ -225,10 +225,10 @@ def test_library_and_command_do_the_same(demo_copy):
     withdrawal.withdraw(
         config, "SB-CELLS", reason="a test", contact="help@example.org", user=("me", "mailto:me")
     )
-    assert [s["accession"] for s in index.public_studies(config)] == ["SB-LAPSE", "SB-NUCLEI"]
+    assert [p.parent.name for p in index.public_studies(config)] == ["SB-LAPSE", "SB-NUCLEI"]
     shutil.rmtree(config.public)
     shutil.rmtree(config.results)
     rebuild.rebuild(config)
-    assert [s["accession"] for s in index.public_studies(config)] == ["SB-LAPSE", "SB-NUCLEI"]
+    assert [p.parent.name for p in index.public_studies(config)] == ["SB-LAPSE", "SB-NUCLEI"]
     assert Vault(config.vault).tombstone("SB-CELLS")["reason"] == "a test"
     assert (config.public / "SB-CELLS/tombstone.json").is_file()

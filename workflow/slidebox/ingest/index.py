@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from slidebox import atomic
@@ -28,11 +29,18 @@ def current(config: Config) -> dict[str, dict[str, Any]]:
     return best
 
 
-def public_studies(config: Config) -> Iterator[dict[str, Any]]:
+def public_studies(config: Config) -> Iterator[Path]:
     """study.json of each public study, in order of accession."""
     for accession, receipt in sorted(current(config).items()):
         if receipt["where"] == "public":
-            yield read_json(config.public / accession / "study.json")
+            yield config.public / accession / "study.json"
+
+
+def withdrawn(config: Config) -> Iterator[dict[str, Any]]:
+    """accession, date and reason of each withdrawn study."""
+    for _, receipt in sorted(current(config).items()):
+        if receipt["status"] == "withdrawn":
+            yield {k: receipt["tombstone"][k] for k in ("accession", "date", "reason")}
 
 
 def index(config: Config, state: str) -> None:
@@ -58,6 +66,7 @@ def front(config: Config) -> None:
         config.public,
         site_url=config.site.base_url,
         site_name=config.site.title,
+        withdrawn=list(withdrawn(config)),
     )
 
 
