@@ -179,7 +179,10 @@ def wrong_sidecars(folder: Path) -> list[Finding]:
             if len(words) != 2 or words[1] != inventory.NAME:
                 message = f"{where} is not the digest of an inventory"
                 findings.append(_finding("E061", True, message, folder))
-            elif words[0].lower() != actual:
+            elif words[0].lower() != actual or (
+                sidecar.name == inventory.SIDECAR
+                and sidecar.read_bytes() != inventory.sidecar(actual)  # as Slidebox wrote it
+            ):
                 message = f"{where} promises another digest than {inventory.NAME} has"
                 findings.append(_finding("E060", True, message, folder))
     return findings
