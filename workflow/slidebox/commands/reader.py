@@ -71,7 +71,8 @@ def fetch(a) -> int:
     except (catalogue.CannotFetch, OSError, ValueError) as error:
         raise CannotRun(str(error)) from None
     print_findings(done.findings)
-    print(f"{done.fetched} files fetched, {done.present} were there, {done.bytes:,} bytes; verified")
+    told = f"{done.fetched} files fetched, {done.present} were there, {done.bytes:,} bytes"
+    print(f"{told}, every digest verified")
     return FINDINGS if done.findings else FINE
 
 

@@ -106,7 +106,8 @@ class _Fileset:
         path = self.fileset["path"]
         log.error("%s series %d: %s", path, index, reason)
         mend = "The file is archived as it is; submit one that opens if this is not meant."
-        finding = Finding("IMAGE_FAILED", "warning", f"{path}, series {index}: {reason}", path, mend=mend)
+        message = f"{path}, series {index}: {reason}"
+        finding = Finding("IMAGE_FAILED", "warning", message, path, mend=mend)
         return {**self._common(index, name), "status": status, "finding": finding.to_dict()}
 
     def _image(self, source: Path, view: Path, index: int, name: str | None) -> dict[str, Any]:
