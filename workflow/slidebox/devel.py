@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Known on the conda channels below; the others come from PyPI, with pip.
 CONDA = """
-h5py hdf5plugin imagecodecs imageio jinja2 mrcfile nd2 numpy ome-types ome-zarr pandas pyarrow
-pydantic pytest pyyaml rich scikit-image scipy snakemake tifffile zarr
+google-crc32c h5py hdf5plugin imagecodecs imageio jinja2 mrcfile nd2 numpy packaging ome-types ome-zarr pandas pyarrow
+pydantic pytest pyyaml rich scikit-image scipy snakemake s3fs tifffile zarr
 """
 
 
@@ -52,7 +52,7 @@ def direct() -> list[str]:
     """Names of what the workflow and its tests need directly, sorted."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["readers"], *extras["site"], *extras["workflow"]]
+    wanted = [*project["dependencies"], *extras["readers"], *extras["s3"], *extras["site"], *extras["workflow"]]
     names = {re.match(r"[A-Za-z0-9._-]+", spec)[0].lower() for spec in wanted}
     return sorted((names | {"pytest"}) - {"slidebox"})
 
@@ -143,7 +143,7 @@ def picture(public: Path, out: Path) -> None:
             page = browser.new_page(viewport={"width": 1180, "height": 760})
             page.goto(address)
             if address == viewer:
-                page.get_by_label("nuclei").check()
+                page.get_by_role("checkbox", name="nuclei").check()
             page.wait_for_timeout(4000)
             shots.append(page.screenshot())
         browser.close()

@@ -81,7 +81,9 @@ class _Fileset:
             source = view / self.fileset["path"]
             try:
                 with images.open_image(source) as file:
-                    names = [(series.index, series.name) for series in file.series]
+                    # A slide's label may show a patient's name: only images are derived.
+                    kept = [series for series in file.series if series.role == "image"]
+                    names = [(series.index, series.name) for series in kept]
             except images.UnreadableImage as error:
                 yield self._without(0, None, "unreadable", str(error))
                 return
