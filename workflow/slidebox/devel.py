@@ -52,7 +52,13 @@ def direct() -> list[str]:
     """Names of what the workflow and its tests need directly, sorted."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["readers"], *extras["s3"], *extras["site"], *extras["workflow"]]
+    wanted = [
+        *project["dependencies"],
+        *extras["readers"],
+        *extras["s3"],
+        *extras["site"],
+        *extras["workflow"],
+    ]
     names = {re.match(r"[A-Za-z0-9._-]+", spec)[0].lower() for spec in wanted}
     return sorted((names | {"pytest"}) - {"slidebox"})
 
