@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Known on the conda channels below; the others come from PyPI, with pip.
 CONDA = """
-google-crc32c h5py hdf5plugin imagecodecs imageio jinja2 mrcfile nd2 numpy packaging ome-types ome-zarr pandas pyarrow
-pydantic pytest pyyaml rich scikit-image scipy snakemake s3fs tifffile zarr
+google-crc32c h5py hdf5plugin imagecodecs imageio jinja2 mrcfile nd2 numpy ome-types ome-zarr
+packaging pandas pyarrow pydantic pytest pyyaml rich s3fs scikit-image scipy snakemake tifffile zarr
 """
 
 
