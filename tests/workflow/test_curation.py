@@ -31,6 +31,9 @@ def test_a_changed_field_is_a_revision_that_rebuilds_no_image(demo_copy, inbox_g
     assert study["version"] == 2
     assert [v["kind"] for v in study["versions"]] == ["deposit", "revision"]
     assert archive.stores() == before
+    page = (archive.folder / "public/SB-LAPSE/index.html").read_text(encoding="utf-8")
+    assert "as the authors wrote" in page
+    assert "Ada Curator" in page
     restored = archive.folder / "restored"
     archive.slidebox("restore", "SB-LAPSE", str(restored), "--directory", str(archive.folder))
     text = (restored / "study.yaml").read_text(encoding="utf-8")

@@ -199,6 +199,12 @@ def test_one_failing_submission_does_not_keep_the_others_from_the_index(demo_cop
     assert done.returncode == 1
     page = (archive.folder / "public/index.html").read_text(encoding="utf-8")
     assert "SB-OTHER" in page
+    rows = json.loads(
+        archive.slidebox("status", "--json", "--directory", str(archive.folder)).stdout
+    )
+    (failed,) = [row for row in rows if row["state"] == "failed"]
+    assert failed["accession"] == "SB-FAILS"
+    assert any("Error" in line for line in failed["log"])
     (archive.folder / "public/SB-FAILS").unlink()
     archive.snakemake()
     assert "SB-FAILS" in (archive.folder / "public/index.html").read_text(encoding="utf-8")

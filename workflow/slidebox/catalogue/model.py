@@ -21,6 +21,7 @@ class StudyInput:
         optionally ``part, role, source_image``, sorted by path. Read once, may be a generator.
     versions : dicts ``{"version", "created", "message", "kind": "deposit|revision",
         "changes": {"added", "changed", "removed"}}``, oldest first; only the first key must be.
+    curation : dicts ``{"date", "name", "reason", "what"}``: what curators decided, oldest first.
     findings : findings (as dicts) that were left when the study was accepted.
     provenance : software, settings and steps, as sealing knows them.
     """
@@ -31,6 +32,7 @@ class StudyInput:
     images: list[dict[str, Any]]
     files: Iterable[dict[str, Any]]
     versions: list[dict[str, Any]] = field(default_factory=list)
+    curation: list[dict[str, Any]] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
     release_date: str | None = None

@@ -80,6 +80,7 @@ def study_json(study: StudyInput, totals: listing.Totals) -> dict[str, Any]:
         "images": study.images,
         "files": {"count": totals.count, "bytes": totals.bytes, "table": "files.tsv"},
         "versions": study.versions or [{"version": study.version}],
+        "curation": study.curation,
         "findings": study.findings,
         "provenance": study.provenance,
     }
@@ -183,6 +184,7 @@ def _front_page(
             for v in study.versions or [{"version": study.version}]
         ],
         "changed_files": _changed_files(site_root / study.accession, study.version),
+        "curation": study.curation,
         "findings": study.findings[:SHOWN_FINDINGS],
         "findings_total": len(study.findings),
         "provenance_rows": _rows(study.provenance),

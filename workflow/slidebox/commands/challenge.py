@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from slidebox.commands.common import CANNOT, FINE, CannotRun, Command
+from slidebox.commands.common import (
+    CANNOT,
+    FINDINGS,
+    FINE,
+    CannotRun,
+    Command,
+    directory_option,
+    load_config,
+    print_findings,
+)
 
 
 def register(command: Command) -> None:
@@ -26,6 +36,15 @@ def register(command: Command) -> None:
     c.add_argument("--json", type=Path, metavar="FILE", help="write findings and scores as JSON")
     c.add_argument("--threads", type=int, default=1, metavar="N")
     c = command(
+        "compare",
+        compare,
+        "say whether two scores differ: paired, by group",
+        "slidebox compare scores-a scores-b",
+    )
+    c.add_argument("first", type=Path, metavar="SCORES", help="folder that score --out wrote")
+    c.add_argument("second", type=Path, metavar="SCORES")
+    c.add_argument("--json", action="store_true", help="for scripts")
+    c = command(
         "challenge",
         None,
         "begin a challenge, or a prediction for one",
@@ -39,6 +58,14 @@ def register(command: Command) -> None:
     k.add_argument("folder", type=Path, metavar="DIR")
     k.add_argument("--accession", default="ACCESSION", help="a study that it is made from")
     k.add_argument("--task", default="instance-segmentation")
+    k = kinds.add_parser("release", help="assemble and release what challenge.yaml says")
+    k.set_defaults(run=release)
+    k.add_argument("folder", type=Path, metavar="DIR", help="the challenge's folder")
+    directory_option(k)
+    k = kinds.add_parser("reveal", help="publish the hidden truth and the key of its commitment")
+    k.set_defaults(run=reveal)
+    k.add_argument("release", type=Path, metavar="RELEASE")
+    directory_option(k)
     k = kinds.add_parser("template", help="write a valid empty prediction")
     k.set_defaults(run=template)
     k.add_argument("release", type=Path, metavar="RELEASE")
@@ -66,6 +93,52 @@ def init(a) -> int:
     except (FileExistsError, ValueError) as error:
         raise CannotRun(str(error)) from None
     print(f"wrote {path}")
+    return FINE
+
+
+def release(a) -> int:
+    from slidebox import challenge
+
+    config = load_config(a)
+    made = challenge.release(
+        a.folder, public=config.public, vault=config.vault, private=config.private
+    )
+    print_findings(made.findings)
+    if made.ok:
+        print(
+            f"{made.slug} {made.version}: {'released' if made.new else 'stands'} in {made.folder}"
+        )
+    return FINE if made.ok else FINDINGS
+
+
+def reveal(a) -> int:
+    from slidebox import challenge
+    from slidebox.scoring import NotARelease
+
+    try:
+        where = challenge.reveal(a.release, load_config(a).private)
+    except (NotARelease, OSError) as error:
+        raise CannotRun(str(error)) from None
+    print(f"the truth and its key are in {where}; anyone can check the commitment with them")
+    return FINE
+
+
+def compare(a) -> int:
+    from slidebox import scoring
+
+    try:
+        found = scoring.compare(a.first, a.second)
+    except (scoring.CannotCompare, FileNotFoundError) as error:
+        raise CannotRun(str(error)) from None
+    if a.json:
+        print(json.dumps(found.to_json(), indent=2))
+        return FINE
+    for m in found.metrics:
+        low, high = m["interval"] or (float("nan"), float("nan"))
+        print(
+            f"{m['name']}: {m['a']:.4f} and {m['b']:.4f}, difference {m['difference']:+.4f} "
+            f"({low:+.4f} to {high:+.4f}), p {m['p']:.3f}; second: {m['b_is']}"
+        )
     return FINE
 
 

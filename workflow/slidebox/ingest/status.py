@@ -37,7 +37,7 @@ def rows(config: Config, accession: str | None = None) -> list[dict[str, Any]]:
 
 def _row(accession: str, state: str, **more: Any) -> dict[str, Any]:
     row = {"accession": accession, "state": state, "waits": None, "version": None, "files": None}
-    return {**row, "bytes": None, "sealed": None, "stages": {}, "errors": [], **more}
+    return {**row, "bytes": None, "sealed": None, "stages": {}, "errors": [], "log": [], **more}
 
 
 def _arriving(config: Config, accession: str | None) -> list[str]:
@@ -68,9 +68,21 @@ def _pending(config: Config, item: queue.Item) -> dict[str, Any]:
         "images": stages.images(1, queue.slices_of(item.key)).exists(),
         "study": stages.published.exists(),
     }
-    waits = next((f"stage {name}" for name, there in done.items() if not there), "stage seal")
-    state = "running" if any(done.values()) else "pending"
-    return _row(item.accession, state, waits=waits, files=item.files, bytes=item.bytes)
+    waits = next((name for name, there in done.items() if not there), "seal")
+    tail = _failure(config, item, waits)
+    state = "failed" if tail else "running" if any(done.values()) else "pending"
+    row = _row(item.accession, state, waits=f"stage {waits}", files=item.files, bytes=item.bytes)
+    return {**row, "log": tail}
+
+
+def _failure(config: Config, item: queue.Item, stage: str) -> list[str]:
+    """The last lines of a stage's log when it ended in an error, else nothing."""
+    folder = config.results / "logs" / item.accession / item.key
+    for path in sorted(folder.glob(f"{stage}*.log")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if any(line.startswith("Traceback") for line in lines):
+            return [str(path), *lines[-5:]]
+    return []
 
 
 def print_terminal(found: list[dict[str, Any]], detail: bool = False) -> None:
@@ -81,7 +93,13 @@ def print_terminal(found: list[dict[str, Any]], detail: bool = False) -> None:
     from rich.table import Table
 
     console = Console(soft_wrap=True)
-    colours = {"public": "green", "returned": "red", "running": "cyan", "embargoed": "magenta"}
+    colours = {
+        "public": "green",
+        "returned": "red",
+        "running": "cyan",
+        "failed": "bold red",
+        "embargoed": "magenta",
+    }
     table = Table(box=None, pad_edge=False)
     for name in ("Accession", "State", "Version", "Files", "Size", "Sealed", "Waits for"):
         table.add_column(name, justify="right" if name in ("Files", "Size", "Version") else "left")
@@ -102,5 +120,7 @@ def print_terminal(found: list[dict[str, Any]], detail: bool = False) -> None:
             for stage, times in row["stages"].items():
                 for one in times if isinstance(times, list) else [times]:
                     console.print(f"  {stage}: {one['started']} to {one['ended']}")
+            for line in row["log"]:
+                console.print(f"  {escape(line)}")
             for error in row["errors"]:
                 console.print(f"  [red]{error['code']}[/] {escape(error['message'])}")

@@ -66,6 +66,7 @@ def _input(stages: Stages, version: int) -> catalogue.StudyInput:
         images=images,
         files=files,
         findings=findings,
+        curation=list(_curation(validation.get("history", []), plan["record"], hidden)),
         release_date=record.get("release_date"),
         site_url=stages.config.site.base_url,
         site_name=stages.config.site.title,
@@ -104,6 +105,30 @@ def _versions(vault: Vault, accession: str) -> Iterator[dict[str, Any]]:
             },
         }
         before = after
+
+
+def _curation(
+    history: list[dict[str, Any]], record: dict[str, Any], hidden: set[str]
+) -> Iterator[dict[str, Any]]:
+    """What curators decided, in words; nothing that names a restricted part or file."""
+    secret = hidden | {
+        part["name"]
+        for kind in ("study_components", "annotation_sets")
+        for part in record.get(kind, [])
+        if part.get("access") == "restricted"
+    }
+    for entry in history:
+        if any(name in json.dumps(entry, ensure_ascii=False) for name in secret):
+            continue
+        if change := entry.get("set"):
+            what = f"{change['field']} changed from {change.get('was')!r} to {change['value']!r}"
+        elif waiver := entry.get("waive"):
+            what = f"{waiver['code']} waived" + (
+                f" for {waiver['path']}" if waiver.get("path") else ""
+            )
+        else:
+            what = {"accept": "accepted", "hold": "held", "return": "returned"}[entry["decide"]]
+        yield {**{k: str(entry[k]) for k in ("date", "name", "reason")}, "what": what}
 
 
 def _kind(vault: Vault, accession: str, version: int) -> str:
