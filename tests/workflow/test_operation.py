@@ -70,6 +70,12 @@ def test_withdrawal_leaves_a_tombstone_and_every_byte(demo_copy):
     assert receipt["status"] == "rejected"
     assert receipt["errors"][0]["code"] == "DEPOSIT_WITHDRAWN"
     assert not (public / "SB-LAPSE/images").exists()
+    # Nor by curation when its folder has gone.
+    words = ("curate", "SB-LAPSE", "--set", "title=Back again, with a long enough title")
+    archive.slidebox(*words, "--reason", "a test", *options)
+    shutil.rmtree(archive.folder / "inbox/SB-LAPSE")
+    archive.snakemake()
+    assert not (public / "SB-LAPSE/study.json").exists()
 
 
 def test_an_embargoed_study_is_nowhere_in_public_until_its_day(archive, demo):

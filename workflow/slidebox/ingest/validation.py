@@ -55,6 +55,9 @@ def _check(config: Config, stages: Stages, threads: int) -> tuple[Validation, st
         curated = curation.read(config.curation, stages.accession)
     except curation.CurationError as error:
         sys.exit(f"{stages.accession}: the curation can't be used: {error}")
+    entry = vault.tombstone(stages.accession) if there else None
+    if entry is not None:
+        return Validation(stages.accession, [_withdrawn(entry)]), "deposit"
     if there and not (stages.inbox / deposit.READY).exists():
         return _revise(config, stages, vault, curated), "revision"
     try:
@@ -62,9 +65,8 @@ def _check(config: Config, stages: Stages, threads: int) -> tuple[Validation, st
         door = deposit.read_deposit(stages.inbox)
     except deposit.DepositError as error:
         return Validation(stages.accession, error.findings), "deposit"
-    entry = vault.tombstone(stages.accession) if there else None
     head = vault.head(stages.accession) if there else None
-    if findings := list(_refusals(stages.accession, ready, door, head, entry)):
+    if findings := list(_refusals(stages.accession, ready, door, head)):
         return Validation(stages.accession, findings), "deposit"
     if there and _archived_list(vault, stages.accession) == (ready.list_sha256, door.mode):
         return _revise(config, stages, vault, curated), "revision"
@@ -93,7 +95,6 @@ def _refusals(
     ready: deposit.Ready,
     door: deposit.Deposit,
     head: int | None,
-    tombstone: dict | None,
 ) -> Iterator[Finding]:
     """Why a deposit isn't even looked into."""
     if ready.accession.lower() != accession.lower():
@@ -113,14 +114,16 @@ def _refusals(
             field="base",
             mend="Look at what changed since, then submit again with the present version.",
         )
-    if tombstone is not None:
-        yield Finding(
-            "DEPOSIT_WITHDRAWN",
-            "error",
-            f"{accession} is withdrawn since {tombstone['date'][:10]}: {tombstone['reason']}",
-            file=deposit.READY,
-            mend="Submit under a new accession, or ask the archive.",
-        )
+
+
+def _withdrawn(entry: dict) -> Finding:
+    return Finding(
+        "DEPOSIT_WITHDRAWN",
+        "error",
+        f"{entry['accession']} is withdrawn since {entry['date'][:10]}: {entry['reason']}",
+        file=deposit.READY,
+        mend="Submit under a new accession, or ask the archive.",
+    )
 
 
 def _archived_list(vault: Vault, accession: str) -> tuple[str | None, str | None]:
