@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import filecmp
 import json
+import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,8 @@ import yaozarrs
 import zarr
 
 from slidebox import deposit
+from slidebox.catalogue.server import make_server
+from slidebox.vault import Vault
 
 ACCEPTED = {"SB-CELLS": 2, "SB-LAPSE": 1, "SB-NUCLEI": 16}
 
@@ -105,18 +110,37 @@ def test_real_micrographs_keep_their_pixels(demo):
 
 
 def test_restricted_labels_are_nowhere_in_public(demo):
-    hidden = [
-        p for p, _ in deposit.walk(demo.folder / "inbox/SB-NUCLEI") if "_C_" in p or "_G_" in p
-    ]
-    hidden = [Path(p).name for p in hidden if p.startswith("labels/")]
+    labels = (demo.folder / "inbox/SB-NUCLEI/labels").iterdir()
+    hidden = [path.name for path in labels if "_C_" in path.name or "_G_" in path.name]
     assert len(hidden) == 4
     for path in (demo.folder / "public").rglob("*"):
         assert path.name not in hidden
-        if path.suffix in (".json", ".html", ".tsv", ".txt", ".xml"):
-            text = path.read_text(encoding="utf-8")
-            assert not [name for name in hidden if name in text], path
+        if path.is_file():
+            data = path.read_bytes()
+            assert not [name for name in [*hidden, "Nuclei, test"] if name.encode() in data], path
     vaulted = json.dumps([str(p) for p in (demo.folder / "vault").rglob("*")])
     assert all(name in vaulted for name in hidden)
+
+
+def test_what_lists_the_restricted_files_is_not_served(demo):
+    server = make_server(demo.folder / "public", Vault(demo.folder / "vault"), port=0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_address[1]}"
+
+    def status(path: str) -> int:
+        try:
+            with urllib.request.urlopen(base + path) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    try:
+        assert status("/SB-NUCLEI/files/v1/images/specimen_C_1.ome.tiff") == 200
+        assert status("/SB-LAPSE/files/v1/study.yaml") == 200
+        for path in ("study.yaml", "files.tsv", "labels/specimen_C_1_labels.ome.tiff"):
+            assert status(f"/SB-NUCLEI/files/v1/{path}") == 404, path
+    finally:
+        server.shutdown()
 
 
 def test_report_of_snakemake_works(demo):

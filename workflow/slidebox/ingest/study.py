@@ -13,6 +13,7 @@ from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.ingest.release import forget_embargo, site_root
 from slidebox.ingest.software import software
+from slidebox.ingest.visible import Visible
 from slidebox.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,8 @@ def publish(config: Config, accession: str, key: str) -> None:
 
 def _input(stages: Stages, version: int) -> catalogue.StudyInput:
     plan = read_json(stages.filesets)
-    record = public_record(plan["record"])
-    filesets = {f["path"]: f for fs in plan["filesets"] for f in _described(fs)}
-    hidden = {path for path, row in filesets.items() if row["access"] != "public"}
+    visible = Visible(plan["record"], plan["filesets"])
+    record = visible.record()
     validation = read_json(stages.validation)
     slices = queue.slices_of(stages.key)
     images = [
@@ -48,25 +48,17 @@ def _input(stages: Stages, version: int) -> catalogue.StudyInput:
         for number in range(1, slices + 1)
         for image in read_json(stages.images(number, slices))["images"]
     ]
-    findings = [
-        f for f in validation["findings"] if f["file"] not in hidden and f["severity"] != "info"
-    ]
+    findings = visible.findings(validation["findings"])
     findings += [image["finding"] for image in images if image.get("finding")]
-    blank = {"part": None, "role": "other", "source_image": None}
-    files = (
-        {**file, **{k: filesets.get(file["path"], blank)[k] for k in blank}}
-        for file in stages.iter_files()
-        if file["path"] not in hidden
-    )
     return catalogue.StudyInput(
         accession=stages.accession,
         version=version,
         versions=list(_versions(Vault(stages.config.vault), stages.accession)),
         record=record,
         images=images,
-        files=files,
+        files=visible.files(stages.iter_files()),
         findings=findings,
-        curation=list(_curation(validation.get("history", []), plan["record"], hidden)),
+        curation=list(_curation(validation.get("history", []), visible)),
         release_date=record.get("release_date"),
         site_url=stages.config.site.base_url,
         site_name=stages.config.site.title,
@@ -81,17 +73,13 @@ def _versions(vault: Vault, accession: str) -> Iterator[dict[str, Any]]:
     """Every version with what it changed, counting only what is public."""
     before: dict[str, str] = {}
     for version in vault.versions(accession):
+        record = json.loads(vault.read_meta(accession, "record.json", version.number))
         plan = json.loads(vault.read_meta(accession, "filesets.json", version.number))
-        hidden = {
-            file["path"]
-            for fileset in plan["filesets"]
-            if fileset["access"] != "public"
-            for file in fileset["files"]
-        }
+        visible = Visible(record, plan["filesets"])
         after = {
             file.path: file.sha512
             for file in vault.files(accession, version.number)
-            if file.path not in hidden
+            if visible.file(file.path)
         }
         yield {
             "version": version.number,
@@ -107,18 +95,10 @@ def _versions(vault: Vault, accession: str) -> Iterator[dict[str, Any]]:
         before = after
 
 
-def _curation(
-    history: list[dict[str, Any]], record: dict[str, Any], hidden: set[str]
-) -> Iterator[dict[str, Any]]:
+def _curation(history: list[dict[str, Any]], visible: Visible) -> Iterator[dict[str, Any]]:
     """What curators decided, in words; nothing that names a restricted part or file."""
-    secret = hidden | {
-        part["name"]
-        for kind in ("study_components", "annotation_sets")
-        for part in record.get(kind, [])
-        if part.get("access") == "restricted"
-    }
     for entry in history:
-        if any(name in json.dumps(entry, ensure_ascii=False) for name in secret):
+        if not visible.text(json.dumps(entry, ensure_ascii=False)):
             continue
         if change := entry.get("set"):
             what = f"{change['field']} changed from {change.get('was')!r} to {change['value']!r}"
@@ -133,17 +113,3 @@ def _curation(
 
 def _kind(vault: Vault, accession: str, version: int) -> str:
     return json.loads(vault.read_meta(accession, "deposit.json", version)).get("kind", "deposit")
-
-
-def _described(fileset: dict[str, Any]):
-    for file in fileset["files"]:
-        about = {k: fileset[k] for k in ("part", "role", "source_image", "access")}
-        yield {"path": file["path"], **about}
-
-
-def public_record(record: dict[str, Any]) -> dict[str, Any]:
-    """The record without its restricted components and annotation sets."""
-    public = dict(record)
-    for part in ("study_components", "annotation_sets"):
-        public[part] = [p for p in record.get(part, []) if p.get("access") != "restricted"]
-    return public
