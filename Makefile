@@ -10,7 +10,9 @@ CORES ?= 2
 PYTEST_ARGS ?=
 
 # Stamps are named by what they were made from: a changed lock, and only that, installs again.
-DIGEST = $(shell cat requirements/*.txt pyproject.toml | cksum | cut -d ' ' -f 1)
+# (swift.txt is for an environment of its own, which tests/s3_server.py makes.)
+LOCKS = $(filter-out requirements/swift.txt,$(sort $(wildcard requirements/*.txt)))
+DIGEST = $(shell cat $(LOCKS) pyproject.toml | cksum | cut -d ' ' -f 1)
 
 .PHONY: help setup setup-dev demo test lint lock schemas clean
 
@@ -42,6 +44,7 @@ UV_LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --gene
 lock: setup-dev
 	$(UV_LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	$(UV_LOCK) --extra workflow --extra build -c requirements/dev.txt pyproject.toml -o requirements/run.txt
+	$(UV_LOCK) requirements/swift.in -o requirements/swift.txt
 	$(BIN)/python -m slidebox.devel environment
 
 # What is generated from the code; tests hold it to the code.

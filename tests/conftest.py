@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import s3_server as s3
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -16,6 +19,20 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared test data (../shared/data) is not on this machine")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3Server]:
+    """A real S3 server with ``endpoint``, ``key``, ``secret``; tests that use it are slow."""
+    if other := os.environ.get("SLIDEBOX_TEST_S3"):
+        yield s3.named(other)
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(s3.serving(tmp_path_factory.mktemp("s3")))
+        except s3.CannotServe as reason:
+            pytest.skip(str(reason))
+        yield server
 
 
 def pytest_collection_modifyitems(config, items):

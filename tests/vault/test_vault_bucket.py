@@ -1,37 +1,26 @@
-"""A mirror in a bucket of a real S3 server.
-
-Runs when ``SLIDEBOX_TEST_S3`` names one as ``http://key:secret@host:port/bucket``, for instance
-OpenStack Swift (a package of PyPI) with its s3api.
-"""
+"""A mirror in a bucket of a real S3 server."""
 
 from __future__ import annotations
 
 import os
 import uuid
-from urllib.parse import unquote, urlsplit
 
 import pytest
 from vault_helpers import contents, judge, put
 
 from slidebox.vault import Mirror, Vault, store_at
 
-SERVER = os.environ.get("SLIDEBOX_TEST_S3", "")
-pytestmark = pytest.mark.skipif(not SERVER, reason="SLIDEBOX_TEST_S3 names no S3 server")
-BIG = os.urandom(11 << 20)
+pytestmark = pytest.mark.slow
+BLOCK = 5 << 20  # the smallest part of an upload in parts that S3 takes
+BIG = os.urandom(2 * BLOCK + 1000)
 
 
 @pytest.fixture
-def mirror():
-    url = urlsplit(SERVER)
-    name = url.path.strip("/") or "bucket"
-    store = store_at(
-        f"s3://{name}/{uuid.uuid4()}",
-        key=unquote(url.username),
-        secret=unquote(url.password),
-        client_kwargs={"endpoint_url": f"http://{url.hostname}:{url.port}"},
-    )
-    if not store._fs.exists(name):
-        store._fs.mkdir(name)
+def mirror(s3_server):
+    where = f"s3://{s3_server.bucket}/{uuid.uuid4()}"
+    store = store_at(where, **s3_server.options(), default_block_size=BLOCK)
+    if not store._fs.exists(s3_server.bucket):
+        store._fs.mkdir(s3_server.bucket)
     return Mirror(store)
 
 
