@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +27,48 @@ def fsync_dir(path: Path) -> None:
         os.close(fd)
 
 
+def owner() -> str:
+    """Host and process, as temporary names carry them: a killed process's can be told."""
+    return f"{re.sub('[^A-Za-z0-9]', '_', socket.gethostname())[:40]}-{os.getpid()}"
+
+
+_TEMPORARY = re.compile(
+    r"\..+\.(?:(?P<host>[A-Za-z0-9_]+)-)?(?P<pid>\d+)\.(?:\w+\.)?tmp|view-(?P<h>\w+)-(?P<p>\d+)-.*"
+)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes of this host that have died were writing in a folder (not below).
+
+    What belongs to another host, or to a living process, is left alone.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    here = owner().rpartition("-")[0]
+    for name in names:
+        found = _TEMPORARY.fullmatch(name)
+        if not found or (found["host"] or found["h"] or here) != here:
+            continue
+        if not _alive(int(found["pid"] or found["p"])):
+            path = Path(folder) / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 @contextmanager
 def replacing(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file for writing that takes its name only when the block ends without an error.
@@ -33,7 +78,8 @@ def replacing(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    fd, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
+    prefix = f".{path.name[:100]}.{owner()}."
+    fd, temporary = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
     try:
         umask = os.umask(0)
         os.umask(umask)

@@ -7,6 +7,7 @@ that ``--help`` and ``score`` start at once.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -33,6 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("slidebox: stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        if os.environ.get("SLIDEBOX_DEBUG"):
+            raise
+        words = " ".join(str(error).split())[:500] or type(error).__name__
+        print(f"slidebox: {words} (SLIDEBOX_DEBUG=1 shows where)", file=sys.stderr)
+        return CANNOT
 
 
 def build_parser() -> argparse.ArgumentParser:

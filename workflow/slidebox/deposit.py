@@ -7,6 +7,7 @@ The header holds the digest of the lines, so that the header alone tells two dep
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -67,7 +68,7 @@ class Ready:
         Raises `DepositError` at the end when the list is not what the header vouches for.
         """
         digest = hashlib.sha256()
-        with (self.folder / READY).open("rb") as handle:
+        with _plain(self.folder / READY) as handle:
             handle.readline()
             for number, line in enumerate(handle, start=2):
                 digest.update(line)
@@ -80,6 +81,15 @@ class Ready:
                 yield path, size, mtime_ns
         if digest.hexdigest() != self.list_sha256:
             raise DepositError([_bad_ready("the list is not the one that the header vouches for")])
+
+
+def _plain(path: Path) -> IO[bytes]:
+    """Open a regular file and nothing else: no link is followed, no pipe is waited for."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(fd, "rb")
 
 
 def _bad_ready(message: str, line: int | None = None) -> Finding:
@@ -153,9 +163,17 @@ def write_ready(folder: Path, accession: str) -> Ready:
 
 
 def read_header(folder: Path) -> tuple[bytes, dict[str, Any] | None]:
-    """First line of ``.ready`` as it stands, and the header in it (None: not a header)."""
-    with (folder / READY).open("rb") as handle:
-        line = handle.readline(1 << 16)
+    """First line of ``.ready`` as it stands, and the header in it (None: not a header).
+
+    A link, a pipe or a folder of that name is no header; FileNotFoundError when there is nothing.
+    """
+    try:
+        with _plain(folder / READY) as handle:
+            line = handle.readline(1 << 16)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        return f"unreadable: {error.strerror}".encode(), None
     try:
         header = json.loads(line)
     except ValueError:
@@ -177,7 +195,7 @@ def read_ready(folder: Path) -> Ready:
     except FileNotFoundError:
         raise DepositError([_bad_ready("there is none")]) from None
     if header is None:
-        why = "it is empty" if not line else "its first line is not a header of Slidebox"
+        why = "it is empty" if not line else "it does not begin with a header of Slidebox"
         raise DepositError([_bad_ready(why, 1)])
     return Ready(
         folder, header["accession"], header["files"], header["bytes"], header["list_sha256"]
@@ -193,12 +211,27 @@ class Deposit:
     message: str | None = None
 
 
+def door_bytes(folder: Path) -> bytes:
+    """``deposit.yaml`` as it stands, for telling states apart; empty when there is none."""
+    try:
+        with _plain(folder / DEPOSIT) as handle:
+            return handle.read(1 << 20)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        return f"unreadable: {error.strerror}".encode()
+
+
 def read_deposit(folder: Path) -> Deposit:
     """Read ``deposit.yaml`` (absent: replace); `DepositError` names every wrong field."""
     try:
-        text = (folder / DEPOSIT).read_text(encoding="utf-8")
+        with _plain(folder / DEPOSIT) as handle:
+            text = handle.read(1 << 20).decode("utf-8")
     except FileNotFoundError:
         return Deposit()
+    except OSError as error:
+        why = f"it can't be read: {error.strerror}"
+        raise DepositError([_bad_deposit(why, None, "Write it as a plain file.")]) from None
     except UnicodeDecodeError:
         raise DepositError([_bad_deposit("it is not UTF-8", None, "Save it as UTF-8.")]) from None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -111,8 +112,14 @@ def status(a) -> int:
 
 def retry(a) -> int:
     from slidebox.ingest import queue
+    from slidebox.vault import NotFound, Vault
 
-    gone = queue.forget(load_config(a), a.accession)
+    config = load_config(a)
+    vault = Vault(config.vault)
+    with contextlib.suppress(NotFound):
+        if vault.tombstone(a.accession) is not None:
+            raise CannotRun(f"{a.accession} is withdrawn; it is not taken in again")
+    gone = queue.forget(config, a.accession)
     if not gone:
         raise CannotRun(f"{a.accession}: nothing in the inbox has a receipt to forget")
     print(f"{a.accession} is pending again; run snakemake")

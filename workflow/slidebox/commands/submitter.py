@@ -64,7 +64,7 @@ def validate(a) -> int:
 def _report(a):
     from rich.console import Console
 
-    from slidebox import atomic
+    from slidebox import atomic, deposit
     from slidebox import validate as room
     from slidebox.record import NoSubmission
     from slidebox.validate import report
@@ -77,6 +77,10 @@ def _report(a):
         )
     except NoSubmission as error:
         raise CannotRun(str(error)) from None
+    try:
+        deposit.read_deposit(a.folder)
+    except deposit.DepositError as error:
+        result.findings.extend(error.findings)
     report.print_terminal(result, Console())
     if a.json:
         atomic.write_json(a.json, result.to_json())
@@ -98,4 +102,6 @@ def submit(a) -> int:
         raise CannotRun(f"the record's accession {result.record.accession!r}: {problem}")
     ready = deposit.write_ready(a.folder, result.record.accession)
     print(f"Submitted {ready.accession}: {ready.count} files, {ready.bytes:,} bytes.")
+    if a.folder.resolve().name != ready.accession:
+        print(f"The archive takes it in as inbox/{ready.accession}: name the folder so there.")
     return FINE

@@ -102,7 +102,7 @@ def _open(a):
     return Vault(a.vault or load_config(a).vault)
 
 
-def _second(a, required: bool = False):
+def _second(a, required: bool = False, create: bool = False):
     from slidebox.vault import Mirror, store_at
 
     where = a.mirror or (None if a.vault else load_config(a).mirror)
@@ -110,6 +110,14 @@ def _second(a, required: bool = False):
         if required:
             raise CannotRun("there is no mirror: give --mirror or set `mirror` in the config")
         return None
+    if not where.startswith("s3://"):
+        folder, vault = Path(where), (a.vault or load_config(a).vault).resolve()
+        if "://" in where:
+            raise CannotRun(f"{where}: a mirror is a folder or s3://bucket/prefix")
+        if folder.resolve() == vault or vault in folder.resolve().parents:
+            raise CannotRun(f"{where} is the vault itself; a second copy lies elsewhere")
+        if not folder.is_dir() and not (create and folder.parent.is_dir() and not folder.exists()):
+            raise CannotRun(f"{where} is no folder; is the disk mounted?")
     return Mirror(store_at(where))
 
 
@@ -125,25 +133,27 @@ def _guarded(run):
             print_findings(error.findings)
             return FINDINGS
         except VaultError as error:
-            *first, last = [
-                f"{f.message}; {f.mend}" if f.mend else f.message for f in error.findings
-            ]
-            for line in first:
-                print(line)
-            raise CannotRun(last) from None
+            lines = [f"{f.message}; {f.mend}" if f.mend else f.message for f in error.findings]
+            raise CannotRun("\n".join(lines)) from None
+        except ValueError as error:
+            raise CannotRun(str(error)) from None
 
     return guarded
 
 
 @_guarded
 def restore(a) -> int:
+    vault = (a.vault or load_config(a).vault).resolve()
+    if vault == a.dest.resolve() or vault in a.dest.resolve().parents:
+        raise CannotRun(f"{a.dest} lies in the vault; restore to a folder elsewhere")
     done = _open(a).restore(
         a.accession, a.dest, a.number, select=a.select, progress=progress("restoring")
     )
     print_findings(done.findings)
+    whole = "some are damaged, see above" if done.findings else "every digest verified"
     print(
         f"{a.accession} version {done.version}: {done.files} files, {done.bytes:,} bytes restored "
-        f"to {a.dest}, every digest verified"
+        f"to {a.dest}, {whole}"
     )
     return FINDINGS if done.findings else FINE
 
@@ -155,7 +165,10 @@ def budget(text: str | None) -> dict[str, float | int]:
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)", text.strip()):
         unit = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}[match[2]]
         return {"seconds": float(match[1]) * unit}
-    return {"size": size(text) or 0}
+    spend = size(text)
+    if not spend or spend < 0:
+        raise CannotRun(f"--budget {text}: write a time (2h, 30m) or bytes (500GB)")
+    return {"size": spend}
 
 
 @_guarded
@@ -180,7 +193,9 @@ def audit(a) -> int:
 
 @_guarded
 def mirror(a) -> int:
-    done = _open(a).mirror(_second(a, required=True), a.accessions or None, progress("copying"))
+    done = _open(a).mirror(
+        _second(a, required=True, create=True), a.accessions or None, progress("copying")
+    )
     print_findings(done.findings)
     print(f"{done.objects} objects, {done.files} files, {done.bytes:,} bytes copied")
     return FINDINGS if done.findings else FINE

@@ -7,6 +7,7 @@
 """
 
 from .convert import Busy, Derived, LabelSource, convert, load
+from .damage import damage
 from .group import group_files
 from .ids import derivation_id, image_id
 from .model import Channel, ImageFile, Series, UnreadableImage
@@ -28,6 +29,7 @@ __all__ = [
     "UnreadableImage",
     "can_read",
     "convert",
+    "damage",
     "derivation_id",
     "group_files",
     "image_id",

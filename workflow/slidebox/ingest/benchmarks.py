@@ -21,6 +21,8 @@ def release(config: Config, slug: str, mark: Path, threads: int = 1) -> None:
     Exits with the findings when the release is refused: an organiser must see that.
     """
     started = now()
+    for root in (config.public, config.private):
+        atomic.sweep(root / "challenges" / slug)
     made = challenge.release(
         config.challenges / slug,
         public=config.public,

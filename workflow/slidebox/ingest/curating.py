@@ -8,6 +8,7 @@ from typing import Any
 
 from slidebox import record
 from slidebox.config import Config
+from slidebox.deposit import check_accession
 from slidebox.ingest.validation import restore_record
 from slidebox.record import curation
 from slidebox.vault import Vault
@@ -19,6 +20,8 @@ class NoStudy(ValueError):
 
 def submitted(config: Config, accession: str) -> record.Record:
     """The record as submitted: what stands in the inbox, or else in the vault."""
+    if problem := check_accession(accession):
+        raise NoStudy(f"{accession!r} is no accession: {problem}")
     folder = config.inbox / accession
     if folder.is_dir():
         found = record.read(folder).record
@@ -41,6 +44,8 @@ def set_field(
 ) -> Path:
     """Give a field of the record a new value; return the curation's file."""
     held = submitted(config, accession)
+    if field.strip() == "accession":
+        raise NoStudy("the accession names the study and can't be changed; submit under another")
     with curation.editing(config.curation, accession) as layer:
         curation.set_field(layer, held, field, value, reason=reason, name=name)
     return curation.path_of(config.curation, accession)

@@ -33,6 +33,8 @@ def derive(config: Config, accession: str, key: str, number: int, threads: int =
     stages, started = Stages(config, accession, key), now()
     slices = queue.slices_of(key)
     archived = read_json(stages.archived)
+    atomic.sweep(stages.folder)
+    atomic.sweep(stages.images(1, 1).parent)
     done: list[dict[str, Any]] = []
     if archived["status"] == "archived":
         done = list(_derive(stages, archived["version"], number - 1, threads))
@@ -55,6 +57,7 @@ def _derive(stages: Stages, version: int, part: int, threads: int) -> Iterator[d
         leave_embargo(stages.config, stages.accession)
     target = root / stages.accession / "images"
     target.mkdir(parents=True, exist_ok=True)
+    atomic.sweep(target)
     for fileset in sets:
         if fileset["role"] == "image":
             own = labels.get(fileset["path"], [])
@@ -75,7 +78,7 @@ class _Fileset:
         """One dictionary a series, or one that says why there is none."""
         paths = [file["path"] for file in self.fileset["files"]]
         paths += [file["path"] for labels in self.labels for file in labels["files"]]
-        view = Path(tempfile.mkdtemp(prefix="view-", dir=self.stages.folder))
+        view = Path(tempfile.mkdtemp(prefix=f"view-{atomic.owner()}-", dir=self.stages.folder))
         try:
             self.vault.view(self.stages.accession, paths, view, self.version)
             source = view / self.fileset["path"]

@@ -46,6 +46,9 @@ def withdrawn(config: Config) -> Iterator[dict[str, Any]]:
 def index(config: Config, state: str) -> None:
     """Write the front page and public/catalogue/, and a mark for this set of receipts."""
     started = now()
+    public = config.public
+    for folder in (config.results / "index", public, *public.glob("catalogue/**/")):
+        atomic.sweep(folder)
     front(config)
     times = {"started": started, "ended": now()}
     atomic.write_json(config.results / "index" / f"{state}.json", {"state": state, "times": times})

@@ -153,9 +153,8 @@ def _state(config: Config, accession: str, ready: bytes, curated: set[str], rele
     digest.update(b"\0released" if released else b"\0")
     if f"{accession}.yaml" in curated:
         digest.update((config.curation / f"{accession}.yaml").read_bytes())
-    door = config.inbox / accession / deposit.DEPOSIT
-    if door.is_file():
-        digest.update(b"\0" + door.read_bytes())
+    if door := deposit.door_bytes(config.inbox / accession):
+        digest.update(b"\0" + door)
     return digest.hexdigest()[:12]
 
 

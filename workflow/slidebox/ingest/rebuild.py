@@ -9,7 +9,8 @@ from typing import Any
 from slidebox import atomic
 from slidebox.config import Config
 from slidebox.ingest import images, index, queue, seal, study, withdrawal
-from slidebox.ingest.paths import Stages, now
+from slidebox.ingest.paths import Stages, now, read_json
+from slidebox.validate import report
 from slidebox.vault import Vault
 
 
@@ -58,7 +59,7 @@ def _version(config: Config, vault: Vault, accession: str, version: int, threads
     }
     atomic.write_json(stages.filesets, plan)
     atomic.write_json(stages.validation, {**meta("validation.json"), "times": times})
-    atomic.write_text(stages.validation_html, "")
+    report.write_html(seal.validation_of(read_json(stages.validation)), stages.validation_html)
     with atomic.replacing(stages.files) as handle:
         for file in vault.files(accession, version):
             row = {"path": file.path, "size": file.size, "sha256": file.sha256}

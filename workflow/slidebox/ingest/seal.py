@@ -15,6 +15,7 @@ from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.ingest.release import embargoed_until
 from slidebox.ingest.software import software
+from slidebox.validate import Validation, report
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ IMAGE_FACTS = ("id", "series", "path", "derivation", "status", "digest", "tree",
 def seal(config: Config, accession: str, key: str) -> None:
     """Write the receipt of a submission's state, whether accepted or rejected."""
     stages = Stages(config, accession, key)
+    atomic.sweep(stages.folder)
+    atomic.sweep(stages.receipt.parent)
     validation, archived = read_json(stages.validation), read_json(stages.archived)
     published = read_json(stages.published)
     slices = queue.slices_of(key)
@@ -84,15 +87,18 @@ def _join(stages: Stages, validation: dict[str, Any]) -> None:
 
     The files' times stay, or Snakemake would take finished stages for outdated.
     """
-    from slidebox.validate import Validation, report
-
     times = {path: path.stat() for path in (stages.validation, stages.validation_html)}
     atomic.write_json(stages.validation, validation)
-    about = {k: validation[k] for k in ("accession", "images", "files", "bytes", "waived")}
-    findings = [Finding.from_dict(finding) for finding in validation["findings"]]
-    report.write_html(Validation(findings=findings, **about), stages.validation_html)
+    report.write_html(validation_of(validation), stages.validation_html)
     for path, status in times.items():
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def validation_of(data: dict[str, Any]) -> Validation:
+    """A validation as the report wants it, from validation.json."""
+    kept = ("accession", "images", "files", "bytes", "waived", "software", "history", "decision")
+    findings = [Finding.from_dict(finding) for finding in data["findings"]]
+    return Validation(findings=findings, **{k: data[k] for k in kept if k in data})
 
 
 def _sha256(stages: Stages) -> str:

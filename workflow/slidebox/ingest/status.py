@@ -25,7 +25,7 @@ def rows(config: Config, accession: str | None = None) -> list[dict[str, Any]]:
     for name, key in sorted(queue.receipts(config)):
         if accession in (None, name):
             row = _sealed(read_json(Stages(config, name, key).receipt))
-            if name not in found or (row["sealed"], key) >= (found[name]["sealed"], ""):
+            if name not in found or _rank(row) >= _rank(found[name]):
                 found[name] = row
     for item in queue.scan(config):
         if accession in (None, item.accession):
@@ -33,6 +33,11 @@ def rows(config: Config, accession: str | None = None) -> list[dict[str, Any]]:
     for name in _arriving(config, accession):
         found.setdefault(name, _row(name, "arriving", waits="slidebox submit"))
     return [found[name] for name in sorted(found)]
+
+
+def _rank(row: dict[str, Any]) -> tuple[bool, str, int]:
+    """What tells most: a withdrawal, else what was sealed last."""
+    return row["state"] == "withdrawn", row["sealed"], row["version"] or 0
 
 
 def _row(accession: str, state: str, **more: Any) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from slidebox import atomic, catalogue
@@ -27,6 +29,8 @@ def publish(config: Config, accession: str, key: str) -> None:
     if archived["status"] == "archived":
         record = read_json(stages.filesets)["record"]
         root = site_root(config, record)
+        for folder in _page_folders(root / accession):
+            atomic.sweep(folder)
         catalogue.build_study(_input(stages, archived["version"]), root)
         if root == config.public:
             forget_embargo(config, accession)
@@ -35,6 +39,13 @@ def publish(config: Config, accession: str, key: str) -> None:
     log.info("%s: %s", accession, outcome)
     times = {"started": started, "ended": now()}
     atomic.write_json(stages.published, {**outcome, "times": times})
+
+
+def _page_folders(study: Path) -> Iterator[Path]:
+    """The study's folder and those below it, but for the images' own."""
+    for parent, folders, _ in os.walk(study):
+        folders[:] = [name for name in folders if not name.endswith(".zarr")]
+        yield Path(parent)
 
 
 def _input(stages: Stages, version: int) -> catalogue.StudyInput:
@@ -98,7 +109,7 @@ def _versions(vault: Vault, accession: str) -> Iterator[dict[str, Any]]:
 def _curation(history: list[dict[str, Any]], visible: Visible) -> Iterator[dict[str, Any]]:
     """What curators decided, in words; nothing that names a restricted part or file."""
     for entry in history:
-        if not visible.text(json.dumps(entry, ensure_ascii=False)):
+        if not visible.decision(entry):
             continue
         if change := entry.get("set"):
             what = f"{change['field']} changed from {change.get('was')!r} to {change['value']!r}"

@@ -30,6 +30,7 @@ def validate(config: Config, accession: str, key: str, threads: int = 1) -> None
     """Write validation.json, validation.html and filesets.json of a deposit."""
     stages, started = Stages(config, accession, key), now()
     stages.folder.mkdir(parents=True, exist_ok=True)
+    atomic.sweep(stages.folder)
     result, kind = _check(config, stages, threads)
     log.info("%s: %s, %d findings", accession, result.status, len(result.findings))
     for finding in result.findings:
@@ -140,7 +141,7 @@ def _revise(config: Config, stages: Stages, vault: Vault, curated: curation.Cura
     accession = stages.accession
     earlier = json.loads(vault.read_meta(accession, "validation.json"))
     filesets = json.loads(vault.read_meta(accession, "filesets.json"))["filesets"]
-    with tempfile.TemporaryDirectory(prefix="view-", dir=stages.folder) as folder:
+    with tempfile.TemporaryDirectory(prefix=f"view-{atomic.owner()}-", dir=stages.folder) as folder:
         restore_record(vault, accession, Path(folder))
         result = revise(Path(folder), earlier, filesets, curated, config)
     assign_slices(result.filesets, queue.slices_of(stages.key))

@@ -7,6 +7,7 @@ part claims) stay out of everything that is handed to the catalogue.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -86,6 +87,18 @@ class Visible:
         # A list of hidden files may be long: look for the words of the text in it, not the reverse.
         words = said.replace("'", " ").replace('"', " ").replace(",", " ").split()
         return self.hidden.isdisjoint(words) and self.hidden.isdisjoint(texts)
+
+    def decision(self, entry: dict[str, Any]) -> bool:
+        """Whether a curator's entry may be shown.
+
+        Beside restricted parts, what changes a part or waives a finding for some files is not: its
+        words, values and patterns may be about them.
+        """
+        if not self.restricted:
+            return True
+        about_part = str((entry.get("set") or {}).get("field", "")).startswith((*PARTS, "extra"))
+        some_files = bool((entry.get("waive") or {}).get("path"))
+        return not (about_part or some_files) and self.text(json.dumps(entry, ensure_ascii=False))
 
     def findings(self, findings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """Warnings and errors about public files that name nothing restricted."""

@@ -111,7 +111,10 @@ def inspect(path: str, deep: bool, inflation: int, stored: int) -> dict[str, Any
             raise cause from None
         fmt = images.can_read(path)
         problems += _threats(path)
-        problems.append([_blame(error, fmt), error.reason])
+        code, reason = _blame(error, fmt), error.reason
+        if code == "IMAGE_NOT_OPENED" and fmt and (broken := images.damage(path)):
+            code, reason = "IMAGE_UNREADABLE", f"damaged or cut off: {broken}"
+        problems.append([code, reason])
         return {"format": fmt, "series": [], "problems": problems, "scope": _scope(path)}
 
 
