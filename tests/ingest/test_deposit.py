@@ -102,3 +102,25 @@ def test_header_is_one_line_of_json(tmp_path):
     deposit.write_ready(tmp_path, "SB-1")
     lines = (tmp_path / ".ready").read_bytes().splitlines()
     assert [type(json.loads(line)) for line in lines] == [dict, list]
+
+
+@pytest.mark.parametrize("name", [".ready", "deposit.yaml"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_the_door_takes_plain_files_only(tmp_path, name, kind):
+    """A pipe would wait for ever, a link lead outside: neither is opened, both are said."""
+    outside = tmp_path / "outside.yaml"
+    outside.write_text("secretkey: 1\n")
+    folder = tmp_path / "deposit"
+    folder.mkdir()
+    path = folder / name
+    make = {"pipe": os.mkfifo, "folder": os.mkdir, "link": lambda p: os.symlink(outside, p)}
+    make[kind](path)
+    if name == ".ready":
+        assert deposit.read_header(folder)[1] is None
+        read = deposit.read_ready
+    else:
+        assert b"secretkey" not in deposit.door_bytes(folder)
+        read = deposit.read_deposit
+    with pytest.raises(deposit.DepositError) as refused:
+        read(folder)
+    assert "secretkey" not in str(refused.value)

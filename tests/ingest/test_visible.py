@@ -73,3 +73,19 @@ def test_findings_that_tell_are_left_out():
         finding("only told", "a.tif", "info"),
     ]
     assert Visible(RECORD, FILESETS).findings(told) == told[:1]
+
+
+def test_decisions_that_may_tell_are_left_out():
+    visible = Visible(RECORD, FILESETS)
+
+    def entry(**what):
+        return {"date": "2026-01-01", "name": "A", "reason": "why", **what}
+
+    assert visible.decision(entry(set={"field": "license", "value": "CC0-1.0", "was": None}))
+    assert visible.decision(entry(decide="accept"))
+    for hidden in (
+        entry(set={"field": "annotation_sets[1].overview", "value": "x", "was": "y"}),
+        entry(waive={"code": "PIXEL_SIZE_MISSING", "path": "truth/*"}),
+        entry(set={"field": "keywords[+]", "value": "Truth", "was": None}),
+    ):
+        assert not visible.decision(hidden)

@@ -69,7 +69,8 @@ def _check(config: Config, stages: Stages, threads: int) -> tuple[Validation, st
     head = vault.head(stages.accession) if there else None
     if findings := list(_refusals(stages.accession, ready, door, head)):
         return Validation(stages.accession, findings), "deposit"
-    if there and _archived_list(vault, stages.accession) == (ready.list_sha256, door.mode):
+    same = there and _archived_list(vault, stages.accession) == (ready.list_sha256, door.mode)
+    if same and _as_listed(ready):
         return _revise(config, stages, vault, curated), "revision"
     adds = door.mode == "add" and there
     known = [file.path for file in vault.files(stages.accession)] if adds else []
@@ -134,6 +135,19 @@ def _archived_list(vault: Vault, accession: str) -> tuple[str | None, str | None
     except NotFound:
         return None, None
     return door.get("list_sha256"), door.get("mode")
+
+
+def _as_listed(ready: deposit.Ready) -> bool:
+    """Whether the files stand in the inbox as ``.ready`` lists them (by size and time)."""
+    try:
+        listed = {path: (size, time) for path, size, time in ready.entries()}
+    except deposit.DepositError:
+        return False
+    standing = {
+        path: (0 if path.endswith("/") else status.st_size, status.st_mtime_ns)
+        for path, status in deposit.walk(ready.folder)
+    }
+    return listed == standing
 
 
 def _revise(config: Config, stages: Stages, vault: Vault, curated: curation.Curation) -> Validation:

@@ -1,0 +1,59 @@
+"""Files are whole or absent, and what a killed process left can be told and swept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from slidebox import atomic
+
+
+def test_an_error_leaves_the_old_file_and_no_debris(tmp_path):
+    path = tmp_path / "a.json"
+    atomic.write_json(path, {"a": 1})
+
+    def failing():
+        with atomic.replacing(path) as handle:
+            handle.write("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        failing()
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_what_a_killed_process_was_writing_is_swept_and_nothing_else(tmp_path):
+    code = (
+        "import sys, time; from slidebox import atomic\n"
+        f"with atomic.replacing({str(tmp_path / 'a.json')!r}) as handle:\n"
+        "    print('open', flush=True); time.sleep(60)"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert writer.stdout.readline() == b"open\n"
+    (tmp_path / "keep.tmp").write_text("a user's own")
+    atomic.sweep(tmp_path)
+    assert len(os.listdir(tmp_path)) == 2  # the writer lives
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    time.sleep(0.1)
+    atomic.sweep(tmp_path)
+    assert os.listdir(tmp_path) == ["keep.tmp"]
+
+
+def test_folders_of_views_are_swept_too(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = atomic.owner().rpartition("-")[0]
+    (tmp_path / f"view-{host}-{dead.pid}-abc").mkdir()
+    (tmp_path / f"view-{atomic.owner()}-abc").mkdir()
+    (tmp_path / f"view-elsewhere-{dead.pid}-abc").mkdir()
+    atomic.sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        [f"view-{atomic.owner()}-abc", f"view-elsewhere-{dead.pid}-abc"]
+    )
