@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 
 from slidebox import atomic, deposit
 from slidebox.config import Config
 from slidebox.findings import Finding
 from slidebox.ingest.paths import Stages, now, read_json
+from slidebox.record.codes import finding
 from slidebox.vault import VOLATILE_META, Commit, Refused, Vault
 
 log = logging.getLogger(__name__)
+
+MOST_FINDINGS = 1000
 
 # Made from the files and the curation: a newer reader that says more of them makes no version.
 DERIVED_META = {"deposit.json", "record.json", "filesets.json"}
@@ -35,12 +39,26 @@ def archive(config: Config, accession: str, key: str, threads: int = 1) -> None:
     else:
         outcome, files = _commit(config, stages, threads)
     log.info("%s: %s", accession, outcome)
-    with atomic.replacing(stages.files) as handle:
-        for path, size, sha256, version in files:
-            row = {"path": path, "size": size, "sha256": sha256, "version": version}
-            handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+    twice = write_files(stages, files)
+    if twice:
+        outcome["findings"] = [f.to_dict() for f in twice]
     times = {"started": started, "ended": now()}
     atomic.write_json(stages.archived, {"accession": accession, **outcome, "times": times})
+
+
+def write_files(stages: Stages, files: Iterable[tuple[str, int, str, int]]) -> list[Finding]:
+    """Write files.jsonl from (path, size, sha256, version); say which files are equal."""
+    first: dict[str, str] = {}  # sha256 -> the first file that has it
+    twice: list[Finding] = []
+    with atomic.replacing(stages.files) as handle:
+        for path, size, sha256, version in files:
+            other = first.setdefault(sha256, path)
+            if size and other != path and len(twice) < MOST_FINDINGS:
+                said = f"the file has the same content as {other}"
+                twice.append(finding("FILE_DUPLICATE", said, path))
+            row = {"path": path, "size": size, "sha256": sha256, "version": version}
+            handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return twice
 
 
 def gate(config: Config, validation: dict) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from slidebox import atomic
 from slidebox.config import Config
-from slidebox.ingest import images, index, queue, seal, study, withdrawal
+from slidebox.ingest import archive, images, index, queue, seal, study, withdrawal
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.validate import report
 from slidebox.vault import Vault
@@ -60,11 +60,11 @@ def _version(config: Config, vault: Vault, accession: str, version: int, threads
     atomic.write_json(stages.filesets, plan)
     atomic.write_json(stages.validation, {**meta("validation.json"), "times": times})
     report.write_html(seal.validation_of(read_json(stages.validation)), stages.validation_html)
-    with atomic.replacing(stages.files) as handle:
-        for file in vault.files(accession, version):
-            row = {"path": file.path, "size": file.size, "sha256": file.sha256}
-            handle.write(json.dumps({**row, "version": file.version}, ensure_ascii=False) + "\n")
+    files = vault.files(accession, version)
+    twice = archive.write_files(stages, ((f.path, f.size, f.sha256, f.version) for f in files))
     archived = {"status": "archived", "version": version, "new": True, "times": times}
+    if twice:
+        archived["findings"] = [f.to_dict() for f in twice]
     atomic.write_json(stages.archived, {"accession": accession, **archived})
     for number in range(1, slices + 1):
         images.derive(config, accession, key, number, threads)

@@ -59,7 +59,8 @@ def _input(stages: Stages, version: int) -> catalogue.StudyInput:
         for number in range(1, slices + 1)
         for image in read_json(stages.images(number, slices))["images"]
     ]
-    findings = visible.findings(validation["findings"])
+    late = read_json(stages.archived).get("findings", [])
+    findings = visible.findings([*validation["findings"], *late])
     findings += [image["finding"] for image in images if image.get("finding")]
     return catalogue.StudyInput(
         accession=stages.accession,

@@ -528,7 +528,8 @@ _section(
         ),
         "FILE_DUPLICATE": (
             "warning",
-            "Two files have the same content (found by --deep, or from the sha256 given).",
+            "Two files have the same content (found by --deep, from the sha256 given, or when the "
+            "archive reads them).",
             "`a.tif` and `copy of a.tif`",
             "Remove one if it is there by mistake.",
         ),

@@ -236,6 +236,13 @@ def _check_ready(
             out.add("FILE_CHANGED", "the file came after the submission was sealed", path)
 
 
+def _listed(path: str, listing: Listing, tree: Tree) -> dict[str, Any]:
+    """A file of a fileset; with the checksum that the list gives, for the archive to hold it to."""
+    row = listing.rows.get(path)
+    given = row.sha256 if row is not None and row.path == path else ""
+    return {"path": path, "size": tree.files[path][0], **({"sha256": given} if given else {})}
+
+
 def _filesets(
     children: Children, listing: Listing, tree: Tree, record: Record | None, out: Collector
 ) -> list[dict[str, Any]]:
@@ -257,7 +264,7 @@ def _filesets(
                 "index": i,
                 "slice": 0,
                 "path": primary,
-                "files": [{"path": f, "size": tree.files[f][0]} for f in files],
+                "files": [_listed(f, listing, tree) for f in files],
                 "bytes": sum(tree.files[f][0] for f in files),
                 "format": fmt,
                 "role": role_of(
