@@ -76,6 +76,9 @@ class Config(_Section):
     mirror: str | None = Field(
         None, description="Second copy of the vault: a folder on another disk, or s3://bucket/path."
     )
+    audit_days: float = Field(
+        90, gt=0, description="Within how many days the whole vault should be read again."
+    )
     only: str | None = Field(None, description="Take this accession only.")
     acceptance: Literal["auto", "curator"] = Field(
         "auto", description="auto: what has no error is published; curator: a person accepts it."

@@ -47,6 +47,9 @@ def register(command: Command) -> None:
     c.add_argument("accessions", nargs="*", metavar="ACC", help="only these (default: all)")
     c.add_argument("--all", action="store_true", help="read everything, whatever it takes")
     c.add_argument("--budget", help="time (2h, 30m) or bytes (500GB) to spend")
+    c.add_argument(
+        "--period", type=float, metavar="DAYS", help="read all within (default: audit_days, 90)"
+    )
     c.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     _mirror(c)
     _vault(c)
@@ -179,6 +182,7 @@ def audit(a) -> int:
         a.accessions or None,
         everything=a.all,
         mirror=_second(a),
+        period_days=a.period or load_config(a).audit_days,
         progress=progress("reading"),
         **budget(a.budget),
     )

@@ -15,7 +15,9 @@ log = logging.getLogger(__name__)
 def audit(config: Config, threads: int = 1) -> None:
     """Read every object, write results/audit.json; exit with a list when something is damaged."""
     mirror = Mirror(store_at(config.mirror)) if config.mirror else None
-    report = Vault(config.vault).audit(mirror=mirror, threads=threads)
+    report = Vault(config.vault).audit(
+        mirror=mirror, threads=threads, period_days=config.audit_days
+    )
     atomic.write_json(config.results / "audit.json", report.to_json())
     log.info("%d objects, %d files, %d bytes", report.objects, report.files, report.bytes)
     lines = [f"{d.where}: {d.accession} v{d.version} {d.path}: {d.problem}" for d in report.damage]
