@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from slidebox import deposit
@@ -97,7 +98,7 @@ def print_terminal(found: list[dict[str, Any]], detail: bool = False) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(soft_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     colours = {
         "public": "green",
         "returned": "red",
