@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-VERSIONS = {"ncbitaxon": "2025-01", "fbbi": "2019-03-07"}
+VERSIONS = {"ncbitaxon": "2026-11", "fbbi": "2019-03-07"}
 
 
 @dataclass(frozen=True)
