@@ -20,7 +20,8 @@ class Recipe:
     Attributes
     ----------
     version : raised when the code would write other bytes for the same source.
-    ngff : version of OME-Zarr that is written.
+    ngff : version of OME-Zarr that is written: 0.5 (Zarr 3, shards), or 0.4 (Zarr 2, a file a
+        chunk) for readers that know no other.
     chunk : side of an inner chunk in y and x (px); one plane of t, c and z each.
     shard_bytes : upper bound of a shard before compression.
     smallest : levels are added until y and x are at most this.
@@ -36,6 +37,10 @@ class Recipe:
     level: int = 1
     shuffle: str = "bitshuffle"
     blocksize: int = 1 << 17
+
+    def __post_init__(self) -> None:
+        if self.ngff not in ("0.4", "0.5"):
+            raise ValueError(f"OME-Zarr {self.ngff!r} isn't written: choose 0.5 or 0.4")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -97,7 +102,10 @@ def make_plan(series: Series, recipe: Recipe, memory: int) -> Plan:
     levels = []
     for index, (shape, factors, halved) in enumerate(shapes):
         chunk = (1, 1, 1, _chunk(shape[3], tall), _chunk(shape[4], recipe.chunk))
-        shard = _shard(shape, chunk, item, recipe.shard_bytes, series)
+        if recipe.ngff == "0.4":
+            shard = chunk  # Zarr 2 has no shards: a chunk is a file
+        else:
+            shard = _shard(shape, chunk, item, recipe.shard_bytes, series)
         levels.append(LevelPlan(index, shape, factors, halved, chunk, shard))
     return Plan(levels, _band(series, budget), 2 if tall == recipe.chunk else 1)
 

@@ -112,6 +112,18 @@ class Shard:
             self.fd = -1
 
 
+class ChunkFile(Shard):
+    """A chunk that is a file of its own, as in Zarr 2: a shard of one, without an index."""
+
+    def close(self) -> bool:
+        if self.fd < 0:
+            return False
+        os.fsync(self.fd)
+        os.close(self.fd)
+        self.fd = -1
+        return True
+
+
 def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -119,10 +131,13 @@ def _write(fd: int, data: bytes) -> None:
 
 
 class Grid:
-    """Where a chunk of a level is: which shard file, which place in it."""
+    """Where a chunk of a level is: which shard file, which place in it.
 
-    def __init__(self, level: LevelPlan, axes: str, folder: Path) -> None:
-        self.level, self.folder = level, folder
+    In OME-Zarr 0.4 each chunk is a file, named by its place alone.
+    """
+
+    def __init__(self, level: LevelPlan, axes: str, folder: Path, ngff: str = "0.5") -> None:
+        self.level, self.folder, self.plain = level, folder, ngff == "0.4"
         self.keep = ["tczyx".index(a) for a in axes]
         self.counts = tuple(-(-n // k) for n, k in zip(level.shape, level.chunk, strict=True))
         self.per_shard = tuple(s // k for s, k in zip(level.shard, level.chunk, strict=True))
@@ -137,7 +152,8 @@ class Grid:
         return number
 
     def path(self, shard: tuple[int, ...]) -> Path:
-        return self.folder.joinpath("c", *(str(shard[k]) for k in self.keep))
+        base = self.folder if self.plain else self.folder / "c"
+        return base.joinpath(*(str(shard[k]) for k in self.keep))
 
     def expected(self, shard: tuple[int, ...]) -> int:
         """How many chunks of a shard lie within the array."""
@@ -147,7 +163,8 @@ class Grid:
         return number
 
     def new_shard(self, shard: tuple[int, ...]) -> Shard:
-        return Shard(self.path(shard), int(np.prod(self.per_shard)), self.expected(shard))
+        kind = ChunkFile if self.plain else Shard
+        return kind(self.path(shard), int(np.prod(self.per_shard)), self.expected(shard))
 
 
 def read_index(path: Path, chunks: int) -> np.ndarray:

@@ -100,7 +100,9 @@ class Pyramid:
         self.labels, self.prove = labels, prove
         self.codec = Codec(series.dtype, recipe)
         self.reduce = Mode(series.dtype) if labels else Mean(series.dtype)
-        self.grids = [Grid(level, series.axes, folder / level.path) for level in plan.levels]
+        self.grids = [
+            Grid(level, series.axes, folder / level.path, recipe.ngff) for level in plan.levels
+        ]
         self.open: list[dict[tuple[int, ...], Shard]] = [{} for _ in plan.levels]
         self.files: list[Path] = []
         self.pending = [_Rows(level) for level in plan.levels]
