@@ -22,13 +22,20 @@ def register(command: Command) -> None:
         convert,
         "derive a verified OME-Zarr from one image",
         "slidebox convert cells.czi cells.ome.zarr\n"
-        "slidebox convert slide.lif well.ome.zarr --series 3 --memory 1GB --threads 4",
+        "slidebox convert slide.lif well.ome.zarr --series 3 --memory 1GB --threads 4\n"
+        "slidebox convert cells.czi cells.ome.zarr --ngff 0.4",
     )
     c.add_argument("image", type=Path, metavar="IMAGE")
     c.add_argument("out", type=Path, metavar="OUT.ome.zarr")
     c.add_argument("--series", type=int, default=0, metavar="N", help="from 0 (default: 0)")
     c.add_argument("--memory", default="512MB", help="memory it may take (default: 512MB)")
     c.add_argument("--threads", type=int, default=1, metavar="N")
+    c.add_argument(
+        "--ngff",
+        choices=("0.5", "0.4"),
+        default="0.5",
+        help="version of OME-Zarr; 0.4 (Zarr 2, a file a chunk) is for older readers",
+    )
     c = command(
         "verify",
         verify,
@@ -55,6 +62,7 @@ def convert(a) -> int:
             series=a.series,
             memory=memory,
             threads=a.threads,
+            recipe=images.Recipe(ngff=a.ngff),
             progress=progress("converting"),
         )
     except images.Busy:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..atomic import fsync_dir
-from . import journal, ngff, ome
+from . import journal, ngff, nodes, ome
 from .checksum import tree_checksum
 from .model import ImageFile, Series, UnreadableImage
 from .plan import MB, Plan, Recipe, make_plan
@@ -171,7 +170,7 @@ def load(zarr: Path | str) -> Derived | None:
     whole.
     """
     try:
-        attributes = json.loads((Path(zarr) / "zarr.json").read_text())["attributes"]
+        _, attributes = nodes.read_group(Path(zarr))
         facts = dict(attributes["slidebox"])
         tree, files, size = tree_checksum(Path(zarr))
         facts |= {"tree": tree, "objects": files, "bytes": size, "seconds": 0.0}
@@ -208,16 +207,11 @@ def _write(
         made = []
         for source, (_, one) in zip(labels, opened, strict=True):
             made.append(_label(folder, source, one, recipe, memory, crew, threads, shown, prove))
-        attributes = ngff.image_attributes(series, plan, name, channels)
-        ngff.check(attributes)
+        attributes = ngff.image_attributes(series, plan, name, channels, recipe.ngff)
         if made:
-            _json(
-                folder / "labels" / "zarr.json",
-                ngff.group_metadata(
-                    {"ome": {"version": "0.5", "labels": [m["name"] for m in made]}}
-                ),
-            )
-        _ome(folder, file, series, name, channels)
+            names = {"ome": {"version": "0.5", "labels": [m["name"] for m in made]}}
+            nodes.write_group(folder / "labels", names, recipe.ngff)
+        _ome(folder, file, series, name, channels, recipe.ngff)
         digest = _digest(series, facts)
         described = {
             "axes": series.axes,
@@ -236,8 +230,8 @@ def _write(
             "notes": list(series.notes),
         }
         (folder / journal.NAME).unlink(missing_ok=True)
-        # Last of all: a folder whose root has no zarr.json is not an image.
-        _json(folder / "zarr.json", ngff.group_metadata({"ome": attributes, "slidebox": described}))
+        # Last of all: a folder whose root is no group is not an image.
+        nodes.write_group(folder, {"ome": attributes, "slidebox": described}, recipe.ngff)
     finally:
         for image, _ in opened:
             image.close()
@@ -285,7 +279,7 @@ def _pixels(
         pyramid.abandon()
         raise
     for level in plan.levels:
-        _json(folder / level.path / "zarr.json", ngff.array_metadata(series, level, recipe))
+        nodes.write_array(folder / level.path, series, level, recipe)
     return plan, pyramid.facts
 
 
@@ -353,8 +347,8 @@ def _label(
 ):
     where = folder / "labels" / source.name
     plan, facts = _pixels(where, one, recipe, memory, crew, threads, progress, prove, labels=True)
-    attributes = ngff.label_attributes(one, plan, source.name, facts.labels)
-    _json(where / "zarr.json", ngff.group_metadata({"ome": attributes}))
+    attributes = ngff.label_attributes(one, plan, source.name, facts.labels, recipe.ngff)
+    nodes.write_group(where, {"ome": attributes}, recipe.ngff)
     digest = _digest(one, facts)
     return {
         "name": source.name,
@@ -366,11 +360,13 @@ def _label(
     }
 
 
-def _ome(folder: Path, file: ImageFile, series: Series, name: str, channels: list[dict]) -> None:
+def _ome(
+    folder: Path, file: ImageFile, series: Series, name: str, channels: list[dict], version: str
+) -> None:
     """OME/: METADATA.ome.xml and, beside it, the vendor's own metadata as they stand in the
     file.
     """
-    _json(folder / "OME" / "zarr.json", ngff.group_metadata({}))
+    nodes.write_group(folder / "OME", {}, version)
     (folder / "OME" / "METADATA.ome.xml").write_text(
         ome.metadata_xml(series, name, channels), encoding="utf-8", newline="\n"
     )
@@ -415,11 +411,6 @@ def _levels(series: Series, plan: Plan) -> list[dict[str, Any]]:
         }
         for level in plan.levels
     ]
-
-
-def _json(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 class _Progress:
@@ -490,7 +481,7 @@ def _publish(folder: Path, out: Path) -> None:
     """Make all names durable, then rename. An older image is moved away first and removed last."""
     for base, folders, files in os.walk(folder):
         for name in files:
-            if name == "zarr.json" or "OME" in Path(base).parts:
+            if name in nodes.METADATA or "OME" in Path(base).parts:
                 fd = os.open(os.path.join(base, name), os.O_RDONLY)
                 try:
                     os.fsync(fd)

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from . import nodes
 from .model import Series
-from .plan import LevelPlan, Plan, Recipe
+from .plan import LevelPlan, Plan
 
 _UNITS = {"x": "micrometer", "y": "micrometer", "z": "micrometer", "t": "second"}
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
@@ -53,10 +54,12 @@ def multiscales(series: Series, plan: Plan, name: str, labels: bool = False) -> 
         for level in plan.levels
     ]
     kind = "mode" if labels else "mean"
+    placed = stage(series)
     return [
         {
             "axes": axes(series),
             "datasets": datasets,
+            **({"coordinateTransformations": placed} if placed else {}),
             "name": name,
             "type": kind,
             "metadata": {
@@ -66,6 +69,22 @@ def multiscales(series: Series, plan: Plan, name: str, labels: bool = False) -> 
                 "method": f"slidebox.images.reduce.{kind.capitalize()}",
             },
         }
+    ]
+
+
+def stage(series: Series) -> list[dict[str, Any]]:
+    """Where the image lies on the stage, in the units of the axes; empty when that isn't known.
+
+    It stands beside the datasets, so that it holds for all of them and their own translations stay
+    what their pixels need.
+    """
+    where, sizes = series.stage_position or {}, series.pixel_size
+    if not all(sizes.get(a) and where.get(a) is not None for a in "yx"):
+        return []
+    known = {a: where[a] for a in "zyx" if sizes.get(a) and where.get(a) is not None}
+    return [
+        {"type": "scale", "scale": [1.0] * len(series.axes)},
+        {"type": "translation", "translation": [_short(known.get(a, 0.0)) for a in series.axes]},
     ]
 
 
@@ -139,90 +158,57 @@ def omero(series: Series, channels: list[dict], name: str) -> dict[str, Any]:
     }
 
 
-def array_metadata(series: Series, level: LevelPlan, recipe: Recipe) -> dict[str, Any]:
-    """zarr.json of one level: sharding codec around Blosc, index at the end."""
-    keep = ["tczyx".index(a) for a in series.axes]
-
-    def pick(numbers) -> list[int]:
-        return [int(numbers[k]) for k in keep]
-
-    dtype = series.dtype
-    fill: Any = 0
-    if dtype.kind == "f":
-        fill = 0.0
-    elif dtype.kind == "b":
-        fill = False
-    elif dtype.kind == "c":
-        fill = [0.0, 0.0]
-    little = {"name": "bytes", "configuration": {"endian": "little"}}
-    blosc = {
-        "name": "blosc",
-        "configuration": {
-            "typesize": dtype.itemsize,
-            "cname": recipe.compressor,
-            "clevel": recipe.level,
-            "shuffle": recipe.shuffle,
-            "blocksize": recipe.blocksize,
-        },
-    }
-    sharding = {
-        "name": "sharding_indexed",
-        "configuration": {
-            "chunk_shape": pick(level.chunk),
-            "codecs": [little if dtype.itemsize > 1 else {"name": "bytes"}, blosc],
-            "index_codecs": [little, {"name": "crc32c"}],
-            "index_location": "end",
-        },
-    }
-    return {
-        "shape": pick(level.shape),
-        "data_type": dtype.name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": pick(level.shard)}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": fill,
-        "codecs": [sharding],
-        "attributes": {},
-        "dimension_names": list(series.axes),
-        "zarr_format": 3,
-        "node_type": "array",
-        "storage_transformers": [],
-    }
-
-
-def group_metadata(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-
-
-def image_attributes(series: Series, plan: Plan, name: str, channels: list[dict]) -> dict:
-    """The ``ome`` attribute of an image, through ome-zarr-models."""
-    from ome_zarr_models.v05.image import ImageAttrs
-
+def image_attributes(
+    series: Series, plan: Plan, name: str, channels: list[dict], version: str = "0.5"
+) -> dict[str, Any]:
+    """The ``ome`` attribute of an image, in the form of 0.5, judged by the models of ``version``
+    and by ome-zarr.
+    """
     attributes = {
         "version": "0.5",
         "multiscales": multiscales(series, plan, name),
         "omero": omero(series, channels, name),
     }
-    model = ImageAttrs.model_validate(attributes)
-    _agrees(attributes, model.model_dump(mode="json", exclude_none=True))
+    model = _model(version, "image", "ImageAttrs").model_validate(_form(attributes, version))
+    _agrees(_form(attributes, version), model.model_dump(mode="json", exclude_none=True))
+    _check(attributes, version)
     return attributes
 
 
-def label_attributes(series: Series, plan: Plan, name: str, areas: dict[int, int]) -> dict:
-    """The ``ome`` attribute of a label image: multiscales, colours and sizes of the objects."""
-    from ome_zarr_models.v05.image_label import ImageLabelAttrs
+def label_attributes(
+    series: Series,
+    plan: Plan,
+    name: str,
+    areas: dict[int, int],
+    version: str = "0.5",
+    known: dict[int, dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The ``ome`` attribute of a label image: multiscales, colours and properties of the objects.
 
-    values = sorted(areas)[:MAX_LABELS]
+    ``areas`` are pixels per value; ``known`` what the submission says of a value, with its colour
+    as ``rgba`` (four numbers 0 to 255).
+    """
+    known, values = known or {}, sorted(areas)[:MAX_LABELS]
+    colors, properties = [], []
+    for value in values:
+        said = dict(known.get(value, {}))
+        rgba = said.pop("rgba", None) or label_color(value)
+        colors.append({"label-value": value, "rgba": rgba})
+        properties.append({"label-value": value, **said, "pixels": areas[value]})
     attributes = {
         "version": "0.5",
         "multiscales": multiscales(series, plan, name, labels=True),
         "image-label": {
             "version": "0.5",
-            "colors": [{"label-value": v, "rgba": label_color(v)} for v in values],
-            "properties": [{"label-value": v, "pixels": areas[v]} for v in values],
+            "colors": colors,
+            "properties": properties,
             "source": {"image": "../../"},
         },
     }
-    ImageLabelAttrs.model_validate(attributes)
+    if not values:  # the models want no empty lists
+        del attributes["image-label"]["colors"], attributes["image-label"]["properties"]
+    _model(version, "image_label", "ImageLabelAttrs").model_validate(_form(attributes, version))
+    _check(attributes, version)
     return attributes
 
 
@@ -239,12 +225,23 @@ def label_color(value: int) -> list[int]:
     return [round(r * 255), round(g * 255), round(b * 255), 255]
 
 
-def check(attributes: dict[str, Any]) -> None:
+def _model(version: str, module: str, name: str):
+    import importlib
+
+    where = f"ome_zarr_models.v{version.replace('.', '')}.{module}"
+    return getattr(importlib.import_module(where), name)
+
+
+def _form(attributes: dict[str, Any], version: str) -> dict[str, Any]:
+    return attributes if version == "0.5" else nodes.flat(attributes)
+
+
+def _check(attributes: dict[str, Any], version: str) -> None:
     """Let ome-zarr judge axes and transformations, as its readers will."""
     from ome_zarr.axes import Axes
-    from ome_zarr.format import FormatV05
+    from ome_zarr.format import FormatV04, FormatV05
 
-    form = FormatV05()
+    form = FormatV05() if version == "0.5" else FormatV04()
     for multiscale in attributes["multiscales"]:
         Axes(multiscale["axes"], fmt=form).validate()
         datasets = multiscale["datasets"]

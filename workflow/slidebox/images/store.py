@@ -4,12 +4,12 @@ ours.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import nodes
 from .plan import LevelPlan, Recipe
 from .shards import EMPTY, Codec, Grid, read_index
 
@@ -19,7 +19,8 @@ class StoredImage:
 
     def __init__(self, folder: Path | str, group: str = "") -> None:
         self.folder = Path(folder) / group if group else Path(folder)
-        self.attributes: dict[str, Any] = _load(self.folder / "zarr.json")["attributes"]
+        self.attributes: dict[str, Any]
+        self.ngff, self.attributes = nodes.read_group(self.folder)
         ome = self.attributes["ome"]
         multiscale = ome["multiscales"][0]
         self.axes = "".join(a["name"] for a in multiscale["axes"])
@@ -40,27 +41,24 @@ class StoredLevel:
     """
 
     def __init__(self, folder: Path, axes: str) -> None:
-        meta = _load(folder / "zarr.json")
-        sharding = meta["codecs"][0]["configuration"]
-        blosc = next(c for c in sharding["codecs"] if c["name"] == "blosc")["configuration"]
+        layout = nodes.array_layout(folder)
         five = {a: n for n, a in enumerate(axes)}
 
         def full(numbers) -> tuple[int, int, int, int, int]:
             return tuple(numbers[five[a]] if a in five else 1 for a in "tczyx")  # type: ignore
 
-        self.dtype = np.dtype(meta["data_type"])
-        self.shape = full(meta["shape"])
-        recipe = Recipe(compressor=blosc["cname"], level=blosc["clevel"], shuffle=blosc["shuffle"])
+        self.dtype = layout["dtype"].newbyteorder("=")
+        self.shape = full(layout["shape"])
         self.level = LevelPlan(
             0,
             self.shape,
             (1, 1, 1),
             (False,) * 3,
-            full(sharding["chunk_shape"]),
-            full(meta["chunk_grid"]["configuration"]["chunk_shape"]),
+            full(layout["chunk"]),
+            full(layout["shard"]),
         )
-        self.grid = Grid(self.level, axes, folder)
-        self.codec = Codec(self.dtype, recipe)
+        self.grid = Grid(self.level, axes, folder, layout["ngff"])
+        self.codec = Codec(self.dtype, Recipe(**layout["codec"]))
         self._indexes: dict[tuple[int, ...], np.ndarray | None] = {}
 
     def rows(self, t: int, c: int, z: int, row: int) -> np.ndarray:
@@ -104,11 +102,10 @@ class StoredLevel:
             path = self.grid.path(shard)
             if len(self._indexes) > 64:
                 self._indexes.clear()
-            self._indexes[shard] = (
-                read_index(path, int(np.prod(self.grid.per_shard))) if path.exists() else None
-            )
+            if not path.exists():
+                self._indexes[shard] = None
+            elif self.grid.plain:  # the file is the chunk
+                self._indexes[shard] = np.array([[0, path.stat().st_size]], "<u8")
+            else:
+                self._indexes[shard] = read_index(path, int(np.prod(self.grid.per_shard)))
         return self._indexes[shard]
-
-
-def _load(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
