@@ -10,7 +10,7 @@ from .convert import Busy, Derived, LabelSource, convert, load
 from .damage import damage
 from .group import group_files
 from .ids import derivation_id, image_id
-from .model import Channel, ImageFile, Series, UnreadableImage
+from .model import Channel, ImageFile, Series, UnreadableImage, Well
 from .opinion import second_opinion
 from .plan import Recipe
 from .registry import FORMATS, Format, can_read, open_image
@@ -27,6 +27,7 @@ __all__ = [
     "Recipe",
     "Series",
     "UnreadableImage",
+    "Well",
     "can_read",
     "convert",
     "damage",

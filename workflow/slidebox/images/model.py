@@ -7,6 +7,7 @@ wavelengths in nanometre, colours are ``RRGGBB``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -61,6 +62,30 @@ class Channel:
         return {k: v for k, v in asdict(self).items() if v is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Well:
+    """Where an image of a plate was taken: NGFF's and OME's plate, well and field.
+
+    ``plate`` is its name, ``row`` and ``column`` the names of the well's row and column (``"B"``,
+    ``"3"``: letters and a number without leading zeros), ``field`` counts from 0 in a well.
+    """
+
+    plate: str
+    row: str
+    column: str
+    field: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.row}{self.column}"
+
+
+def well(plate: str, name: str, field: int = 0) -> Well | None:
+    """A well by its name (``B03``, ``b3``, ``B/3``), or None where that isn't one."""
+    match = re.fullmatch(r"\s*([A-Za-z]{1,2})[\s/_-]?0*([1-9]\d{0,2})\s*", name or "")
+    return Well(plate, match[1].upper(), match[2], field) if match else None
+
+
 # (t, c, z, first row, end row) -> (samples, rows, columns); c counts groups of samples.
 BandReader = Callable[[int, int, int, int, int], np.ndarray]
 
@@ -83,9 +108,9 @@ class Series:
     rows : height of what the file stores in one piece (tile or strip): bands of a multiple of it
         are read without decoding anything twice. None: only the whole plane can be read.
     stage_position : ``{"x": um, "y": um, "z": um}`` of the first plane, or None.
+    well : plate, well and field of an image of a plate, or None.
     role : ``image``, or ``label``, ``macro``, ``thumbnail`` of a slide: these are not the
-    specimen's
-        pixels, and a slide's label may show a patient's name.
+        specimen's pixels, and a slide's label may show a patient's name.
     acquisition : further facts in OME's names (objective, pinhole, date), for people.
     notes : what the reader had to decide or could not keep, in a sentence each.
     """
@@ -103,6 +128,7 @@ class Series:
     samples: int = 1
     rows: int | None = None
     stage_position: dict[str, float] | None = None
+    well: Well | None = None
     role: str = "image"
     start_time: str | None = None
     acquisition: dict[str, Any] = field(default_factory=dict)
@@ -215,6 +241,7 @@ class Series:
             "time_unit": "second" if self.time_step else None,
             "channels": [c.to_dict() for c in self.channels],
             "stage_position": self.stage_position,
+            "well": asdict(self.well) if self.well else None,
             "notes": list(self.notes),
         }
 
