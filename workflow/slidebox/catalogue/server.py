@@ -22,25 +22,8 @@ from typing import Any, BinaryIO
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from slidebox.catalogue import listing
+from slidebox.catalogue.media import media_type
 
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".jsonld": "application/ld+json",
-    ".xml": "application/xml",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".webp": "image/webp",
-    ".txt": "text/plain; charset=utf-8",
-    ".md": "text/plain; charset=utf-8",
-    ".tsv": "text/tab-separated-values; charset=utf-8",
-    ".csv": "text/csv; charset=utf-8",
-    ".parquet": "application/vnd.apache.parquet",
-    ".wasm": "application/wasm",
-}
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
@@ -223,8 +206,9 @@ class _Handler(BaseHTTPRequestHandler):
             target = target / "index.html"
             if not target.is_file():
                 return self._error(HTTPStatus.NOT_FOUND, "There is no such page here.", body)
-        kind = _TYPES.get(target.suffix.lower(), "application/octet-stream")
-        return self._send_path(target, {"Content-Type": kind, "Cache-Control": "no-cache"}, body)
+        return self._send_path(
+            target, {"Content-Type": media_type(target.name), "Cache-Control": "no-cache"}, body
+        )
 
     def _resolve(self, path: str) -> Path | None:
         """The file or folder of the site that a path names; None for whatever isn't part of it."""
