@@ -98,9 +98,14 @@ def submit(a) -> int:
     if code != FINE:
         print("Not submitted: mend the errors above, then submit again.", file=sys.stderr)
         return code
-    if problem := deposit.check_accession(result.record.accession or ""):
-        raise CannotRun(f"the record's accession {result.record.accession!r}: {problem}")
-    ready = deposit.write_ready(a.folder, result.record.accession)
+    # A record without one gets that of the folder, which the archive's staff named by it.
+    accession = result.record.accession or a.folder.resolve().name
+    if problem := deposit.check_accession(accession):
+        raise CannotRun(
+            f"{accession!r}: {problem}; put the archive's accession into the record, "
+            "or name the folder by it"
+        )
+    ready = deposit.write_ready(a.folder, accession)
     print(f"Submitted {ready.accession}: {ready.count} files, {ready.bytes:,} bytes.")
     if a.folder.resolve().name != ready.accession:
         print(f"The archive takes it in as inbox/{ready.accession}: name the folder so there.")
