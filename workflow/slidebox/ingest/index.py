@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,15 @@ from slidebox.ingest.paths import Stages, now, read_json
 log = logging.getLogger(__name__)
 
 
-def current(config: Config) -> dict[str, dict[str, Any]]:
-    """The receipt in force of each accession: the last one sealed that is accepted or withdrawn."""
+def current(config: Config, only: Container[str] | None = None) -> dict[str, dict[str, Any]]:
+    """The receipt in force of each accession: the last one sealed that is accepted or withdrawn.
+
+    `only`: the accessions whose receipts are read, all when None.
+    """
     best: dict[str, dict[str, Any]] = {}
     for accession, key in sorted(queue.receipts(config)):
+        if only is not None and accession not in only:
+            continue
         receipt = read_json(Stages(config, accession, key).receipt)
         if receipt["status"] not in ("accepted", "withdrawn"):
             continue
