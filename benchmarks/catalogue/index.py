@@ -10,7 +10,6 @@ which is to read the cards and the parts once.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -36,8 +35,8 @@ ORGANISMS = ["Homo sapiens", "Mus musculus", "Danio rerio", "Drosophila melanoga
 def make(root: Path, studies: int, images: int) -> None:
     """A few real parts, then copies of them under other names with cards of their own."""
     from slidebox.catalogue import tables
-    from slidebox.catalogue.cards import study_card
     from slidebox.catalogue.listing import write_lists
+    from slidebox.catalogue.search import write_card
 
     parts = root / "parts"
     for number in range(studies):
@@ -72,8 +71,7 @@ def make(root: Path, studies: int, images: int) -> None:
             "files": {"count": images, "bytes": images * 10**7},
         }
         (folder / "study.json").write_text("{}")
-        card = {**study_card(study), "study_bytes": 2}
-        (folder / "card.json").write_text(json.dumps(card))
+        write_card(study, folder)
         if number == 0:
             files = (
                 {"path": i["path"], "size": 1, "sha256": "0" * 64, "version": 1}
@@ -82,6 +80,15 @@ def make(root: Path, studies: int, images: int) -> None:
             write_lists(parts, files)
             tables.write_parts(study, parts / "files.tsv", parts / "tables")
         shutil.copytree(parts / "tables", folder / "tables")
+
+
+def add(site: Path) -> None:
+    """One more study: the copy of another, under a name of its own."""
+    from slidebox.catalogue.search import write_card
+
+    shutil.copytree(site / "SB-000000", site / "SB-NEW")
+    study = {"accession": "SB-NEW", "release_date": "2026-12-01", "record": {"title": "new"}}
+    write_card(study, site / "SB-NEW")
 
 
 MEASURE = """
@@ -117,7 +124,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make(root, given.studies, given.images)
-        for name, code in (("floor", FLOOR), ("build_index", MEASURE)):
+        runs = (("floor", FLOOR), ("build_index", MEASURE), ("one more", MEASURE))
+        for name, code in runs:
+            if name == "one more":
+                add(root / "site")
             start = time.perf_counter()
             command = [sys.executable, "-c", code, str(root / "site")]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -125,7 +135,7 @@ def main() -> None:
             wall = time.perf_counter() - start
             print(f"{name:12} {cpu:8.2f} CPU s {wall:8.2f} s {memory:8.0f} MB")
         search = root / "site" / "catalogue" / "search"
-        sizes = sorted(p.stat().st_size for p in search.rglob("*.json"))
+        sizes = sorted(p.stat().st_size for p in search.rglob("*") if p.is_file())
         print(f"search: {len(sizes)} files, {sum(sizes):,} bytes, largest {sizes[-1]:,}")
 
 

@@ -18,6 +18,8 @@ from slidebox.catalogue import (
     render_page,
 )
 from slidebox.catalogue import feed as feed_module
+from slidebox.catalogue import index as index_module
+from slidebox.catalogue import search as search_module
 from slidebox.catalogue.find import files_of
 from slidebox.catalogue.text import doi_url, file_url, safe_url
 
@@ -215,19 +217,46 @@ def test_tables_and_search_across_studies(tmp_path):
     assert [f["path"] for f in files] == [f"plate/made_{i:05d}.tif" for i in range(3)]
 
 
-def test_index_from_cards_equals_index_from_studies(tmp_path):
+def test_index_of_studies_without_cards_is_the_same(tmp_path):
+    """Pages that an older release wrote have no card, or one without what search needs."""
     for name in ("a", "b"):
         build_study(study(), tmp_path / name)
-    build_index([tmp_path / "a" / "SB-MADE1" / "study.json"], [], tmp_path / "a")
-    (tmp_path / "b" / "SB-MADE1" / "card.json").unlink()
-    build_index([tmp_path / "b" / "SB-MADE1" / "study.json"], [], tmp_path / "b")
-    before, after = content(tmp_path / "a"), content(tmp_path / "b")
-    before.pop("SB-MADE1/card.json")
-    assert before == after
+    (tmp_path / "b" / "SB-MADE1" / "card.json").write_text("{}")
+    (tmp_path / "b" / "SB-MADE1" / "search" / "words.bin").unlink()
+    for name in ("a", "b"):
+        build_index([tmp_path / name / "SB-MADE1" / "study.json"], [], tmp_path / name)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_one_more_study_leaves_most_of_the_index_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(index_module, "STUDIES_PER_PAGE", 2)
+    monkeypatch.setattr(search_module, "SEGMENT", 3)
+    monkeypatch.setattr(feed_module, "ITEMS", 2)
+    for number in range(9):
+        record = made.record(f"SB-{number}", release_date=f"2026-01-0{number + 1}")
+        build_study(study(1, 1, accession=f"SB-{number}", record=record), tmp_path)
+    build_index([tmp_path / f"SB-{n}" / "study.json" for n in range(8)], [], tmp_path)
+    before = content(tmp_path / "catalogue")
+    build_index([tmp_path / f"SB-{n}" / "study.json" for n in range(9)], [], tmp_path)
+    after = content(tmp_path / "catalogue")
+    same = {name for name in before if before[name] == after.get(name)}
+    assert {"studies-1.html", "studies-2.html", "feed-1.json", "feed-2.json"} <= same
+    segments = {n for n in before if n.startswith("search/") and n.endswith("words.bin")}
+    assert len(segments) > 2 and len(segments - same) <= 1
+    shown = [re.findall(r'data-accession="(SB-\d)"', (tmp_path / p).read_text()) for p in PAGES]
+    assert [a for page in shown for a in page] == [f"SB-{n}" for n in range(8, -1, -1)]
+
+
+PAGES = [
+    "index.html",
+    "catalogue/studies-3.html",
+    "catalogue/studies-2.html",
+    "catalogue/studies-1.html",
+]
 
 
 def test_feed_says_what_is_new_changed_and_withdrawn(tmp_path, monkeypatch):
-    monkeypatch.setattr(feed_module, "ITEMS", 2)
+    monkeypatch.setattr(feed_module, "ITEMS", 1)
     versions = [
         {"version": 1, "created": "2026-10-01T00:00:00Z", "message": "first"},
         {"version": 2, "created": "2026-11-05T10:00:00Z", "message": "masks"},
@@ -236,14 +265,21 @@ def test_feed_says_what_is_new_changed_and_withdrawn(tmp_path, monkeypatch):
     gone = [{"accession": "SB-GONE", "date": "2026-11-03", "reason": "asked for"}]
     build_index([folder / "study.json"], [], tmp_path, withdrawn=gone)
     first = json.loads((tmp_path / "catalogue" / "feed.json").read_text())
-    rest = json.loads((tmp_path / "catalogue" / first["next_url"]).read_text())
-    items = [*first["items"], *rest["items"]]
+    items, page = [*first["items"]], first
+    while "next_url" in page:
+        page = json.loads((tmp_path / "catalogue" / page["next_url"]).read_text())
+        items += page["items"]
     assert [(i["_slidebox"]["event"], i["date_published"]) for i in items] == [
         ("changed", "2026-11-05T10:00:00Z"),
         ("withdrawn", "2026-11-03T00:00:00Z"),
         ("new", "2026-11-01T00:00:00Z"),  # its release date: it was archived under embargo
     ]
-    assert "next_url" not in rest
+    # A follower since a day begins with the oldest page that reaches it.
+    pages = [(p["url"], p["until"]) for p in first["_slidebox"]["pages"]]
+    assert pages == [
+        ("feed-2.json", "2026-11-03T00:00:00Z"),
+        ("feed-1.json", "2026-11-01T00:00:00Z"),
+    ]
     build_index([], [], tmp_path)
     assert not (tmp_path / "catalogue" / first["next_url"]).exists()
 

@@ -1,14 +1,12 @@
 """What the front page, its search and the lists know of a study: one small dict, the card.
 
-``build_study`` writes it as ``card.json``, so that the archive's index reads a few kilobytes a
-study and not the description of every image.
+``build_study`` writes it as ``card.json``, so that the archive's index reads a kilobyte a study and
+not the description of every image.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 from slidebox.catalogue import facts
@@ -16,12 +14,6 @@ from slidebox.catalogue.cite import year_of
 from slidebox.catalogue.text import license_name
 
 PICTURES = 4
-# Words of one study in the search index; beyond this a study drowns the others.
-MOST_WORDS = 3000
-_WORD = re.compile(r"[^\W_]+", re.UNICODE)
-
-# How much a word counts by where it stands.
-TITLE, KEYWORD, TEXT, IMAGE = 8, 4, 2, 1
 
 
 def study_card(study: dict[str, Any]) -> dict[str, Any]:
@@ -60,8 +52,16 @@ def study_card(study: dict[str, Any]) -> dict[str, Any]:
             {k: v[k] for k in ("version", "created", "message") if v.get(k)}
             for v in study.get("versions") or [{"version": study.get("version") or 1}]
         ],
-        "words": _words(study["accession"], record, shown),
+        "classes": _classes(shown),
     }
+
+
+def _classes(images: list[dict[str, Any]]) -> list[list[Any]]:
+    """Runs of images alike, in order: ``[number, dimensions, modality, annotated]``."""
+    kinds = (
+        (facts.dimensions(i), _modality(i), "yes" if i.get("labels") else "no") for i in images
+    )
+    return [[sum(1 for _ in same), *kind] for kind, same in groupby(kinds)]
 
 
 def _modality(image: dict[str, Any]) -> str:
@@ -69,53 +69,3 @@ def _modality(image: dict[str, Any]) -> str:
         return "colour"
     channels = facts.size_of(image, "c") or 1
     return "one channel" if channels == 1 else "several channels"
-
-
-def words_of(text: str) -> list[str]:
-    """Lower-case words without accents, as the index and a query both spell them."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return _WORD.findall("".join(c for c in plain if not unicodedata.combining(c)))
-
-
-def _strings(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key not in ("email", "orcid", "access", "license"):
-                yield from _strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _strings(item)
-
-
-def _words(accession: str, record: dict[str, Any], images: list[dict[str, Any]]) -> dict[str, int]:
-    """word -> weight, the highest of the places where it stands."""
-    found: dict[str, int] = {}
-
-    def take(text: str, weight: int) -> None:
-        for word in words_of(text):
-            if len(word) > 40 or (len(found) >= MOST_WORDS and word not in found):
-                continue
-            if found.get(word, 0) < weight:
-                found[word] = weight
-
-    take(accession, TITLE)
-    take(str(record.get("title") or ""), TITLE)
-    for keyword in [*facts.organisms(record), *facts.methods(record)]:
-        take(keyword, KEYWORD)
-    for text in _strings(record.get("keywords") or []):
-        take(text, KEYWORD)
-    for author in record.get("authors") or []:
-        take(str(author.get("name") or ""), KEYWORD)
-    for key, value in record.items():
-        if key not in ("authors", "title", "keywords"):
-            for text in _strings(value):
-                take(text, TEXT)
-    for image in images:
-        take(facts.image_label(image), IMAGE)
-        for channel in image.get("channels") or []:
-            take(str(channel.get("name") or ""), IMAGE)
-        for value in (image.get("attributes") or {}).values():
-            take(str(value), IMAGE)
-    return dict(sorted(found.items()))

@@ -1,11 +1,15 @@
 """What is new, changed and withdrawn, as a static feed that other archives follow.
 
-JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/): ``catalogue/feed.json`` and, 500 items on,
-``feed-2.json`` and so forth. An item is one version of a study, or its withdrawal.
+JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/). ``catalogue/feed.json`` has the newest items;
+``feed-<N>.json`` have 500 each and are numbered from the oldest, so that what is new changes the
+first page alone. ``_slidebox.pages`` of the first page says until when each of them goes: who
+follows an archive since a date begins with the oldest page that reaches it.
+An item is one version of a study, or its withdrawal.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,27 +34,49 @@ def write_feed(
     items += [_withdrawal(entry, base) for entry in withdrawn]
     items.sort(key=lambda i: i["id"])
     items.sort(key=lambda i: i["date_published"], reverse=True)
-    pages = max(1, -(-len(items) // ITEMS))
+    kept = max(0, len(items) // ITEMS - 1)
+    newest = len(items) - kept * ITEMS
     here = f"{base}catalogue/" if site_url else ""
-    for page in range(1, pages + 1):
-        feed: dict[str, Any] = {
-            "version": "https://jsonfeed.org/version/1.1",
-            "title": f"{site_name}: new, changed and withdrawn studies",
-            "home_page_url": f"{base}index.html",
-            "feed_url": here + _name(page),
-        }
-        if page < pages:
-            feed["next_url"] = here + _name(page + 1)
-        feed["items"] = items[(page - 1) * ITEMS : page * ITEMS]
-        atomic.write_json(folder / _name(page), feed)
+    shared = {
+        "version": "https://jsonfeed.org/version/1.1",
+        "title": f"{site_name}: new, changed and withdrawn studies",
+        "home_page_url": f"{base}index.html",
+    }
+    pages = []
+    for page in range(1, kept + 1):
+        first = newest + (kept - page) * ITEMS
+        part = items[first : first + ITEMS]
+        pages.append({"url": here + _name(page), "until": part[0]["date_published"]})
+        _write(folder, shared, here, page, part)
+    extra = {"_slidebox": {"pages": pages[::-1]}}
+    _write(folder, {**shared, **extra}, here, None, items[:newest], older=kept)
     for old in folder.glob("feed-*.json"):
         number = re.fullmatch(r"feed-(\d+)\.json", old.name)
-        if number and int(number[1]) > pages:
+        if number and int(number[1]) > kept:
             old.unlink()
 
 
-def _name(page: int) -> str:
-    return "feed.json" if page == 1 else f"feed-{page}.json"
+def _write(
+    folder: Path,
+    shared: dict[str, Any],
+    here: str,
+    page: int | None,
+    items: list[dict[str, Any]],
+    older: int = 0,
+) -> None:
+    """Write a page of the feed; None is the first, which leads on to page `older`."""
+    older = page - 1 if page else older
+    feed = {**shared, "feed_url": here + _name(page)}
+    if older:
+        feed["next_url"] = here + _name(older)
+    path = folder / _name(page)
+    text = json.dumps({**feed, "items": items}, ensure_ascii=False, indent=2) + "\n"
+    if not (path.is_file() and path.read_text(encoding="utf-8") == text):
+        atomic.write_text(path, text)
+
+
+def _name(page: int | None) -> str:
+    return f"feed-{page}.json" if page else "feed.json"
 
 
 def _moment(value: Any) -> str:

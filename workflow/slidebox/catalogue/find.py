@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 import pyarrow.parquet as pq
 
-from slidebox.catalogue.cards import words_of
+from slidebox.catalogue.words import words_of
 
 # Columns whose words a query is matched against.
 _SEARCHED = ("accession", "path", "name", "part", "channels", "labels", "attributes")

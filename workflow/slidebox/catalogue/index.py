@@ -14,16 +14,16 @@ from xml.sax.saxutils import escape as xml_escape
 
 from slidebox import atomic
 from slidebox.catalogue import tables
-from slidebox.catalogue.cards import study_card
 from slidebox.catalogue.feed import write_feed
 from slidebox.catalogue.pages import install_assets, render_page
-from slidebox.catalogue.search import write_search
+from slidebox.catalogue.search import read_card, write_search
 
 STUDIES_PER_PAGE = 48
+INNER = ("classes", "words", "study_bytes")  # of a card: for the search only
 
 
 def build_index(
-    studies: Iterable[dict[str, Any] | Path | str],
+    studies: Iterable[Path | str],
     challenges: Iterable[dict[str, Any]],
     site_root: Path | str,
     *,
@@ -35,7 +35,7 @@ def build_index(
 
     Parameters
     ----------
-    studies : ``study.json`` of every public study, as dicts or paths; read one at a time.
+    studies : paths of every public study's ``study.json``, under ``site_root``.
     challenges : dicts ``{"title", "url" (relative to the site's root), "version", "task",
         "description"}``; all but the first two optional.
     withdrawn : dicts ``{"accession", "date", "reason"}`` of studies that were taken away.
@@ -46,21 +46,19 @@ def build_index(
     """
     site_root = Path(site_root)
     install_assets(site_root)
-    cards = [_card(study) for study in studies]
+    cards = [read_card(Path(study)) for study in studies]
     cards.sort(key=lambda c: c["accession"].casefold())
     cards.sort(key=lambda c: c["date"], reverse=True)
-    words: dict[str, list[int]] = {}
-    for number, card in enumerate(cards):
-        # Taken out at once: the words are most of a card, and each is wanted in the index only.
-        for word, weight in card.pop("words").items():
-            words.setdefault(word, []).extend((number, weight))
+    write_search(cards, site_root)
+    for card in cards:
+        for key in INNER:
+            del card[key]
         card["pictures"] = [f"{card['accession']}/{p}" for p in card["pictures"]]
     catalogue = site_root / "catalogue"
     with atomic.replacing(catalogue / "studies.json") as handle:
         json.dump({"studies": cards}, handle, ensure_ascii=False, separators=(",", ":"))
         handle.write("\n")
     write_feed(cards, withdrawn, catalogue, site_url=site_url, site_name=site_name)
-    write_search(cards, words, catalogue / "search")
     folders = [site_root / card["accession"] / "tables" for card in cards]
     context = {"section": "data", "tables": tables.compact(folders, catalogue)}
     render_page(
@@ -72,55 +70,51 @@ def build_index(
     return site_root / "index.html"
 
 
-def _card(study: dict[str, Any] | Path | str) -> dict[str, Any]:
-    """The study's card: the one beside its study.json when that is of the same making."""
-    if isinstance(study, dict):
-        return study_card(study)
-    path = Path(study)
-    beside = path.with_name("card.json")
-    if beside.is_file():
-        card = json.loads(beside.read_text(encoding="utf-8"))
-        if card.pop("study_bytes", None) == path.stat().st_size:
-            return card
-    return study_card(json.loads(path.read_text(encoding="utf-8")))
-
-
 def _pages(
     cards: list[dict[str, Any]],
     challenges: list[dict[str, Any]],
     site_root: Path,
     site_name: str,
 ) -> None:
-    pages = max(1, -(-len(cards) // STUDIES_PER_PAGE))
+    # Numbered from the oldest, so that one more study changes the front page alone.
+    kept = max(0, len(cards) // STUDIES_PER_PAGE - 1)
+    full = len(cards) - kept * STUDIES_PER_PAGE
     totals = {
         "total_studies": len(cards),
         "total_images": sum(c["images"] for c in cards),
         "total_bytes": sum(c["bytes"] for c in cards),
     }
-    for page in range(1, pages + 1):
-        front = page == 1
-        out = site_root / ("index.html" if front else f"catalogue/studies-{page}.html")
-
-        def href(n: int, front: bool = front) -> str:
-            if n == 1:
-                return "index.html" if front else "../index.html"
-            return f"catalogue/studies-{n}.html" if front else f"studies-{n}.html"
-
-        part = cards[(page - 1) * STUDIES_PER_PAGE : page * STUDIES_PER_PAGE]
+    catalogue = "catalogue/"
+    front = {
+        "description": "An archive of biological images.",
+        "cards": cards[:full],
+        "older": f"{catalogue}studies-{kept}.html" if kept else None,
+        "oldest": f"{catalogue}studies-1.html" if kept > 1 else None,
+        "challenges": challenges,
+        **totals,
+    }
+    _render("index.html", front, site_root / "index.html", site_root, site_name)
+    for page in range(1, kept + 1):
+        first = full + (kept - page) * STUDIES_PER_PAGE
         context = {
-            "section": "studies",
-            "description": "An archive of biological images.",
-            "cards": part,
             "page": page,
-            "pages_total": pages,
-            "page_href": href,
-            "challenges": challenges,
-            **totals,
+            "cards": cards[first : first + STUDIES_PER_PAGE],
+            "newer": f"studies-{page + 1}.html" if page < kept else "../index.html",
+            "older": f"studies-{page - 1}.html" if page > 1 else None,
+            "oldest": "studies-1.html" if page > 2 else None,
         }
-        render_page("index.html", context, out, site_root=site_root, site_name=site_name)
+        out = site_root / catalogue / f"studies-{page}.html"
+        _render("studies.html", context, out, site_root, site_name)
     for old in (site_root / "catalogue").glob("studies-*.html"):
-        if int(old.stem.rsplit("-", 1)[1]) > pages:
+        if int(old.stem.rsplit("-", 1)[1]) > kept:
             old.unlink()
+
+
+def _render(
+    template: str, context: dict[str, Any], out: Path, site_root: Path, site_name: str
+) -> None:
+    context = {"section": "studies", **context}
+    render_page(template, context, out, site_root=site_root, site_name=site_name)
 
 
 def _sitemap(cards: list[dict[str, Any]], site_root: Path, site_url: str) -> None:

@@ -1,57 +1,220 @@
-"""A search index of static files that a browser reads as the reader types.
+"""A search index of static files over studies and images, read by a worker in the browser.
 
-``catalogue/search/studies.json``: the cards, newest first; a study's number is its place.
-``catalogue/search/facets.json``: facet -> value -> numbers.
-``catalogue/search/words/<two letters>.json``: word -> [number, weight, number, weight, ...].
+Studies are ordered by date and accession, oldest first, and cut into *segments* where the digest of
+an accession says so: a new study changes the segment it falls into and leaves the others alone.
 
-A query of any length costs one small file a word; nothing runs on the server.
+``catalogue/search/index.json``
+    ``{"studies", "images", "segments": [{"name", "state", "studies", "images", "blocks"}]}``, where
+    ``blocks`` are ``[first word, offset]`` of the blocks of ``words.bin``.
+``catalogue/search/<segment>/facets.json``
+    what a search must know of every study: its facets' values, and runs of images alike.
+``catalogue/search/<segment>/cards.json``
+    what a result shows of each study: ``[title, year, images, facts, pictures]``.
+``catalogue/search/<segment>/words.bin``
+    blocks of words (:mod:`slidebox.catalogue.words`), read by range. A posting is the studies' own,
+    each behind the distance (varint) to the study before.
+``<accession>/search/words.bin``, ``images-<k>.json``
+    a study's own words, and what is shown of each hundred of its images.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from slidebox import atomic
+from slidebox.catalogue import facts
+from slidebox.catalogue.cards import study_card
+from slidebox.catalogue.words import pack, study_words, unpack, varint
 
-SHOWN = ("accession", "title", "year", "images", "pictures", "facts")
+SEGMENT = 1000  # studies, on average
+SEGMENT_STUDIES = 4 * SEGMENT
+SEGMENT_IMAGES = 300_000
+BLOCK = 16_384
+CHUNK = 100  # images
+SHOWN = ("title", "year", "images", "facts", "pictures")
+FACETS = ("organism", "method", "dimensions", "modality", "annotated", "licence", "year")
+OWN = ("dimensions", "modality", "annotated")  # of each image; the others are the study's
 
 
-def write_search(cards: list[dict[str, Any]], words: dict[str, list[int]], folder: Path) -> None:
-    """Write the index of ``cards`` (in their order) and of ``words`` under ``folder``."""
-    facets: dict[str, dict[str, list[int]]] = {}
-    for number, card in enumerate(cards):
-        for facet, values in card["facets"].items():
-            for value in values:
-                facets.setdefault(facet, {}).setdefault(value, []).append(number)
-    _write(folder / "studies.json", [_shown(card) for card in cards])
-    _write(folder / "facets.json", facets)
-    shards: dict[str, dict[str, list[int]]] = {}
-    for word in sorted(words):
-        shards.setdefault(shard_of(word), {})[word] = words[word]
-    for name, shard in shards.items():
-        _write(folder / "words" / f"{name}.json", shard)
-    kept = {f"{name}.json" for name in shards}
-    for old in (folder / "words").glob("*.json"):
+def write_card(study: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Write ``folder/search/`` and ``folder/card.json`` of a study, from its ``study.json``."""
+    words = pack(sorted(study_words(study).items()))
+    _write(folder / "search" / "words.bin", words)
+    shown = [i for i in study.get("images") or [] if i.get("zarr") and i.get("id")]
+    kept = {"words.bin"}
+    for start in range(0, len(shown), CHUNK):
+        name = f"images-{start // CHUNK + 1}.json"
+        rows = [_shown(image) for image in shown[start : start + CHUNK]]
+        _write(folder / "search" / name, _compact(rows))
+        kept.add(name)
+    for old in (folder / "search").iterdir():
         if old.name not in kept:
             old.unlink()
+    card = {
+        **study_card(study),
+        "words": hashlib.sha256(words).hexdigest()[:16],
+        # It vouches for the study.json beside it.
+        "study_bytes": (folder / "study.json").stat().st_size,
+    }
+    atomic.write_json(folder / "card.json", card)
+    return card
 
 
-def _shown(card: dict[str, Any]) -> dict[str, Any]:
-    """What a result shows; pictures relative to the study's folder, which keeps the file small."""
-    shown = {key: card[key] for key in SHOWN}
-    prefix = f"{card['accession']}/"
-    shown["pictures"] = [p.removeprefix(prefix) for p in card["pictures"][:3]]
-    return shown
+def read_card(study: Path) -> dict[str, Any]:
+    """The card beside a study.json; made anew when it isn't of the same making."""
+    beside = study.with_name("card.json")
+    if beside.is_file():
+        card = json.loads(beside.read_bytes())
+        if card.get("study_bytes") == study.stat().st_size and "classes" in card:
+            return card
+    return write_card(json.loads(study.read_bytes()), study.parent)
 
 
-def shard_of(word: str) -> str:
-    """Name of the file that holds a word: the code points of its first two letters, in hex."""
-    return "-".join(f"{ord(letter):x}" for letter in word[:2])
+def _shown(image: dict[str, Any]) -> list[Any]:
+    """``[id, label, facts, thumbnail]`` of an image, as the results show it."""
+    return [image["id"], facts.image_label(image), facts.image_facts(image), image.get("thumbnail")]
 
 
-def _write(path: Path, data: Any) -> None:
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
-    if not (path.is_file() and path.read_text(encoding="utf-8") == text):
-        atomic.write_text(path, text)
+def write_search(cards: list[dict[str, Any]], site_root: Path) -> None:
+    """Write ``catalogue/search/`` for these studies; what has not changed is left as it is."""
+    folder = site_root / "catalogue" / "search"
+    known = _known(folder / "index.json")
+    segments = []
+    for part in _segments(sorted(cards, key=lambda c: (c["date"], c["accession"]))):
+        name = hashlib.sha256(part[0]["accession"].encode()).hexdigest()[:12]
+        state = hashlib.sha256(_compact(part)).hexdigest()[:16]
+        held = known.get(name)
+        files = ("facets.json", "cards.json", "words.bin")
+        whole = all((folder / name / file).is_file() for file in files)
+        if held is None or held["state"] != state or not whole:
+            blocks = _write_segment(part, folder / name, site_root)
+            images = sum(card["images"] for card in part)
+            held = {"name": name, "state": state, "studies": len(part), "images": images}
+            held["blocks"] = blocks
+        segments.append(held)
+    index = {
+        "studies": len(cards),
+        "images": sum(card["images"] for card in cards),
+        "segments": segments,
+    }
+    _write(folder / "index.json", _compact(index))
+    kept = {segment["name"] for segment in segments}
+    for old in folder.iterdir():
+        if old.is_dir() and old.name not in kept:
+            shutil.rmtree(old)
+        elif not old.is_dir() and old.name != "index.json":
+            old.unlink()  # an index of older software
+
+
+def _known(index: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return {s["name"]: s for s in json.loads(index.read_bytes())["segments"]}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _segments(cards: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Cut where a digest says so, so that one more study moves no other cut."""
+    held: list[dict[str, Any]] = []
+    images = 0
+    for card in cards:
+        digest = hashlib.sha256(card["accession"].encode()).digest()
+        cut = int.from_bytes(digest[:4], "big") % SEGMENT == 0
+        full = len(held) >= SEGMENT_STUDIES or images >= SEGMENT_IMAGES
+        if held and (cut or full):
+            yield held
+            held, images = [], 0
+        held.append(card)
+        images += card["images"]
+    if held:
+        yield held
+
+
+def _write_segment(cards: list[dict[str, Any]], folder: Path, site_root: Path) -> list[list[Any]]:
+    """Write a segment's files; returns the blocks of its words."""
+    _write(folder / "facets.json", _compact(_facets(cards)))
+    shown = [[card[key] for key in SHOWN] for card in cards]
+    _write(folder / "cards.json", _compact(shown))
+    words: dict[str, bytearray] = {}
+    last: dict[str, int] = {}
+    for number, card in enumerate(cards):
+        own = (site_root / card["accession"] / "search" / "words.bin").read_bytes()
+        for word, posting in unpack(own):
+            if (postings := words.get(word)) is None:
+                postings = words[word] = bytearray()
+            postings += varint(number - last.get(word, 0))
+            postings += posting
+            last[word] = number
+    blocks: list[list[Any]] = []
+    offset = 0
+    with atomic.replacing(folder / "words.bin", "wb") as out:
+        for block in _blocks(words):
+            data = pack(block)
+            blocks.append([block[0][0], offset])
+            out.write(data)
+            offset += len(data)
+    blocks.append(["", offset])  # the end
+    return blocks
+
+
+def _blocks(words: dict[str, bytearray]) -> Iterator[list[tuple[str, bytes]]]:
+    held: list[tuple[str, bytes]] = []
+    size = 0
+    # By UTF-16, as the browser compares words.
+    for word in sorted(words, key=lambda w: w if w.isascii() else _utf16(w)):
+        held.append((word, bytes(words[word])))
+        size += len(word) + len(words[word])
+        if size >= BLOCK:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def _utf16(word: str) -> str:
+    """A text whose order by code point is the word's order by UTF-16 code unit."""
+    data = word.encode("utf-16-be", "surrogatepass")
+    return "".join(chr(data[i] << 8 | data[i + 1]) for i in range(0, len(data), 2))
+
+
+def _facets(cards: list[dict[str, Any]]) -> dict[str, Any]:
+    """Values a facet, numbers of values a study, and images alike as runs ``n, class, ...``."""
+    values: dict[str, dict[str, int]] = {facet: {} for facet in FACETS}
+    classes: dict[tuple[int, ...], int] = {}
+
+    def number(facet: str, value: str) -> int:
+        return values[facet].setdefault(value, len(values[facet]))
+
+    studies = {f: [[number(f, v) for v in card["facets"][f]] for card in cards] for f in FACETS}
+    runs = []
+    for card in cards:
+        own: list[int] = []
+        for count, *kind in card["classes"]:
+            key = tuple(number(f, v) for f, v in zip(OWN, kind, strict=True))
+            own += [count, classes.setdefault(key, len(classes))]
+        runs.append(own)
+    return {
+        "accessions": [card["accession"] for card in cards],
+        "dates": [card["date"] for card in cards],
+        "values": {facet: list(known) for facet, known in values.items()},
+        "studies": studies,
+        "classes": [list(kind) for kind in classes],
+        "images": runs,
+    }
+
+
+def _compact(data: Any) -> bytes:
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return (re.sub(r"[\ud800-\udfff]", "\ufffd", text) + "\n").encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    if not (path.is_file() and path.read_bytes() == data):
+        with atomic.replacing(path, "wb") as handle:
+            handle.write(data)

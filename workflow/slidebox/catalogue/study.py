@@ -15,12 +15,12 @@ from typing import Any
 
 from slidebox import atomic
 from slidebox.catalogue import describe, facts, listing, tables
-from slidebox.catalogue.cards import study_card
 from slidebox.catalogue.changes import write_changes
 from slidebox.catalogue.cite import citation
 from slidebox.catalogue.describe.parts import link_url
 from slidebox.catalogue.model import StudyInput
 from slidebox.catalogue.pages import install_assets, render_page, settle
+from slidebox.catalogue.search import write_card
 from slidebox.catalogue.text import plural, safe_url
 
 IMAGES_PER_PAGE = 60
@@ -63,9 +63,7 @@ def build_study(study: StudyInput, site_root: Path | str) -> Path:
         machines = _machines(summary, written, place) if top == "" else {}
         _front_page(study, images, totals, target, top, site_root, machines)
     if study.head:
-        # Last: it vouches for the study.json beside it.
-        size = (folder / "study.json").stat().st_size
-        atomic.write_json(folder / "card.json", {**study_card(summary), "study_bytes": size})
+        write_card(summary, folder)  # last: it vouches for the study.json beside it
     return folder
 
 

@@ -1,0 +1,79 @@
+"""How fast the front page's search answers in a real Chromium: N studies with M images each.
+
+    python benchmarks/catalogue/search.py --studies 10000 --images 100
+
+Makes an archive as ``index.py`` does, serves it with ``slidebox serve`` and types queries, a letter
+at a time: from the key to the results on the page, with nothing cached before each query. Says the
+CPU seconds and the memory of the index's making too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import index
+
+QUERIES = ["mitosis", "actin retina", "homo sapiens", "dapi", "nucleus 00042", "author 17", "tif"]
+FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networking"]
+TYPE = """async (text) => {
+  const q = document.getElementById("q"), list = document.getElementById("slides");
+  const before = list.dataset.turn;
+  const start = performance.now();
+  q.value = text;
+  q.dispatchEvent(new Event("input"));
+  while (list.dataset.turn === before) await new Promise((r) => setTimeout(r, 1));
+  return performance.now() - start;
+}"""
+
+
+def main() -> None:
+    from playwright.sync_api import sync_playwright
+
+    from slidebox.catalogue import make_server
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=10_000)
+    parser.add_argument("--images", type=int, default=100)
+    given = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        root = Path(folder)
+        index.make(root, given.studies, given.images)
+        command = [sys.executable, "-c", index.MEASURE, str(root / "site")]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        cpu, memory = map(float, done.stdout.split())
+        print(f"index made in {cpu:.1f} CPU s, {memory:.0f} MB")
+        server = make_server(root / "site", port=0)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        every = []
+        for show in ("", "?show=images"):
+            for query in QUERIES:
+                page = browser.new_context().new_page()
+                page.goto(url + show)
+                page.wait_for_selector("#slides[data-turn]", timeout=90_000)
+                times = [page.evaluate(TYPE, query[:n]) for n in range(1, len(query) + 1)]
+                found = page.locator("#result-count").inner_text()
+                every += times
+                middle = statistics.median(times)
+                print(f"{query:14} {middle:6.0f} ms, at most {max(times):6.0f} ms: {found}")
+                page.context.close()
+        every.sort()
+        late = every[int(len(every) * 0.95)]
+        print(
+            f"all {len(every)} keys: {statistics.median(every):.0f} ms, 95 % within {late:.0f} ms"
+        )
+        browser.close()
+        server.shutdown()
+
+
+if __name__ == "__main__":
+    main()
