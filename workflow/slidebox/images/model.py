@@ -68,16 +68,25 @@ class Well:
 
     ``plate`` is its name, ``row`` and ``column`` the names of the well's row and column (``"B"``,
     ``"3"``: letters and a number without leading zeros), ``field`` counts from 0 in a well.
+    ``kind`` tells several images of one field apart (``projection``); ``layout`` are the names of
+    all rows and columns of the plate, where the file says them.
     """
 
     plate: str
     row: str
     column: str
     field: int = 0
+    kind: str = ""
+    layout: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     @property
     def name(self) -> str:
         return f"{self.row}{self.column}"
+
+    @property
+    def path(self) -> str:
+        """The image's place in an OME-Zarr plate: the same whatever other fields are there."""
+        return f"{self.row}/{self.column}/{self.field}{self.kind}"
 
 
 def well(plate: str, name: str, field: int = 0) -> Well | None:
@@ -112,6 +121,7 @@ class Series:
     role : ``image``, or ``label``, ``macro``, ``thumbnail`` of a slide: these are not the
         specimen's pixels, and a slide's label may show a patient's name.
     acquisition : further facts in OME's names (objective, pinhole, date), for people.
+    files : the files that its pixels are read from, when they aren't all of the image's files.
     notes : what the reader had to decide or could not keep, in a sentence each.
     """
 
@@ -134,6 +144,7 @@ class Series:
     acquisition: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     file: str | None = None
+    files: list[str] | None = None
 
     def __post_init__(self) -> None:
         self.dtype = np.dtype(self.dtype).newbyteorder("=")
