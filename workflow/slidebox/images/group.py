@@ -64,10 +64,10 @@ def group_files(
 
 
 def zarr_root(path: str) -> str | None:
-    """The outermost folder of a path that is a Zarr store by name, or None."""
+    """The outermost folder of a path that is a Zarr or N5 store by name, or None."""
     parts = path.split("/")
     for n, part in enumerate(parts[:-1]):
-        if part.lower().endswith((".zarr", ".ngff")):
+        if part.lower().endswith((".zarr", ".ngff", ".n5")):
             return "/".join(parts[: n + 1])
     return None
 

@@ -1,5 +1,5 @@
-"""Which reader reads what: one line a format, one module a family. The table in the docs is made
-here.
+"""Which reader reads what: one row a format (``formats.tsv``), one module a family. The table in
+the docs is made here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from .model import ImageFile, UnreadableImage
 class Format:
     """A file format: how it is recognised and which module of ``readers`` opens it.
 
-    ``magic`` are (offset, bytes) of which one must be there; a format without magic goes by name.
+    A row of ``formats.tsv``. ``magic`` are (offset, bytes) of which one must be there; a format
+    without magic goes by name.
     """
 
     name: str
@@ -28,610 +29,26 @@ class Format:
     extensions: tuple[str, ...]
     module: str
     package: str
-    magic: tuple[tuple[int, bytes], ...] = ()
-    series: str = "one"
-    plates: bool = False
-    metadata: str = ""
-    tried: str = ""
+    magic: tuple[tuple[int, bytes], ...]
+    series: str
+    plates: str
+    metadata: str
+    tried: str
 
 
-TIFF = ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+"))
-OLE = ((0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),)
-HDF5 = tuple((n, b"\x89HDF\r\n\x1a\n") for n in (0, 512, 1024, 2048))
+def _row(name, title, names, module, package, magic, *facts: str) -> Format:
+    pairs = (item.split(":") for item in magic.split())
+    found = tuple((int(offset), bytes.fromhex(value)) for offset, value in pairs)
+    return Format(name, title, tuple(names.split()), module, package, found, *facts)
 
-# The first that fits by extension and magic wins; then the first that fits by magic alone.
-FORMATS: tuple[Format, ...] = (
-    Format(
-        "ome-tiff",
-        "OME-TIFF (one or many files)",
-        (".ome.tif", ".ome.tiff", ".ome.tf2", ".ome.tf8", ".ome.btf"),
-        "tiff",
-        "tifffile",
-        TIFF,
-        "many",
-        False,
-        "OME-XML: sizes, time, channels, wavelengths, positions",
-        "4D-series.ome.tiff",
-    ),
-    Format(
-        "svs",
-        "Aperio SVS",
-        (".svs",),
-        "tiff",
-        "tifffile",
-        TIFF,
-        "one; label and macro apart",
-        False,
-        "pixel size, magnification",
-        "CMU-1-Small-Region.svs",
-    ),
-    Format(
-        "ndpi",
-        "Hamamatsu NDPI",
-        (".ndpi",),
-        "tiff",
-        "tifffile",
-        TIFF,
-        "one; macro apart",
-        False,
-        "pixel size, focus",
-        "test3-DAPI-2-(387).ndpi",
-    ),
-    Format(
-        "scn", "Leica SCN", (".scn",), "tiff", "tifffile", TIFF, "many", False, "pixel size", ""
-    ),
-    Format(
-        "qptiff",
-        "PerkinElmer/Akoya QPTIFF",
-        (".qptiff",),
-        "tiff",
-        "tifffile",
-        TIFF,
-        "one; label and macro apart",
-        False,
-        "pixel size, channel names and colours",
-        "",
-    ),
-    Format(
-        "lsm",
-        "Zeiss LSM",
-        (".lsm",),
-        "tiff",
-        "tifffile",
-        TIFF,
-        "one",
-        False,
-        "sizes, time, channel names and colours, wavelengths",
-        "032113-18.lsm",
-    ),
-    Format(
-        "stk",
-        "MetaMorph STK",
-        (".stk",),
-        "tiff",
-        "tifffile",
-        TIFF,
-        "one",
-        False,
-        "sizes, wavelengths, z distances",
-        "",
-    ),
-    Format(
-        "czi",
-        "Zeiss CZI",
-        (".czi",),
-        "czi",
-        "czifile",
-        ((0, b"ZISRAWFILE"),),
-        "scenes; mosaics joined",
-        False,
-        "sizes, time, channels, wavelengths, positions",
-        "xyz__multiple_images.czi",
-    ),
-    Format(
-        "nd2",
-        "Nikon ND2",
-        (".nd2",),
-        "nd2",
-        "nd2",
-        ((0, b"\xda\xce\xbe\x0a"), (0, b"\x00\x00\x00\x0cjP  ")),
-        "positions",
-        False,
-        "sizes, time, channels, wavelengths, positions",
-        "example-multichannel.nd2",
-    ),
-    Format(
-        "lif",
-        "Leica LIF",
-        (".lif",),
-        "lif",
-        "liffile",
-        ((0, b"\x70\x00\x00\x00"),),
-        "many; tiles of a scan apart",
-        False,
-        "sizes, time, channels, positions",
-        "testdata_2channel_xz.lif",
-    ),
-    Format(
-        "lof",
-        "Leica LOF",
-        (".lof",),
-        "lif",
-        "liffile",
-        ((0, b"\x70\x00\x00\x00"),),
-        "one",
-        False,
-        "as LIF",
-        "",
-    ),
-    Format(
-        "xlef", "Leica XLEF project", (".xlef",), "lif", "liffile", (), "many", False, "as LIF", ""
-    ),
-    Format(
-        "oib",
-        "Olympus OIB",
-        (".oib",),
-        "olympus",
-        "oiffile",
-        OLE,
-        "one",
-        False,
-        "sizes, channels",
-        "",
-    ),
-    Format(
-        "oif",
-        "Olympus OIF",
-        (".oif",),
-        "olympus",
-        "oiffile",
-        (),
-        "one",
-        False,
-        "sizes, channels",
-        "",
-    ),
-    Format(
-        "oir",
-        "Olympus OIR",
-        (".oir",),
-        "olympus",
-        "oirfile",
-        ((0, b"OLYMPUSRAWFORMAT"),),
-        "one",
-        False,
-        "sizes, time, channels",
-        "",
-    ),
-    Format(
-        "dv",
-        "DeltaVision DV",
-        (".dv", ".r3d", ".d3d"),
-        "dv",
-        "mrc",
-        ((96, b"\xa0\xc0"), (96, b"\xc0\xa0")),
-        "one",
-        False,
-        "sizes, time, wavelengths",
-        "toxo.dv",
-    ),
-    Format(
-        "mrc",
-        "MRC2014/CCP4 map, also gzip and bzip2",
-        (
-            ".mrc",
-            ".mrcs",
-            ".map",
-            ".ccp4",
-            ".rec",
-            ".ali",
-            ".st",
-            ".mrc.gz",
-            ".map.gz",
-            ".mrcs.gz",
-            ".mrc.bz2",
-            ".map.bz2",
-        ),
-        "mrc",
-        "mrcfile",
-        (),
-        "one; volume stacks as time",
-        False,
-        "voxel size",
-        "EMD-3197.map",
-    ),
-    Format(
-        "dm3",
-        "Gatan DM3",
-        (".dm3",),
-        "dm",
-        "ncempy",
-        ((0, b"\0\0\0\3"),),
-        "one",
-        False,
-        "pixel size",
-        "",
-    ),
-    Format(
-        "dm4",
-        "Gatan DM4",
-        (".dm4",),
-        "dm",
-        "ncempy",
-        ((0, b"\0\0\0\4"),),
-        "one",
-        False,
-        "pixel size",
-        "",
-    ),
-    Format(
-        "ims",
-        "Imaris IMS",
-        (".ims",),
-        "hdf5",
-        "h5py",
-        HDF5,
-        "one",
-        False,
-        "sizes, time, channel names and colours, wavelengths",
-        "",
-    ),
-    Format(
-        "hdf5",
-        "HDF5 arrays",
-        (".h5", ".hdf5", ".hdf", ".he5", ".nxs", ".nx"),
-        "hdf5",
-        "h5py",
-        HDF5,
-        "each dataset",
-        False,
-        "element size, axis tags, NeXus",
-        "",
-    ),
-    Format(
-        "vsi",
-        "Olympus/Evident VSI with its ETS folder",
-        (".vsi",),
-        "micro",
-        "micro-reader",
-        (),
-        "many; macro apart",
-        False,
-        "sizes, channels, colours, wavelengths",
-        "vsi-ets-test-jpg2k.vsi",
-    ),
-    Format(
-        "ndpis",
-        "Hamamatsu NDPIS (channels in files)",
-        (".ndpis",),
-        "micro",
-        "micro-reader",
-        (),
-        "one",
-        False,
-        "pixel size, channels",
-        "",
-    ),
-    Format(
-        "ics",
-        "Image Cytometry Standard",
-        (".ics", ".ids"),
-        "micro",
-        "micro-reader",
-        (),
-        "one",
-        False,
-        "sizes, channels",
-        "",
-    ),
-    Format(
-        "harmony",
-        "Operetta/Opera Phenix (Index.idx.xml)",
-        ("index.idx.xml", "index.xml"),
-        "micro",
-        "micro-reader",
-        (),
-        "each field",
-        True,
-        "sizes, time, channels, wavelengths, positions",
-        "",
-    ),
-    Format(
-        "cellvoyager",
-        "Yokogawa CellVoyager (MeasurementData.mlf)",
-        (".mlf",),
-        "micro",
-        "micro-reader",
-        (),
-        "each field",
-        True,
-        "sizes, time, channels, positions",
-        "",
-    ),
-    Format(
-        "metaxpress",
-        "ImageXpress (HTD)",
-        (".htd",),
-        "micro",
-        "micro-reader",
-        (),
-        "each site",
-        True,
-        "sizes, time, channels",
-        "",
-    ),
-    Format(
-        "incell",
-        "IN Cell Analyzer (xdce)",
-        (".xdce",),
-        "micro",
-        "micro-reader",
-        (),
-        "each field",
-        True,
-        "sizes, time, channels",
-        "",
-    ),
-    Format(
-        "ome-companion",
-        "OME-TIFF with a companion file",
-        (".companion.ome",),
-        "micro",
-        "micro-reader",
-        (),
-        "many",
-        False,
-        "OME-XML: sizes, time, channels, positions",
-        "",
-    ),
-    Format(
-        "nifti",
-        "NIfTI",
-        (".nii", ".nii.gz"),
-        "readout",
-        "openreadout",
-        (),
-        "one",
-        False,
-        "voxel size",
-        "",
-    ),
-    Format(
-        "ser",
-        "TIA/FEI SER",
-        (".ser",),
-        "readout",
-        "openreadout",
-        (),
-        "one",
-        False,
-        "pixel size",
-        "",
-    ),
-    Format(
-        "emd",
-        "EMD (Velox, NCEM)",
-        (".emd",),
-        "readout",
-        "openreadout",
-        HDF5,
-        "many",
-        False,
-        "pixel size",
-        "",
-    ),
-    Format(
-        "zvi",
-        "Zeiss ZVI",
-        (".zvi",),
-        "readout",
-        "openreadout",
-        OLE,
-        "one",
-        False,
-        "sizes, channels",
-        "",
-    ),
-    Format(
-        "mirax",
-        "3DHISTECH MIRAX",
-        (".mrxs",),
-        "readout",
-        "openreadout",
-        (),
-        "one",
-        False,
-        "pixel size",
-        "",
-    ),
-    Format(
-        "isyntax",
-        "Philips iSyntax",
-        (".isyntax",),
-        "readout",
-        "openreadout",
-        (),
-        "one",
-        False,
-        "pixel size",
-        "",
-    ),
-    Format(
-        "vms",
-        "Hamamatsu VMS",
-        (".vms",),
-        "readout",
-        "openreadout",
-        (),
-        "one",
-        False,
-        "pixel size",
-        "",
-    ),
-    Format(
-        "dcimg",
-        "Hamamatsu DCIMG",
-        (".dcimg",),
-        "readout",
-        "openreadout",
-        ((0, b"DCIMG"),),
-        "one",
-        False,
-        "",
-        "",
-    ),
-    Format(
-        "ome-zarr",
-        "OME-Zarr 0.4 and 0.5 folders",
-        (".zarr", ".ngff"),
-        "omezarr",
-        "zarr",
-        (),
-        "each image of a container or plate",
-        True,
-        "sizes, time, channel names and colours",
-        "20200812-CardiomyocyteDifferentiation14-Cycle1_B_03_mip.zarr",
-    ),
-    Format(
-        "bioformats",
-        "Whatever else Bio-Formats reads (needs Java)",
-        (
-            ".sld",
-            ".sldy",
-            ".ipw",
-            ".lei",
-            ".liff",
-            ".pic",
-            ".mvd2",
-            ".afi",
-            ".bif",
-            ".vws",
-            ".xv",
-            ".sif",
-            ".spe",
-            ".fli",
-            ".ipm",
-            ".seq",
-            ".obf",
-            ".msr",
-            ".hed",
-            ".nrrd",
-            ".nhdr",
-            ".dcm",
-            ".fits",
-            ".flex",
-            ".mea",
-            ".res",
-            ".c01",
-            ".pcoraw",
-            ".vff",
-            ".wat",
-            ".tnb",
-            ".nd",
-            ".zfp",
-            ".zfr",
-            ".i2i",
-            ".cif",
-            ".al3d",
-            ".top",
-        ),
-        "bioformats",
-        "python-bioformats",
-        (),
-        "many",
-        False,
-        "what Bio-Formats gives as OME-XML",
-        "",
-    ),
-    Format(
-        "sequence",
-        "One file a plane, by names (T<>_C<>_Z<>, ImageXpress)",
-        (),
-        "sequence",
-        "tifffile",
-        (),
-        "one a site",
-        True,
-        "as the single files; channels from each",
-        "1well-3C-2S-Zmix-T",
-    ),
-    Format(
-        "png",
-        "PNG",
-        (".png",),
-        "raster",
-        "imagecodecs",
-        ((0, b"\x89PNG\r\n\x1a\n"),),
-        "one",
-        False,
-        "pixel size",
-        "DSB 2018",
-    ),
-    Format(
-        "jpeg",
-        "JPEG",
-        (".jpg", ".jpeg", ".jpe"),
-        "raster",
-        "imagecodecs",
-        ((0, b"\xff\xd8\xff"),),
-        "one",
-        False,
-        "",
-        "",
-    ),
-    Format(
-        "jpeg2000",
-        "JPEG 2000",
-        (".jp2", ".j2k", ".jpx"),
-        "raster",
-        "imagecodecs",
-        ((0, b"\0\0\0\x0cjP  \r\n\x87\n"), (0, b"\xff\x4f\xff\x51")),
-        "one",
-        False,
-        "",
-        "",
-    ),
-    Format("bmp", "BMP", (".bmp",), "raster", "imageio", ((0, b"BM"),), "one", False, "", ""),
-    Format(
-        "gif",
-        "GIF",
-        (".gif",),
-        "raster",
-        "imageio",
-        ((0, b"GIF8"),),
-        "frames as time",
-        False,
-        "frame time",
-        "",
-    ),
-    Format(
-        "webp", "WebP", (".webp",), "raster", "imagecodecs", ((8, b"WEBP"),), "one", False, "", ""
-    ),
-    Format(
-        "netpbm",
-        "PBM, PGM, PPM",
-        (".pgm", ".ppm", ".pbm", ".pnm"),
-        "raster",
-        "imageio",
-        ((0, b"P1"), (0, b"P2"), (0, b"P3"), (0, b"P4"), (0, b"P5"), (0, b"P6")),
-        "one",
-        False,
-        "",
-        "",
-    ),
-    Format(
-        "tiff",
-        "TIFF, BigTIFF and ImageJ hyperstacks",
-        (".tif", ".tiff", ".tf8", ".btf"),
-        "tiff",
-        "tifffile",
-        TIFF,
-        "one a shape",
-        False,
-        "ImageJ: sizes, time, display range; resolution tags",
-        "xyz_8bit__mitotic_plate_calibrated.tif",
-    ),
-)
+
+def _table() -> tuple[Format, ...]:
+    lines = Path(__file__).with_name("formats.tsv").read_text(encoding="utf-8").splitlines()
+    return tuple(_row(*line.split("\t")) for line in lines[1:])
+
+
+# The first that fits by extension (the longest) and magic wins.
+FORMATS = _table()
 
 
 def can_read(path: str | os.PathLike) -> str | None:
@@ -647,7 +64,7 @@ def can_read(path: str | os.PathLike) -> str | None:
         return found[0].name if found else None
     for fmt in found:
         if not fmt.magic or _has(head, fmt.magic):
-            return fmt.name if fmt.name != "tiff" else _tiff_kind(path, fmt.name)
+            return fmt.name
     if found:  # named like an image, but isn't one: leave it to open_image to say why
         others = [f for f in FORMATS if f.magic and _has(head, f.magic)]
         return others[0].name if others and others[0].module == found[0].module else found[0].name
@@ -666,14 +83,20 @@ def open_image(path: str | os.PathLike) -> ImageFile:
         raise UnreadableImage("there is no such file", file=str(path))
     if path.is_file() and path.stat().st_size == 0:
         raise UnreadableImage("the file is empty", file=str(path))
+    if path.is_dir() and not _by_name(path.name):
+        from .readers.plate import find_index
+
+        found = find_index(path)
+        if found is not None:
+            return open_one(*found)
     members = _sequence(path)
     if members:
         from .readers.sequence import open_members
 
-        image = open_members(path, members, _open_one)
+        image = open_members(path, members, open_one)
         image.series[0].file = str(path)
         return image
-    return _open_one(path)
+    return open_one(path)
 
 
 def _sequence(path: Path) -> dict[Path, tuple[int, int, int]] | None:
@@ -701,8 +124,9 @@ def _near(base: Path) -> list[Path]:
     return found
 
 
-def _open_one(path: Path) -> ImageFile:
-    name = can_read(path)
+def open_one(path: Path, name: str | None = None) -> ImageFile:
+    """Open a single file (or folder) by its reader, without looking for its neighbours."""
+    name = name or can_read(path)
     if name is None:
         raise UnreadableImage(
             f"no reader knows the format of {path.suffix or 'a file without extension'!r}",
@@ -772,10 +196,6 @@ def _has(head: bytes, magic: tuple[tuple[int, bytes], ...]) -> bool:
     return any(head[n : n + len(m)] == m for n, m in magic)
 
 
-def _tiff_kind(path: Path, name: str) -> str:
-    return name
-
-
 # ---------------------------------------------------------------- the table in the docs
 
 BEGIN, END = "<!-- formats: made by slidebox.images.registry -->", "<!-- end of formats -->"
@@ -789,12 +209,8 @@ def table() -> str:
     ]
     for f in FORMATS:
         names = " ".join(f"`{e}`" for e in f.extensions) or "by pattern"
-        plates, tried = ("yes" if f.plates else ""), (f.tried and f"`{f.tried}`")
-        lines.append(
-            "| "
-            + " | ".join((f.title, names, f.package, f.series, plates, f.metadata, tried))
-            + " |"
-        )
+        cells = (f.title, names, f.package, f.series, f.plates, f.metadata, f.tried)
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

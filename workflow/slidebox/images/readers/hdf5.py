@@ -1,6 +1,4 @@
-"""Imaris IMS and plain HDF5 arrays by h5py; NeXus and ilastik files through the tags that they
-have.
-"""
+"""Imaris IMS, NeXus signals and plain HDF5 arrays (ilastik's with their tags) by h5py."""
 
 from __future__ import annotations
 
@@ -14,6 +12,7 @@ import numpy as np
 from .. import units
 from ..model import Channel, ImageFile, Series, UnreadableImage
 from ..registry import version
+from . import nexus
 
 _MAX_SERIES = 500
 
@@ -27,10 +26,13 @@ def open_file(path: Path, name: str) -> ImageFile:
         raise UnreadableImage(f"not a whole HDF5 file: {error}") from error
     try:
         imaris = "DataSetInfo" in file and "DataSet" in file
-        series = [_imaris(file, path)] if imaris else _datasets(file, path)
-        return ImageFile(
-            str(path), "ims" if imaris else name, "h5py", version("h5py"), series, {}, file.close
-        )
+        if imaris:
+            name, series = "ims", [_imaris(file, path)]
+        elif nexus.is_nexus(file):
+            name, series = "nexus", _nexus(file) or _datasets(file, path)
+        else:
+            series = _datasets(file, path)
+        return ImageFile(str(path), name, "h5py", version("h5py"), series, {}, file.close)
     except BaseException:
         file.close()
         raise
@@ -151,6 +153,28 @@ def _datasets(file, path: Path) -> list[Series]:
     return [_dataset(name, item, n) for n, (name, item) in enumerate(found)]
 
 
+def _nexus(file) -> list[Series]:
+    """The signals of NXdata groups that are pictures."""
+    found = []
+    size = nexus.sample_pixel_size(file)
+    for signal in nexus.signals(file):
+        array = signal.array
+        if not 2 <= array.ndim <= 5 or not array.size or not _pictures(array.shape):
+            continue
+        letters = nexus.letters(signal)
+        one = _arranged(signal.name, array, len(found), letters, [])
+        sizes, step = nexus.sizes(signal, letters)
+        one.pixel_size = {a: sizes.get(a) or size.get(a) for a in one.pixel_size}
+        one.time_step = step if "t" in one.axes else None
+        if any(signal.axes):
+            named = ", ".join(a or "-" for a in signal.axes)
+            one.notes.append(f"the file's axes {named} are kept as {', '.join(letters)}")
+        else:
+            one.notes.append("the file names no axes; they are taken by position")
+        found.append(one)
+    return found
+
+
 def _pictures(shape: tuple[int, ...]) -> bool:
     """Whether the last two axes, or those before colour samples, are more than a table's."""
     return min(shape[-2:]) >= 8 or (
@@ -159,7 +183,12 @@ def _pictures(shape: tuple[int, ...]) -> bool:
 
 
 def _dataset(name: str, item, index: int) -> Series:
-    letters, notes = _letters(item, notes := [])
+    letters, notes = _letters(item, [])
+    return _arranged(name, item, index, letters, notes)
+
+
+def _arranged(name: str, item, index: int, letters: list[str], notes: list[str]) -> Series:
+    """A series of an array whose dimensions are ``letters``."""
     if "y" not in letters or "x" not in letters:
         raise UnreadableImage(f"dataset {name} has no y and x axis")
     rgb = letters[-1] == "c" and item.shape[-1] in (3, 4) and item.dtype == np.uint8
