@@ -25,18 +25,19 @@ class Recipe:
     chunk : side of an inner chunk in y and x (px); one plane of t, c and z each.
     shard_bytes : upper bound of a shard before compression.
     smallest : levels are added until y and x are at most this.
-    compressor, level, shuffle, blocksize : Blosc's; blocks of 128 KiB stay in the cache of a core.
+    compressor, level, shuffle, blocksize : Blosc's, chosen by ``benchmarks/convert/choose_codec.py``;
+        blocks of 256 KiB stay in the cache of a core.
     """
 
-    version: int = 1
+    version: int = 2
     ngff: str = "0.5"
     chunk: int = 512
     shard_bytes: int = 64 * MB
     smallest: int = 256
     compressor: str = "zstd"
     level: int = 1
-    shuffle: str = "bitshuffle"
-    blocksize: int = 1 << 17
+    shuffle: str = "shuffle"
+    blocksize: int = 1 << 18
 
     def __post_init__(self) -> None:
         if self.ngff not in ("0.4", "0.5"):

@@ -29,14 +29,12 @@ class Codec:
         self.recipe = recipe
 
     def encode(self, chunk: np.ndarray) -> bytes:
+        # imagecodecs shuffles by the array's own item size, whatever else it is told
         return imagecodecs.blosc_encode(
-            np.ascontiguousarray(chunk, self.dtype).view(np.uint8).reshape(-1)
-            if self.dtype.kind not in "c"
-            else np.ascontiguousarray(chunk, self.dtype).tobytes(),
+            np.ascontiguousarray(chunk, self.dtype),
             level=self.recipe.level,
             compressor=self.recipe.compressor,
             shuffle=self.recipe.shuffle,
-            typesize=self.dtype.itemsize,
             blocksize=self.recipe.blocksize,
             numthreads=1,
         )
