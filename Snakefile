@@ -4,6 +4,7 @@
 #   snakemake --cores 2 --config only=SB-CELLS
 #   snakemake --cores 2 challenges      releases of the benchmarks
 #   snakemake --cores 2 leaderboards    scores of all entries
+#   snakemake --cores 2 publish         public/ to a bucket or a folder
 #   snakemake --cores 2 audit           re-reads the vault
 #
 # Each file in rules/ is one stage, in the order the data goes.
@@ -22,6 +23,7 @@ include: "rules/archive.smk"
 include: "rules/images.smk"
 include: "rules/catalogue.smk"
 include: "rules/challenges.smk"
+include: "rules/publish.smk"
 
 
 onstart:

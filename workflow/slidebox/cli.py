@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 
 from slidebox import __version__
-from slidebox.commands import challenge, image, operation, reader, submitter, vault
+from slidebox.commands import challenge, image, operation, publishing, reader, submitter, vault
 from slidebox.commands.common import CANNOT, FINE, CannotRun
 
 
@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    for kind in (submitter, image, vault, operation, reader, challenge):
+    for kind in (submitter, image, vault, operation, publishing, reader, challenge):
         kind.register(command)
     return parser
 

@@ -45,6 +45,11 @@ class Images(_Section):
     memory: Size = Field("512MB", description="Memory that one image may take.")
 
 
+def _listed(value: Any) -> Any:
+    """A list of one for a single text, none for nothing."""
+    return [value] if isinstance(value, str) else ([] if value is None else value)
+
+
 class Site(_Section):
     """What the public pages say of the archive itself."""
 
@@ -53,6 +58,49 @@ class Site(_Section):
         None, description="Address at which `public` is served; absolute links need it."
     )
     contact: str | None = Field(None, description="E-mail address or URL for questions.")
+
+
+class Publish(_Section):
+    """Where the public part of the archive goes. Credentials are never written here: they come
+    from the environment or from an AWS profile."""
+
+    to: Annotated[list[str], BeforeValidator(_listed)] = Field(
+        [], description="`s3://bucket/prefix` or a folder, or a list of them."
+    )
+    endpoint: str | None = Field(
+        None, description="Address of an S3 server other than Amazon's, `https://host:port`."
+    )
+    region: str | None = Field(None, description="The bucket's region.")
+    profile: str | None = Field(
+        None, description="AWS profile that holds the credentials (default: the environment's)."
+    )
+    acl: str | None = Field(
+        None, description="Canned ACL of each object (`public-read`) where no bucket policy is."
+    )
+    url: str | None = Field(
+        None, description="Address at which readers see what is published; for evicted images."
+    )
+    originals: bool = Field(
+        True, description="Files as submitted too, at `/<accession>/files/vN/`, from the vault."
+    )
+    review: bool = Field(False, description="Reviewers' copies of embargoed studies too.")
+    delete: bool = Field(
+        False, description="Delete from the target what nothing refers to any more."
+    )
+    evict: bool = Field(
+        False, description="Drop derived images from this disk once they are proven in the target."
+    )
+    threads: int = Field(8, ge=1, le=64, description="Requests at a time.")
+
+    @field_validator("to")
+    @classmethod
+    def _no_secrets(cls, value: list[str]) -> list[str]:
+        for place in value:
+            if "://" in place and not place.startswith("s3://"):
+                raise ValueError(f"{place} is neither s3://bucket/prefix nor a folder")
+            if place.startswith("s3://") and ("@" in place or ":" in place[5:]):
+                raise ValueError("an address holds no key and no host; see publish.endpoint")
+        return value
 
 
 class Config(_Section):
@@ -93,6 +141,7 @@ class Config(_Section):
     )
     images: Images = Field(default_factory=Images)
     site: Site = Field(default_factory=Site)
+    publish: Publish = Field(default_factory=Publish)
 
     @field_validator("validation")
     @classmethod

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from slidebox.catalogue import listing
+from slidebox.catalogue import evicted, listing
 from slidebox.catalogue.media import media_type
 
 _CORS = {
@@ -193,6 +193,8 @@ class _Handler(BaseHTTPRequestHandler):
             with original:
                 return self._send_file(original, os.fstat(original.fileno()), headers, body)
         target = self._resolve(path)
+        if target is None and (mark := self._evicted(path)):
+            return self._elsewhere(mark, raw, body)
         if target is None:
             return self._error(HTTPStatus.NOT_FOUND, "There is no such page here.", body)
         if target.is_dir():
@@ -222,6 +224,23 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         # A link inside the site may not lead out of it.
         return real if real == self.public or self.public in real.parents else None
+
+    def _evicted(self, path: str) -> dict[str, Any] | None:
+        """What is known of the image that a path lies in, when it is only in the bucket."""
+        prefix = evicted.tree_prefix(path.lstrip("/"))
+        if prefix is None or ".." in path.split("/"):
+            return None
+        return evicted.mark_of(self.public / prefix.rstrip("/"))
+
+    def _elsewhere(self, mark: dict[str, Any], raw: str, body: bool) -> None:
+        if not mark["url"]:
+            said = f"This image was taken off this disk; it is at {mark['address']}"
+            return self._error(HTTPStatus.NOT_FOUND, said, body)
+        _, _, rest = raw.partition(".ome.zarr/")
+        self.send_response(HTTPStatus.TEMPORARY_REDIRECT)
+        place = {"Location": f"{mark['url']}/{rest}", "Content-Length": "0"}
+        self._send_headers({**_CORS, **place})
+        self.end_headers()
 
     def _send_path(self, path: Path, headers: dict[str, str], body: bool) -> None:
         try:

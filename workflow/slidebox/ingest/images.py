@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from slidebox import atomic, images
+from slidebox.catalogue import evicted
 from slidebox.config import Config
 from slidebox.findings import Finding
 from slidebox.ingest import queue
@@ -122,8 +123,9 @@ class _Fileset:
         stem = f"{common['id']}.{derivation}"
         store, thumbnail = self.target / f"{stem}.ome.zarr", self.target / f"{stem}.png"
         facts = self.target / f"{stem}.json"
-        if facts.is_file() and store.is_dir():
-            log.info("%s series %d: kept %s", common["path"], index, stem)
+        if facts.is_file() and (store.is_dir() or (mark := evicted.mark_of(store))):
+            where = "" if store.is_dir() else f", which is at {mark['address']}"
+            log.info("%s series %d: kept %s%s", common["path"], index, stem, where)
             derived = read_json(facts)
         else:
             try:

@@ -1,0 +1,94 @@
+"""One object on its way: read once, compared by digest, written when it differs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+from slidebox.catalogue import evicted
+from slidebox.publish.headers import Headers, headers_of
+from slidebox.publish.ledger import Row, Todo
+from slidebox.publish.target import SMALL, Conflict, Damaged, If, Sent, Target
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of one object; ``row`` is what the target now holds."""
+
+    row: Row
+    sent: bool
+
+
+def send(target: Target, todo: Todo, row: Row | None, doubtful: bool) -> Done:
+    """Bring one object up to date; run by several threads.
+
+    Parameters
+    ----------
+    row : what the ledger knows of the object in the target, None when nothing.
+    doubtful : an object that is there unexpectedly is replaced, not respected: the ledger was lost,
+        or the last publication met somebody else's writes.
+
+    Raises Conflict, Damaged (the file hasn't the sha256 on record) or OSError.
+    """
+    headers = headers_of(todo.key)
+    with open(todo.source, "rb") as file:
+        status = os.fstat(file.fileno())
+        size = status.st_size
+
+        def done(sent: Sent, was_sent: bool) -> Done:
+            tree = evicted.tree_prefix(todo.key)
+            kept = (sent.size, status.st_mtime_ns, sent.sha256, sent.etag, headers.digest)
+            return Done(Row(todo.key, todo.unit, tree, *kept), was_sent)
+
+        data = None
+        if size <= SMALL:
+            data = file.read()
+            sha256 = hashlib.sha256(data).hexdigest()
+            if todo.sha256 is not None and sha256 != todo.sha256:
+                raise Damaged(f"sha256 is {sha256} instead of {todo.sha256}")
+            md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+            local = Sent(len(data), sha256, md5)
+        elif row is not None and row.size == size:
+            local = Sent(size, todo.sha256 or "", target.etag_of(file, size))
+            file.seek(0)
+        else:
+            local = None
+
+        same = row is not None and local is not None and _same(row, local)
+        if same and (row.headers == headers.digest or _kept(target, row, headers)):
+            return done(Sent(size, local.sha256 or row.sha256, row.etag), False)
+
+        def write(when: If | None) -> Done:
+            if data is not None:
+                etag = target.put(todo.key, data, headers, when)
+                return done(Sent(len(data), local.sha256, etag), True)
+            file.seek(0)
+            return done(target.put_file(todo.key, file, size, headers, when, todo.sha256), True)
+
+        try:
+            return write(If(row.etag if row else None))
+        except Conflict:
+            there = target.head(todo.key)
+            if there is None:
+                return write(If())
+            held, has = there
+            if local is None:
+                local = Sent(size, todo.sha256 or "", target.etag_of(file, size))
+            if held.etag == local.etag and has in (headers, None):
+                return done(local, False)  # what a killed run sent and had not written down
+            if doubtful or held.etag == local.etag:
+                return write(If(held.etag))
+            raise
+
+
+def _same(row: Row, local: Sent) -> bool:
+    return row.etag == local.etag or bool(row.sha256 and row.sha256 == local.sha256)
+
+
+def _kept(target: Target, row: Row, headers: Headers) -> bool:
+    """Whether an object of which only the etag was listed has the right headers."""
+    if row.headers:
+        return False
+    found = target.head(row.key)
+    return found is not None and found[1] in (headers, None)
