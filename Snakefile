@@ -28,11 +28,13 @@ include: "rules/publish.smk"
 
 onstart:
     runlock.hold(CONFIG)
+    stopping.catch()
 
 
 # A failed submission keeps `index` from running: the others must be found all the same.
 onerror:
-    slidebox_index.catch_up(CONFIG)
+    if not stopping.stopped.is_set():
+        slidebox_index.catch_up(CONFIG)
 
 
 rule all:

@@ -15,9 +15,14 @@ rule archive:
         f"{LOGS}/archive.log",
     benchmark:
         f"{TIMES}/archive.tsv"
+    group:
+        cluster_job
     conda:
         "../environment.yml"
-    threads: threads_for
+    threads: threads_of("archive")
+    resources:
+        mem_mb=memory_of("archive"),
+        runtime=minutes_of("archive"),
     message:
         "{wildcards.accession}: archiving"
     script:

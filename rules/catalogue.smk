@@ -18,8 +18,13 @@ rule study:
         f"{LOGS}/study.log",
     benchmark:
         f"{TIMES}/study.tsv"
+    group:
+        cluster_job
     conda:
         "../environment.yml"
+    resources:
+        mem_mb=memory_of("study"),
+        runtime=minutes_of("study"),
     message:
         "{wildcards.accession}: writing the study's pages"
     script:
@@ -39,8 +44,13 @@ rule seal:
         f"{LOGS}/seal.log",
     benchmark:
         f"{TIMES}/seal.tsv"
+    group:
+        cluster_job
     conda:
         "../environment.yml"
+    resources:
+        mem_mb=memory_of("seal"),
+        runtime=minutes_of("seal"),
     message:
         "{wildcards.accession}: sealing"
     script:
@@ -59,6 +69,9 @@ rule index:
         f"{RESULTS}/benchmarks/index/{{state}}.tsv"
     conda:
         "../environment.yml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * 2 ** (attempt - 1) + len(SEALED) // 10,
+        runtime=lambda wildcards, attempt: 30 * 2 ** (attempt - 1) + len(SEALED) // 100,
     message:
         "writing the catalogue's index"
     script:

@@ -8,11 +8,13 @@
 
 import sys
 
+from snakemake.scheduling.job_scheduler import JobScheduler
+
 from slidebox import config as slidebox_config
 from slidebox import resources
 from slidebox.ingest import challenges as challenge_plan
 from slidebox.ingest import index as slidebox_index
-from slidebox.ingest import queue, runlock
+from slidebox.ingest import queue, runlock, sizes, stopping
 
 try:
     CONFIG = slidebox_config.load(config)
@@ -22,10 +24,14 @@ except slidebox_config.ConfigError as error:
 # Jobs in an environment of their own (--software-deployment-method conda) find the library.
 resources.export_library()
 
+# Snakemake's own answer to SIGTERM can wait for ever.
+JobScheduler.exit_gracefully = stopping.stop
+
 # Where queue and catalogue stand; jobs elsewhere have an empty queue and the paths they were given.
 MAIN = workflow.is_main_process
 QUEUE = queue.scan(CONFIG) if MAIN else []
 SEALED = queue.receipts(CONFIG) if MAIN else set()
+REQUESTS = queue.requests(CONFIG) if MAIN else {}
 STATE = queue.catalogue_key(SEALED | {(item.accession, item.key) for item in QUEUE})
 
 RESULTS = CONFIG.results.as_posix()
@@ -40,12 +46,42 @@ SEALED_STATE = queue.catalogue_key(SEALED)
 SLUGS = challenge_plan.slugs(CONFIG) if MAIN else []
 
 
-BYTES = {(item.accession, item.key): item.bytes for item in QUEUE}
+# What the jobs handle. A job on another node asks the inbox for its one submission.
+ITEMS = {(item.accession, item.key): item for item in QUEUE}
 
 
-def threads_for(wildcards):
-    """Small submissions run side by side, large ones with two threads each."""
-    return 2 if BYTES.get((wildcards.accession, wildcards.key), 0) > 500_000_000 else 1
+def load_of(wildcards, stage):
+    """Counts and sizes that a job of this stage handles, as far as they are known now."""
+    at = wildcards.accession, wildcards.key
+    item = ITEMS.get(at) or sizes.standing(CONFIG, *at)
+    part = int(wildcards.slice) - 1 if stage == "images" else None
+    return sizes.Load.of_stages(CONFIG, item, stage, part)
+
+
+def threads_of(stage):
+    """Small jobs run side by side, large ones with two threads each."""
+    return lambda wildcards: sizes.threads(load_of(wildcards, stage))
+
+
+def memory_of(stage):
+    """MB, from what is handled; more on each attempt, or what `slidebox retry --memory` said."""
+    return lambda wildcards, attempt: max(
+        sizes.memory_mb(stage, load_of(wildcards, stage), attempt),
+        REQUESTS.get(wildcards.accession, 0),
+    )
+
+
+def minutes_of(stage):
+    """Limit of the run time, from what is handled; more on each attempt."""
+    return lambda wildcards, attempt: sizes.minutes(
+        stage, load_of(wildcards, stage), attempt
+    )
+
+
+def cluster_job(wildcards):
+    """All stages of small submissions share cluster jobs; large ones have a job for each."""
+    item = ITEMS.get((wildcards.accession, wildcards.key))
+    return "small" if item and sizes.is_small(item) else None
 
 
 def image_lists(wildcards):

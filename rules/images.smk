@@ -19,9 +19,14 @@ rule images:
     wildcard_constraints:
         slice="[0-9]+",
         slices="[0-9]+",
+    group:
+        cluster_job
     conda:
         "../environment.yml"
-    threads: threads_for
+    threads: threads_of("images")
+    resources:
+        mem_mb=memory_of("images"),
+        runtime=minutes_of("images"),
     message:
         "{wildcards.accession}: deriving OME-Zarr ({wildcards.slice} of {wildcards.slices})"
     script:

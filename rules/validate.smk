@@ -15,9 +15,14 @@ rule validate:
         f"{LOGS}/validate.log",
     benchmark:
         f"{TIMES}/validate.tsv"
+    group:
+        cluster_job
     conda:
         "../environment.yml"
-    threads: threads_for
+    threads: threads_of("validate")
+    resources:
+        mem_mb=memory_of("validate"),
+        runtime=minutes_of("validate"),
     message:
         "{wildcards.accession}: validating"
     script:

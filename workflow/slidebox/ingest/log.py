@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from slidebox.ingest import stopping
+
 log = logging.getLogger("slidebox")
 
 
@@ -23,6 +25,7 @@ def logged(path: str) -> Iterator[None]:
     root.setLevel(logging.WARNING)
     log.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    stopping.catch_in_job()
     faulthandler.enable(handler.stream)
     try:
         yield

@@ -59,6 +59,32 @@ def receipts(config: Config) -> set[tuple[str, str]]:
     return found
 
 
+def request(config: Config, accession: str, memory_mb: int) -> None:
+    """Keep the memory that the next run is to ask for, until the submission is sealed."""
+    folder = config.results / "requests"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _names(folder):
+        if name.partition("~")[0] == accession:
+            (folder / name).unlink(missing_ok=True)
+    (folder / f"{accession}~{memory_mb}").touch()
+
+
+def requests(config: Config) -> dict[str, int]:
+    """Memory that operators asked for, in MB, by accession."""
+    found = {}
+    for name in _names(config.results / "requests"):
+        accession, _, memory = name.partition("~")
+        if memory.isdigit():
+            found[accession] = int(memory)
+    return found
+
+
+def settle(config: Config, accession: str) -> None:
+    """Forget what was asked for a submission: it is sealed."""
+    for path in (config.results / "requests").glob(f"{accession}~*"):
+        path.unlink(missing_ok=True)
+
+
 def _due(config: Config, today: date) -> set[tuple[str, str]]:
     """(accession, 12 hex) of embargoed states whose release date has come.
 

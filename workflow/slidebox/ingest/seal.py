@@ -74,6 +74,7 @@ def seal(config: Config, accession: str, key: str) -> None:
         marker = f"{accession}~{key.partition('-')[0]}~{until.isoformat()}"
         atomic.write_text(config.results / "embargoes" / marker, "")
     atomic.write_json(stages.receipt, receipt)
+    queue.settle(config, accession)
     log.info("%s: sealed as %s, version %s", accession, status, archived.get("version"))
 
 

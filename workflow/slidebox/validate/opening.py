@@ -110,13 +110,12 @@ class Child:
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request and wait for its answer, which always has ``problems``.
 
-        A file is blamed for a crash or for lack of memory only when a fresh child says so too: what
-        an earlier file left behind is not its fault.
+        A file is blamed for a crash or for lack of memory only when a second, fresh child says so
+        too: neither what an earlier file left behind nor a child that was killed is its fault.
         """
-        used = self.served > 0
         answer = self._ask(request, seconds)
         again = {"IMAGE_CRASH", "IMAGE_MEMORY"}
-        if used and any(code in again for code, _ in answer["problems"]):
+        if any(code in again for code, _ in answer["problems"]):
             self.close()
             answer = self._ask(request, seconds)
         return answer

@@ -1,0 +1,173 @@
+"""What each stage costs, and the model fitted to it that sizes the jobs.
+
+    python benchmarks/resources/run.py [--keep]
+
+Makes submissions of several shapes, runs each stage of each in a process of its own, and fits memory
+and CPU seconds to what the planner can know: files, bytes, images, decoded bytes and the largest
+plane. Prints every point with what the model says of it. `--keep` writes points and coefficients to
+workflow/slidebox/ingest/sizes.json, which the workflow reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import yaml
+from scipy.optimize import nnls
+
+from slidebox import config as configuration
+from slidebox import deposit
+from slidebox.demo import inbox as demo_inbox
+from slidebox.ingest import queue, sizes
+
+STAGES = ("validate", "archive", "images", "study", "seal")
+# Name -> (tables of 1 kB, images, shape of an image in z, y, x of uint16)
+CASES = {
+    "one small image": (0, 1, (1, 64, 64)),
+    "sixty small images": (0, 60, (1, 256, 256)),
+    "one plane of 32 MB": (0, 1, (1, 4096, 4096)),
+    "one plane of 128 MB": (0, 1, (1, 8192, 8192)),
+    "one plane of 512 MB": (0, 1, (1, 16384, 16384)),
+    "one stack of 256 MB": (0, 1, (128, 1024, 1024)),
+    "eight stacks of 32 MB": (0, 8, (16, 1024, 1024)),
+    "a thousand tables": (1000, 1, (1, 64, 64)),
+    "five thousand tables": (5000, 1, (1, 64, 64)),
+}
+RUN = """
+import json, resource, sys
+from pathlib import Path
+from slidebox import config
+from slidebox.ingest import archive, images, seal, study, validation
+loaded = config.load({})
+stage, accession, key = sys.argv[1:]
+call = {
+    "validate": lambda: validation.validate(loaded, accession, key),
+    "archive": lambda: archive.archive(loaded, accession, key),
+    "images": lambda: images.derive(loaded, accession, key, 1),
+    "study": lambda: study.publish(loaded, accession, key),
+    "seal": lambda: seal.seal(loaded, accession, key),
+}[stage]
+call()
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+# Not ru_maxrss of this process: it begins with the memory of the process that started this one.
+status = Path("/proc/self/status").read_text().splitlines()
+mine = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+print(json.dumps({
+    "mem_mb": round((mine + used[1].ru_maxrss) / 1024, 1),
+    "cpu_seconds": round(sum(u.ru_utime + u.ru_stime for u in used), 2),
+}))
+"""
+
+
+def submission(folder: Path, accession: str, tables: int, images: int, shape) -> None:
+    """A complete submission of noise over a gradient, which compresses as micrographs do."""
+    record = yaml.safe_load((demo_inbox.RECORDS / "SB-LAPSE.yaml").read_text(encoding="utf-8"))
+    del record["annotation_sets"]
+    record["accession"] = accession
+    record["study_components"][0]["name"] = "Images"
+    folder.mkdir(parents=True)
+    rows = ["path\tpart"]
+    random = np.random.default_rng(1)
+    for number in range(tables):
+        path = folder / f"tables/{number // 1000}/{number}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"cell,area\n{number},1\n" + "1,2\n" * 250, encoding="utf-8")
+        rows.append(f"{path.relative_to(folder)}\tImages")
+    for number in range(images):
+        path = folder / f"image{number}.tiff"
+        with tifffile.TiffWriter(path, bigtiff=True) as writer:
+            for _ in range(shape[0]):
+                plane = random.poisson(np.linspace(50, 500, shape[2]), shape[1:]).astype("uint16")
+                writer.write(plane, contiguous=True, metadata=None, rowsperstrip=64)
+        rows.append(f"{path.name}\tImages")
+    (folder / "study.yaml").write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+    (folder / "files.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    deposit.write_ready(folder, accession)
+
+
+def measure(name: str, tables: int, images: int, shape) -> list[dict]:
+    """Run the five stages of one submission; one point each."""
+    points = []
+    with tempfile.TemporaryDirectory(prefix="slidebox-resources-") as temporary:
+        top = Path(temporary)
+        submission(top / "inbox" / "SB-1", "SB-1", tables, images, shape)
+        here = os.getcwd()
+        os.chdir(top)
+        try:
+            (item,) = queue.scan(configuration.load({}))
+            for stage in STAGES:
+                done = subprocess.run(
+                    [sys.executable, "-c", RUN, stage, item.accession, item.key],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                if done.returncode:
+                    sys.exit(done.stderr)
+                load = sizes.Load.of_stages(configuration.load({}), item, stage)
+                points.append(
+                    {"case": name, "stage": stage, "load": load.to_json()}
+                    | json.loads(done.stdout.splitlines()[-1])
+                )
+        finally:
+            os.chdir(here)
+    return points
+
+
+def fit(points: list[dict]) -> dict[str, dict[str, list[float]]]:
+    """Coefficients that are nowhere negative, by least squares of the relative error."""
+    model: dict[str, dict[str, list[float]]] = {}
+    for stage in STAGES:
+        mine = [p for p in points if p["stage"] == stage]
+        model[stage] = {}
+        for what in ("mem_mb", "cpu_seconds"):
+            rows = np.array([sizes.features(sizes.Load(**p["load"]), what) for p in mine])
+            wanted = np.array([p[what] for p in mine])
+            found, _ = nnls(rows / wanted[:, None], np.ones(len(mine)))
+            model[stage][what] = [float(f"{x:.3g}") for x in found]
+    return model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", action="store_true", help="write the model that jobs are sized by")
+    a = parser.parse_args()
+    points = []
+    for name, case in CASES.items():
+        points += measure(name, *case)
+        print(name, "measured", flush=True)
+    model = fit(points)
+    for p in points:
+        load = sizes.Load(**p["load"])
+        said = [
+            float(np.dot(model[p["stage"]][what], sizes.features(load, what)))
+            for what in ("mem_mb", "cpu_seconds")
+        ]
+        print(
+            f"{p['case']:24} {p['stage']:9} {p['mem_mb']:8.0f} MB (model {said[0]:6.0f}) "
+            f"{p['cpu_seconds']:7.2f} CPU s (model {said[1]:6.2f})"
+        )
+    if a.keep:
+        data = {
+            "made_by": "benchmarks/resources/run.py",
+            "machine": f"{platform.machine()}, Python {platform.python_version()}",
+            "features": sizes.FEATURES,
+            "model": model,
+            "points": points,
+        }
+        text = json.dumps(data, indent=1) + "\n"
+        sizes.MODEL.write_text(text, encoding="utf-8")
+        print(f"wrote {sizes.MODEL}")
+
+
+if __name__ == "__main__":
+    main()
