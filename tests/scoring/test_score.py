@@ -15,9 +15,9 @@ import tifffile
 from releases import random_labels, write_labels, write_release
 
 from slidebox.scoring import cli, open_release, score
+from slidebox.scoring.masks import expand_counts, fill_polygon, from_counts
 from slidebox.scoring.predictions import allowance, unpack
 from slidebox.scoring.release import NotARelease
-from slidebox.scoring.tables import expand_counts, fill_polygon, from_counts
 from slidebox.scoring.template import write_template
 
 

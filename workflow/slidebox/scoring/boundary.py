@@ -6,6 +6,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from .arrays import Array, slabs
+
 
 def surface(mask: np.ndarray) -> np.ndarray:
     """Coordinates (N, D) of the pixels of an object that have a face neighbour outside it.
@@ -44,8 +46,8 @@ def average_surface_distance(distances: np.ndarray) -> float:
 
 
 def matched_distances(
-    truth: np.ndarray,
-    pred: np.ndarray,
+    truth: Array,
+    pred: Array,
     truth_ids: np.ndarray,
     pred_ids: np.ndarray,
     spacing: tuple[float, ...],
@@ -56,20 +58,33 @@ def matched_distances(
     for k, (t, p) in enumerate(zip(truth_ids, pred_ids, strict=True)):
         box = tuple(
             slice(min(a.start, b.start), max(a.stop, b.stop))
-            for a, b in zip(boxes_t[t], boxes_p[p], strict=True)
+            for a, b in zip(boxes_t[int(t)], boxes_p[int(p)], strict=True)
         )
         found = surface_distances(truth[box] == t, pred[box] == p, spacing)
         out[k] = hausdorff95(found), average_surface_distance(found)
     return out
 
 
-def _boxes(labels: np.ndarray, ids: np.ndarray) -> dict[int, tuple[slice, ...]]:
-    if ids.size == 0:
-        return {}
-    if int(ids.max()) < 1 << 20:
-        found = ndimage.find_objects(labels.astype(np.int32), int(ids.max()))
-        return {int(k): found[int(k) - 1] for k in ids}
-    present, compact = np.unique(labels, return_inverse=True)
-    offset = int(present[0] != 0)
-    found = ndimage.find_objects((compact.reshape(labels.shape) + offset).astype(np.int32))
-    return {int(k): found[int(np.searchsorted(present, k)) + offset - 1] for k in ids}
+def _boxes(labels: Array, ids: np.ndarray) -> dict[int, tuple[slice, ...]]:
+    """The smallest box of each label, found slab by slab."""
+    found: dict[int, tuple[slice, ...]] = {}
+    wanted = np.sort(ids)
+    if not wanted.size:
+        return found
+    for axis, begin, _, part, _ in slabs(labels, labels):
+        # Labels may be any numbers: those that are wanted are counted from 1
+        at = np.searchsorted(wanted, part).clip(max=wanted.size - 1)
+        compact = np.where(wanted[at] == part, at + 1, 0).astype(np.int32)
+        for k, box in enumerate(ndimage.find_objects(compact, wanted.size)):
+            if box is None:
+                continue
+            if begin:
+                moved = slice(box[axis].start + begin, box[axis].stop + begin)
+                box = (*box[:axis], moved, *box[axis + 1 :])
+            label = int(wanted[k])
+            before = found.get(label, box)
+            found[label] = tuple(
+                slice(min(a.start, b.start), max(a.stop, b.stop))
+                for a, b in zip(before, box, strict=True)
+            )
+    return found

@@ -38,6 +38,11 @@ def _m(task: str, name: str, worst: float, best: float, what: str, unit: str = "
 _I, _S, _T, _P, _R = (
     "instance-segmentation", "semantic-segmentation", "tracking", "points", "restoration",
 )  # fmt: skip
+_COCO = {
+    "": ", mean over the thresholds", "50": ", at IoU 1/2", "75": ", at IoU 3/4",
+    "_small": ", objects up to 32 x 32 pixels", "_medium": ", objects of 32 x 32 to 96 x 96 pixels",
+    "_large": ", objects from 96 x 96 pixels",
+}  # fmt: skip
 METRICS: dict[tuple[str, str], Metric] = {
     (m.task, m.name): m
     for m in (
@@ -65,6 +70,15 @@ METRICS: dict[tuple[str, str], Metric] = {
         _m(_I, "CREMI", inf, 0, "sqrt((VOI split + VOI merge) * ARE)"),
         _m(_I, "HD95", inf, 0, "95 % Hausdorff distance of the matched objects", "micrometer"),
         _m(_I, "ASSD", inf, 0, "average symmetric surface distance of the matched", "micrometer"),
+        *(
+            _m(_I, f"COCO_AP{k}", 0, 1, f"COCO's average precision, ranked by score{what}")
+            for k, what in _COCO.items()
+        ),
+        *(
+            _m(_I, f"COCO_AR{k}", 0, 1, f"COCO's average recall{what}")
+            for k, what in _COCO.items()
+            if not k.isdigit()
+        ),
         _m(_S, "Dice", 0, 1, "Dice coefficient, mean over classes"),
         _m(_S, "IoU", 0, 1, "intersection over union, mean over classes"),
         _m(_T, "SEG", 0, 1, "segmentation accuracy"),

@@ -16,6 +16,8 @@ import numpy as np
 BLOCK = 1 << 17
 # Above this many cells, pairs are sorted instead of counted in a dense table.
 DENSE = 1 << 21
+# Above this many pairs, those of the slabs so far are added up.
+HELD = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ def overlap(truth: np.ndarray, pred: np.ndarray) -> Overlap:
 def overlap_of_slabs(slabs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Overlap:
     """The same for pairs of slabs that come one after the other: memory of one slab."""
     parts: list[tuple[np.ndarray, ...]] = []
+    held = 0
     for truth, pred in slabs:
         if truth.shape != pred.shape:
             raise ValueError(
@@ -157,14 +160,27 @@ def overlap_of_slabs(slabs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Overlap:
         truth, pred = _check(truth, "truth"), _check(pred, "prediction")
         t, p, n = _runs(truth.reshape(-1), pred.reshape(-1))
         parts.append(_reduce(t, p, n))
+        held += parts[-1][0].size
+        if held > HELD and len(parts) > 1:
+            parts = [_added(parts)]
+            held = parts[0][0].size
+    return _table(*_added(parts))
+
+
+def join(tables: Iterable[Overlap]) -> Overlap:
+    """One table of several parts of an image."""
+    return _table(*_added([(x.truth[x.i], x.pred[x.j], x.n) for x in tables]))
+
+
+def _added(parts: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
     if len(parts) == 1:
-        t, p, n = parts[0]
-    else:
-        t, p, n = (
-            np.concatenate([part[k] for part in parts]) if parts else np.zeros(0, np.int64)
-            for k in range(3)
-        )
-        t, p, n = _reduce(t, p, n)
+        return parts[0]
+    none = np.zeros(0, np.int64)
+    return _reduce(*(np.concatenate([none, *(part[k] for part in parts)]) for k in range(3)))
+
+
+def _table(t: np.ndarray, p: np.ndarray, n: np.ndarray) -> Overlap:
+    """The table of distinct pairs that are sorted."""
     truth_ids, i = np.unique(t, return_inverse=True)
     pred_ids, j = np.unique(p, return_inverse=True)
     return Overlap(

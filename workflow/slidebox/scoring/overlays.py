@@ -9,8 +9,9 @@ import numpy as np
 import tifffile
 
 from ..atomic import replacing
+from .arrays import Array, slabs, whole
 from .instances import match
-from .overlap import overlap
+from .overlap import overlap_of_slabs
 from .release import Item
 from .settings import exact
 
@@ -68,20 +69,30 @@ def read_plane(path: Path, shape: tuple[int, int], index: int | None) -> np.ndar
         return np.zeros(shape, np.uint8)
 
 
-def draw_objects(
-    item: Item, truth: np.ndarray, pred: np.ndarray, threshold: str = "0.5"
-) -> np.ndarray:
+def draw_objects(item: Item, truth: Array, pred: Array, threshold: str = "0.5") -> np.ndarray:
     """Outlines of true, false and missed objects at an IoU threshold, (y, x, 3) uint8.
 
     Of a volume the plane with most true pixels is drawn; matching is that of the volume.
     """
-    table = overlap(truth, pred).objects()
-    pairs = match(table, exact(threshold))
     index = None
     if truth.ndim > 2:
-        filled = (truth.reshape(-1, truth.shape[-2] * truth.shape[-1]) != 0).sum(1)
+        filled = np.zeros(truth.shape[:-2], np.int64)
+
+        def counted():
+            for _, begin, end, t, p in slabs(truth, pred, 0):
+                planes = np.count_nonzero(t, axis=(-2, -1))
+                filled[begin:end] = planes
+                yield t, p
+
+        table = overlap_of_slabs(counted()).objects()
+        at = np.unravel_index(int(filled.argmax()), filled.shape)
         index = int(filled.argmax())
-        truth, pred = plane_of(truth, index), plane_of(pred, index)
+        box = (*(slice(k, k + 1) for k in at), slice(None), slice(None))
+        truth, pred = (a[box].reshape(a.shape[-2:]) for a in (truth, pred))
+    else:
+        table = overlap_of_slabs((t, p) for *_, t, p in slabs(truth, pred)).objects()
+        truth, pred = whole(truth), whole(pred)
+    pairs = match(table, exact(threshold))
     picture = grey(read_plane(item.image, truth.shape, index))
     hit_truth = np.isin(truth, table.truth[pairs.i])
     hit_pred = np.isin(pred, table.pred[pairs.j])

@@ -7,9 +7,8 @@ read before its header says that it has the shape that's expected.
 
 from __future__ import annotations
 
-import shutil
+import os
 import stat
-import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -17,15 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import imagecodecs
 import numpy as np
-import tifffile
 
 from ..findings import Finding
 from .release import Item
 
 SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".ome.zarr", ".zarr", ".csv")
 TABLES = (".json", ".rle.csv")
+# What people have beside these; the first two can hold pickled code and are never opened
+FOREIGN = (".npy", ".npz", ".pkl", ".pickle", ".pt", ".mat", ".h5", ".hdf5", ".jpg", ".jpeg",
+           ".gif", ".bmp", ".nii", ".nii.gz", ".mrc", ".nd2", ".czi", ".svs", ".txt")  # fmt: skip
 # Names that operating systems leave behind; nobody means to submit them.
 LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
 MAX_MEMBERS = 1_000_000
@@ -51,8 +51,10 @@ class Submission:
     ----------
     by_id : file or folder of each image's id.
     tables : files that hold predictions of many images; `decoded` is what they said.
-    scores : confidence of each label of an image, where the format has it (COCO JSON).
+    masks : of each image that a table describes: confidence and flat pixel indices of each object.
     findings : what is odd about the names.
+    notes : what is odd but no error, as images are read.
+    refused : ids whose prediction is there but can't be used.
     """
 
     root: Path
@@ -60,9 +62,13 @@ class Submission:
     by_id: dict[str, Path] = field(default_factory=dict)
     tables: list[Path] = field(default_factory=list)
     decoded: dict[str, np.ndarray] = field(default_factory=dict)
-    scores: dict[str, dict[int, float]] = field(default_factory=dict)
-    point_rows: dict[str, tuple[list[dict], dict[str, str], str]] = field(default_factory=dict)
+    masks: dict[str, list[tuple[float, np.ndarray]]] = field(default_factory=dict)
+    point_rows: dict[str, tuple[list[tuple[int, dict]], dict[str, str], str]] = field(
+        default_factory=dict
+    )
     findings: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
 
     def relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix() if path != self.root else path.name
@@ -116,7 +122,7 @@ def opened(
 
 def allowance(items: list[Item]) -> int:
     """Bytes that predictions of these items may reasonably take: 16 a pixel and 64 MiB."""
-    return (64 << 20) + 16 * sum(int(np.prod(item.shape, dtype=np.int64)) for item in items)
+    return (64 << 20) + 16 * sum(item.pixels for item in items)
 
 
 def unpack(archive: Path, folder: Path, limit: int) -> None:
@@ -223,11 +229,9 @@ def collect(
             if path.name in LITTER or path.name.startswith("._"):
                 continue
             relative = path.relative_to(root).as_posix()
-            if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-                found.findings.append(
-                    error("PREDICTION_LINK", "is a link out of the folder", relative,
-                          "put the file itself there")
-                )  # fmt: skip
+            if problem := unsafe(path, root):
+                found.findings.append(error("PREDICTION_LINK", problem, relative,
+                                            "put the file itself there"))  # fmt: skip
                 continue
             if path.is_dir() and not path.name.endswith((".zarr", "_RES")):
                 queue.append(path)
@@ -236,7 +240,10 @@ def collect(
                 found.tables.append(path)
                 continue
             which = identity(path.name)
-            if which in wanted:
+            if which in wanted and path.is_dir() and (hidden := unsafe_inside(path, root)):
+                found.findings += hidden
+                found.refused.add(which)
+            elif which in wanted:
                 if which in found.by_id:
                     twice.setdefault(which, [found.by_id[which]]).append(path)
                 else:
@@ -245,6 +252,12 @@ def collect(
                 found.tables.append(path)
             elif which in elsewhere:
                 others.append(which)
+            elif (stem := foreign(path.name)) in wanted:
+                found.findings.append(
+                    error("PREDICTION_FORMAT", f"{path.suffix} is no format that is read", relative,
+                          f"write {stem}.tif, or PNG or OME-Zarr")
+                )  # fmt: skip
+                found.refused.add(stem)
             else:
                 found.findings.append(
                     Finding("PREDICTION_EXTRA", "warning",
@@ -263,6 +276,41 @@ def collect(
                   names, "keep one of them")
         )  # fmt: skip
     return found
+
+
+def unsafe(path: Path, root: Path) -> str | None:
+    """Why a path in a submission isn't touched: a link out of it, or no plain file or folder."""
+    try:
+        if path.is_symlink():
+            real = path.resolve(strict=True)
+            if not real.is_relative_to(root.resolve()):
+                return "is a link out of the folder"
+        mode = path.stat().st_mode
+    except (OSError, RuntimeError):
+        return "is a link to nothing"
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        return "is neither a file nor a folder"
+    return None
+
+
+def unsafe_inside(folder: Path, root: Path) -> list[Finding]:
+    """The same of all that is in a folder that is one prediction (OME-Zarr, tracking)."""
+    found = []
+    for parent, folders, files in os.walk(folder):
+        for name in sorted((*folders, *files)):
+            path = Path(parent, name)
+            if problem := unsafe(path, root):
+                found.append(error("PREDICTION_LINK", problem, path.relative_to(root).as_posix(),
+                                   "put the file itself there"))  # fmt: skip
+    return found
+
+
+def foreign(name: str) -> str | None:
+    """The id a file name would stand for if its format were one that is read."""
+    for suffix in FOREIGN:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return None
 
 
 def check_shape(shape: tuple[int, ...], item: Item, file: str) -> None:
@@ -284,87 +332,16 @@ def check_shape(shape: tuple[int, ...], item: Item, file: str) -> None:
     )  # fmt: skip
 
 
-def read_array(path: Path, item: Item, file: str) -> np.ndarray:
-    """Read a TIFF, PNG or (OME-)Zarr array of the item's shape; any dtype.
-
-    Raises
-    ------
-    Refused
-        It can't be read, is a colour image, or has another shape; decided from the header.
-    """
-    name = path.name.lower()
-    try:
-        if name.endswith((".tif", ".tiff")):
-            with tifffile.TiffFile(path) as tiff:
-                page = tiff.pages.first
-                if page.samplesperpixel > 1 and len(page.shape) > len(item.shape):
-                    raise Refused(_colour(file))
-                series = tiff.series[0]
-                if not series.shape or len(tiff.pages) == 0:
-                    raise ValueError("it has no image")
-                check_shape(series.shape, item, file)
-                # One thread: items are read side by side instead
-                array = series.asarray(maxworkers=1)
-        elif name.endswith(".png"):
-            array = _read_png(path, item, file)
-        elif name.endswith(".zarr"):
-            array = _read_zarr(path, item, file)
-        else:
-            raise Refused(
-                error("PREDICTION_FORMAT", f"{path.name} is no label image", file,
-                      "write TIFF, PNG or OME-Zarr")
-            )  # fmt: skip
-    except Refused:
-        raise
-    except Exception as bad:  # hostile files fail in every way there is
-        reason = str(bad).splitlines()[0][:200] if str(bad) else type(bad).__name__
+def check_type(dtype: np.dtype, file: str) -> None:
+    """Refuse labels that aren't integers, by their type alone."""
+    if dtype.kind == "f":
         raise Refused(
-            error("PREDICTION_UNREADABLE", f"can't be read: {reason}", file, "write it again")
-        ) from bad
-    return array.reshape(item.shape)
-
-
-def _colour(file: str) -> Finding:
-    return error("PREDICTION_COLOUR", "is a colour image, not labels", file,
-                 "write one channel whose pixel values are object numbers")  # fmt: skip
-
-
-def _read_png(path: Path, item: Item, file: str) -> np.ndarray:
-    with path.open("rb") as handle:
-        head = handle.read(33)
-    if head[:8] != b"\x89PNG\r\n\x1a\n" or len(head) < 33:
-        raise ValueError("it's no PNG")
-    width, height, _, colour = struct.unpack(">IIBB", head[16:26])
-    if colour not in (0, 3):
-        raise Refused(_colour(file))
-    check_shape((height, width), item, file)
-    array = imagecodecs.png_decode(path.read_bytes())
-    if array.ndim != 2:
-        raise Refused(_colour(file))
-    return array
-
-
-def _read_zarr(path: Path, item: Item, file: str) -> np.ndarray:
-    import zarr
-
-    node = zarr.open(path, mode="r")
-    for _ in range(3):  # group of labels -> image -> level 0
-        if isinstance(node, zarr.Array):
-            break
-        attributes = dict(node.attrs)
-        ome = attributes.get("ome", attributes)
-        if "multiscales" in ome:
-            node = node[ome["multiscales"][0]["datasets"][0]["path"]]
-        elif "labels" in ome:
-            node = node[ome["labels"][0]]
-        elif "labels" in node:
-            node = node["labels"]
-        elif "0" in node:
-            node = node["0"]
-        else:
-            raise ValueError("no multiscales and no array '0' in it")
-    check_shape(node.shape, item, file)
-    return node[...]
+            error("LABELS_FLOAT", f"labels are floating-point numbers of type {dtype}", file,
+                  "write unsigned integers: array.astype('uint16')")
+        )  # fmt: skip
+    if dtype.kind not in "uib":
+        raise Refused(error("LABELS_TYPE", f"labels are of type {dtype}", file,
+                            "write unsigned integers"))  # fmt: skip
 
 
 def check_labels(array: np.ndarray, item: Item, file: str, max_objects: int) -> np.ndarray:
@@ -395,10 +372,16 @@ def check_labels(array: np.ndarray, item: Item, file: str, max_objects: int) -> 
     if problems:
         raise Refused(*problems)
     if array.dtype == bool:
-        array = array.view(np.uint8)
+        return array.view(np.uint8)
+    if array.size and int(array.max()) > max_objects:
+        check_count(int(np.count_nonzero(np.unique(array))), file, max_objects)
     return array
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder of predictions as it is."""
-    shutil.copytree(source, target, dirs_exist_ok=True)
+def check_count(objects: int, file: str, most: int) -> None:
+    """Refuse more objects in an image than the challenge allows."""
+    if objects > most:
+        raise Refused(
+            error("LABELS_TOO_MANY", f"{objects} objects; the challenge allows {most}", file,
+                  "noise labelled as objects?")
+        )  # fmt: skip

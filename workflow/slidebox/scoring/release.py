@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from .settings import Settings, Task
+
+if TYPE_CHECKING:
+    from .remote import Source
+
+
+MANIFEST = "SHA256SUMS"
 
 
 class NotARelease(ValueError):
@@ -40,6 +47,11 @@ class Item:
     fields: dict[str, str] = field(default_factory=dict)
 
     @property
+    def pixels(self) -> int:
+        """Pixels of the prediction."""
+        return math.prod(self.shape)
+
+    @property
     def spacing(self) -> tuple[float, ...]:
         """Pixel size along each axis of `shape`, micrometers; 1 where it's not known."""
         return tuple(self.pixel_size.get(a, 1.0) for a in self.axes)
@@ -47,12 +59,20 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A released challenge on disk."""
+    """A released challenge on disk; `source` is where its files come from when it's elsewhere."""
 
     folder: Path
     challenge: dict[str, Any]
     settings: Settings
     rows: tuple[dict[str, str], ...]
+    source: Source | None = None
+
+    def bring(self, items: list[Item], images: bool, progress: Any = None) -> None:
+        """Have the truth (and images) of items here, when the release is elsewhere."""
+        if self.source is not None:
+            paths = [p for i in items for p in (i.truth, i.image if images else None) if p]
+            inside = [p for p in paths if p.is_relative_to(self.folder)]
+            self.source.bring((p.relative_to(self.folder).as_posix() for p in inside), progress)
 
     @property
     def task(self) -> Task:
@@ -118,26 +138,29 @@ def _hidden_truth(secret: Path, item: str) -> Path | None:
     return None
 
 
-def open_release(folder: Path | str) -> Release:
-    """Read a release's challenge.yaml and splits.csv.
+def open_release(where: Path | str) -> Release:
+    """Read a release's challenge.yaml and splits.csv: a folder, a ZIP or an http(s) address.
 
     Raises
     ------
     NotARelease
-        The folder isn't one, or its settings can't be read by this scorer.
+        It isn't one, or its settings can't be read by this scorer.
     """
-    folder = Path(folder)
+    from .remote import Source, is_elsewhere
+
+    source = Source(where) if is_elsewhere(where) else None
+    folder = source.folder if source else Path(where)
     for name in ("challenge.yaml", "splits.csv"):
         if not (folder / name).is_file():
             raise NotARelease(f"{folder} is no release of a challenge: it has no {name}")
-    challenge = yaml.safe_load((folder / "challenge.yaml").read_text("utf-8"))
     try:
+        challenge = yaml.safe_load((folder / "challenge.yaml").read_text("utf-8"))
         settings = Settings(**challenge["scoring"]).resolved(challenge["task"])
         with (folder / "splits.csv").open(encoding="utf-8", newline="") as handle:
             rows = tuple(csv.DictReader(handle))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise NotARelease(f"{folder}/challenge.yaml can't be used: {error}") from error
-    return Release(folder, challenge, settings, rows)
+    return Release(folder, challenge, settings, rows, source)
 
 
 def sha256_file(path: Path) -> str:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
-from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..atomic import write_json, write_text
 from ..findings import Finding, has_errors
-from . import catalog, statistics
-from .predictions import Refused, Submission, error, names, opened
+from . import arrays, catalog, coco, results, statistics
+from .custom import run_custom
+from .predictions import Refused, Submission, names, opened
 from .release import Item, NotARelease, Release, open_release, sha256_file, sha256_tree
 
 TASKS = {
@@ -32,7 +27,6 @@ TASKS = {
     "points": "task_points",
     "restoration": "task_restoration",
 }
-PICTURES = 48
 Progress = Callable[[str, int, int], None]
 
 
@@ -45,12 +39,14 @@ class ScoreResult:
     findings : problems of the predictions; with an error nothing is scored.
     scores : what scores.json holds, or None.
     rows : one dict an image: id, group, metrics and raw counts.
+    detections : of COCO's metrics, what became of each detection.
     out : folder of the results, if one was written.
     """
 
     findings: list[Finding] = field(default_factory=list)
     scores: dict[str, Any] | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
+    detections: coco.Detected | None = None
     out: Path | None = None
 
     @property
@@ -79,7 +75,8 @@ def score(
 
     Parameters
     ----------
-    release : folder of a released challenge.
+    release : a released challenge: a folder, a ZIP or an http(s) address. Of the last two what
+        scoring needs is fetched, verified and kept (see `remote`).
     predictions : folder, ZIP or table of predictions, one for each id of the split.
     split : which split; default: a hidden one if `private` is given, else the split of which most
         ids are there.
@@ -111,6 +108,8 @@ def score(
     module = task_module(release.task)
     settings = release.settings
     tell = progress or (lambda *_: None)
+    if not check_only:
+        release.bring(items, images=out is not None and overlays, progress=tell)
     try:
         elsewhere = frozenset(r["id"] for r in release.rows if r["split"] != split)
         with opened(path, items, elsewhere) as submission:
@@ -138,7 +137,10 @@ def _score(
 ) -> ScoreResult:  # fmt: skip
     findings = list(submission.findings)
     _read_tables(submission, items, release.task, findings)
-    missing = [item.id for item in items if not _there(submission, item)]
+    missing = [
+        item.id for item in items
+        if not _there(submission, item) and item.id not in submission.refused
+    ]  # fmt: skip
     none = len(missing) == len(items)
     refuse = "error" if settings.missing == "refuse" or none else "warning"
     for which in missing:
@@ -154,8 +156,10 @@ def _score(
         )  # fmt: skip
     gone = set(missing)
     rows: dict[str, dict[str, float]] = {}
+    detections: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def one(item: Item) -> tuple[Item, list[Finding], dict[str, float] | None]:
+        pred = truth = None
         try:
             pred = (
                 module.empty_prediction(item)
@@ -167,19 +171,30 @@ def _score(
                     module.verify(item, pred, settings)
                 return item, [], None
             truth = module.read_truth(item)
-            row = module.measure(item, truth, pred, settings)
+            if release.task == "instance-segmentation":
+                masks = submission.masks.get(item.id)
+                row, seen = module.measure_all(item, truth, pred, settings, masks)
+                if seen is not None:
+                    detections[item.id] = seen
+            else:
+                row = module.measure(item, truth, pred, settings)
             for custom in settings.custom:
                 row[f"custom:{custom.name}"] = run_custom(release, custom, item, truth, pred)
             return item, [], row
         except Refused as refused:
             return item, refused.findings, None
+        finally:
+            arrays.close(pred)
+            arrays.close(truth)
 
+    there = [item for item in items if item.id not in submission.refused]
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for done, (item, found, row) in enumerate(pool.map(one, items), 1):
+        for done, (item, found, row) in enumerate(pool.map(one, there), 1):
             findings.extend(found)
             if row is not None:
                 rows[item.id] = row
-            tell("checking" if check_only else "scoring", done, len(items))
+            tell("checking" if check_only else "scoring", done, len(there))
+    findings += sorted(submission.notes, key=lambda f: (f.file or "", f.line or 0))
     if check_only or has_errors(findings):
         return ScoreResult(findings)
 
@@ -188,9 +203,14 @@ def _score(
         key: np.array([row.get(key, math.nan) for row in ordered], float) for key in ordered[0]
     }
     groups = [item.group for item in items]
-    per_image = per_image_values(counts, [item.id in gone for item in items], release)
-    metrics = summarise(release, counts, per_image, groups)
-    result = ScoreResult(findings)
+    absent = [item.id in gone for item in items]
+    found = (
+        coco.join([detections[item.id] for item in items], settings)
+        if coco.wanted(settings) else None
+    )  # fmt: skip
+    per_image = per_image_values(counts, absent, release, found)
+    metrics = summarise(release, pooling(counts, absent, release), per_image, groups, found)
+    result = ScoreResult(findings, detections=found)
     result.rows = [
         {"id": item.id, "group": item.group, "missing": item.id in gone}
         | {name: float(per_image[name][k]) for name in settings.metrics}
@@ -228,7 +248,7 @@ def _score(
         "findings": [f.to_dict() for f in findings],
     }
     if out is not None:
-        _write(release, items, submission, module, result, out, gone, tell, overlays)
+        results.write(release, items, submission, module, result, out, gone, tell, overlays)
     return result
 
 
@@ -249,17 +269,46 @@ def _read_tables(
                 findings.extend(refused.findings)
 
 
-def per_image_values(
+def left_out(counts: dict[str, np.ndarray], missing: list[bool], release: Release) -> np.ndarray:
+    """Images that are in no average, because the challenge skips empty ones. (N,) bool."""
+    module, settings = task_module(release.task), release.settings
+    gone = np.array(missing, bool)
+    if not hasattr(module, "objects"):
+        return np.zeros(gone.size, bool)
+    true, pred = module.objects(counts)
+    out = np.zeros(gone.size, bool)
+    if settings.both_empty == "skip":
+        out |= (true == 0) & (pred == 0)
+    if settings.empty_truth == "skip":
+        out |= (true == 0) & (pred > 0)
+    if settings.empty_prediction == "skip":
+        out |= (true > 0) & (pred == 0)
+    return out & ~gone
+
+
+def pooling(
     counts: dict[str, np.ndarray], missing: list[bool], release: Release
 ) -> dict[str, np.ndarray]:
+    """Counts as they are added up over images: those of what is left out are nan."""
+    out = left_out(counts, missing, release)
+    return {k: np.where(out, np.nan, v) for k, v in counts.items()} if out.any() else counts
+
+
+def per_image_values(
+    counts: dict[str, np.ndarray], missing: list[bool], release: Release,
+    found: coco.Detected | None = None,
+) -> dict[str, np.ndarray]:  # fmt: skip
     """Every metric of every image; a missing prediction has the worst value there is."""
     module, settings = task_module(release.task), release.settings
     values = module.values(counts, settings)
     for custom in settings.custom:
         values[custom.name] = counts[f"custom:{custom.name}"]
-    gone = np.array(missing)
+    gone, out = np.array(missing), left_out(counts, missing, release)
     for name in settings.metrics:
+        if name in coco.NAMES:
+            values[name] = coco.per_image(name, found, counts, settings)
         worst = catalog.lookup(release.task, name, settings).worst
+        values[name] = np.where(out, np.nan, values[name])
         if math.isfinite(worst):
             values[name] = np.where(gone, worst, values[name])
     return values
@@ -270,6 +319,7 @@ def summarise(
     counts: dict[str, np.ndarray],
     per_image: dict[str, np.ndarray],
     groups: list[str],
+    found: coco.Detected | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Value and interval of every metric over the split."""
     settings, boot = release.settings, release.settings.bootstrap
@@ -277,8 +327,8 @@ def summarise(
     out = {}
     for name in settings.metrics:
         metric = catalog.lookup(release.task, name, settings)
-        value = float(of_metric(release, name, counts, per_image, groups))
-        samples = of_metric(release, name, counts, per_image, groups, weights)
+        value = float(of_metric(release, name, counts, per_image, groups, None, found))
+        samples = of_metric(release, name, counts, per_image, groups, weights, found)
         bounds = statistics.interval(np.atleast_1d(samples), boot.confidence)
         out[name] = {
             "value": value if math.isfinite(value) else None,
@@ -297,9 +347,18 @@ def of_metric(
     per_image: dict[str, np.ndarray],
     groups: list[str],
     weights: np.ndarray | None = None,
+    found: coco.Detected | None = None,
 ) -> np.ndarray | float:
-    """A metric over a split, as the challenge averages it; one value a resample if `weights`."""
+    """A metric over a split, as the challenge averages it; one value a resample if `weights`.
+
+    `counts` are those of `pooling`; `found` are the detections of COCO's metrics, whose pooled
+    ranking is resampled less often.
+    """
     settings, module = release.settings, task_module(release.task)
+    if name in coco.NAMES and settings.average == "dataset":
+        if weights is None:
+            return coco.value(name, found, counts, settings)
+        return coco.resampled(name, found, counts, settings, groups, weights)
     alone = set(getattr(module, "IMAGE_ONLY", ()))
     if settings.average == "dataset" and name not in getattr(module, "IMAGE_METRICS", ()):
         additive = {k: v for k, v in counts.items() if k not in alone and ":" not in k}
@@ -345,114 +404,3 @@ def scorer_version() -> str:
     from .. import __version__
 
     return __version__
-
-
-def run_custom(
-    release: Release, custom: Any, item: Item, truth: np.ndarray, pred: np.ndarray
-) -> float:
-    """Run a challenge's own metric in a process of its own, on the file the release vouches for."""
-    path = release.folder / "metrics" / custom.file
-    if custom.sha256 and sha256_file(path) != custom.sha256:
-        raise NotARelease(f"{path} isn't the file that challenge.yaml vouches for")
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="slidebox-metric-") as folder:
-        np.save(Path(folder, "truth.npy"), truth, allow_pickle=False)
-        np.save(Path(folder, "pred.npy"), pred, allow_pickle=False)
-        info = {"id": item.id, "axes": item.axes, "pixel_size": item.pixel_size}
-        done = subprocess.run(
-            [sys.executable, "-c", _CUSTOM, str(path), custom.function, folder, json.dumps(info)],
-            capture_output=True, text=True, timeout=600, check=False, cwd=folder,
-        )  # fmt: skip
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise Refused(
-            error("METRIC_FAILED", f"{custom.name} failed on {item.id}: {last[0][:300]}", item.id)
-        )
-    return float(done.stdout.strip().splitlines()[-1])
-
-
-_CUSTOM = """
-import importlib.util, json, sys
-import numpy as np
-path, function, folder, info = sys.argv[1:]
-spec = importlib.util.spec_from_file_location("custom_metric", path)
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-load = lambda name: np.load(f"{folder}/{name}.npy", allow_pickle=False)
-print(float(getattr(module, function)(load("truth"), load("pred"), json.loads(info))))
-"""
-
-
-def _clean(value: Any) -> Any:
-    """NaN and infinity as null: they are no JSON."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: _clean(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(v) for v in value]
-    return value
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """CSV text of rows; nan is an empty cell, whole numbers have no point."""
-    buffer = StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(rows[0])
-    for row in rows:
-        writer.writerow([_cell(v) for v in row.values()])
-    return buffer.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return ""
-        return int(value) if value.is_integer() and abs(value) < 1 << 53 else repr(value)
-    return "" if value is None else value
-
-
-def _write(
-    release: Release, items: list[Item], submission: Submission, module: ModuleType,
-    result: ScoreResult, out: Path, gone: set[str], tell: Progress, overlays: bool,
-) -> None:  # fmt: skip
-    from .report import report_html
-
-    out.mkdir(parents=True, exist_ok=True)
-    settings = release.settings
-    metric = catalog.lookup(release.task, settings.primary, settings)
-    order = sorted(
-        range(len(items)),
-        key=lambda k: (
-            -math.inf
-            if math.isnan(result.rows[k][settings.primary])
-            else (1 if metric.higher else -1) * result.rows[k][settings.primary]
-        ),
-    )
-    pictures: dict[str, str] = {}
-    if overlays and hasattr(module, "picture"):
-        from .overlays import write_png
-
-        chosen = order[:PICTURES]
-        for done, k in enumerate(chosen, 1):
-            item = items[k]
-            pred = (
-                module.empty_prediction(item)
-                if item.id in gone
-                else module.read(item, submission, settings)
-            )
-            picture = module.picture(item, module.read_truth(item), pred, settings)
-            if picture is not None:
-                pictures[item.id] = f"overlays/{item.id}.png"
-                write_png(out / pictures[item.id], picture)
-            tell("drawing", done, len(chosen))
-    scores = _clean(result.scores)
-    write_json(out / "scores.json", scores)
-    write_text(out / "scores_per_image.csv", table(result.rows))
-    write_text(out / "scores_per_group.csv", table(result.scores["per_group"]))
-    write_text(
-        out / "report.html",
-        report_html(scores, [_clean(result.rows[k]) for k in order], pictures, metric),
-    )
-    result.out = out

@@ -38,8 +38,24 @@ DEFAULT_PRIMARY = {
 PRESETS: dict[str, dict[str, Any]] = {
     "stardist": {"both_empty": "zero", "average": "image"},
     "cellpose": {"both_empty": "skip", "average": "image"},
-    # COCO's own AP needs scores; this is its pooling and its thresholds, without its limit of 100
-    "coco": {"both_empty": "skip", "average": "dataset"},
+    # Without pycocotools' limit of 100 detections an image: `max_detections: 100` brings it back
+    "coco": {
+        "both_empty": "skip",
+        "average": "dataset",
+        "metrics": [
+            "COCO_AP",
+            "COCO_AP50",
+            "COCO_AP75",
+            "COCO_AP_small",
+            "COCO_AP_medium",
+            "COCO_AP_large",
+            "COCO_AR",
+            "COCO_AR_small",
+            "COCO_AR_medium",
+            "COCO_AR_large",
+        ],
+        "primary": "COCO_AP",
+    },
     "ctc": {"both_empty": "skip", "average": "image", "primary": "SEG"},
     "cremi": {
         "both_empty": "one",
@@ -104,6 +120,13 @@ class Settings(BaseModel):
     both_empty: Literal["one", "zero", "skip"] = Field(
         "one", description="value of an image without objects in truth and prediction"
     )
+    empty_truth: Literal["worst", "skip"] = Field(
+        "worst", description="value of an image without true objects but with predicted ones"
+    )
+    empty_prediction: Literal["worst", "skip"] = Field(
+        "worst", description="value of an image with true objects whose prediction has none; "
+        "skip: it is left out (a missing prediction never is)",
+    )  # fmt: skip
     missing: Literal["worst", "refuse"] = Field(
         "worst", description="an image without a prediction gets the worst value, or refuses all"
     )
@@ -120,6 +143,9 @@ class Settings(BaseModel):
         "one", description="an id in several pieces: one object, one each, or an error"
     )
     max_objects: int = Field(100_000, ge=1, description="more objects in an image are refused")
+    max_detections: int | None = Field(
+        None, ge=1, description="COCO: the best detections of an image that count; default: all"
+    )
     # Electron microscopy
     ignore_background: bool = Field(
         False, description="VOI and ARE leave out pixels whose true label is 0"

@@ -1,7 +1,7 @@
 """One table for all images: COCO JSON, run lengths in CSV, points in CSV.
 
-Objects that overlap are decided here, since a label image has one object a pixel: the higher score
-wins, then the earlier row. Polygons fill the pixels whose centres are inside.
+A label image has one object a pixel, so objects that overlap are decided here: the higher score
+has the pixels, of equal scores the earlier row. COCO's metrics see the masks as they are.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from ..findings import Finding
+from .masks import kaggle_runs, segmentation_mask
 from .predictions import Refused, Submission, error, identity
 from .release import Item
 
 LARGEST = 2 << 30
+SHOWN = 100
 
 
 def decode(
@@ -62,10 +64,13 @@ def _which(name: Any, by_id: dict[str, Item]) -> Item | None:
 
 
 def _unknown(name: Any, file: str, line: int | None, findings: list[Finding]) -> None:
-    findings.append(
-        Finding("PREDICTION_EXTRA", "warning", f"image {str(name)[:80]!r} is none of this split",
-                file, line, mend="name images by the ids in splits.csv")
-    )  # fmt: skip
+    message = f"image {str(name)[:80]!r} is none of this split"
+    # Once an image, however many rows it has
+    if not any(f.message == message for f in findings[-SHOWN:]):
+        findings.append(
+            Finding("PREDICTION_EXTRA", "warning", message, file, line,
+                    mend="name images by the ids in splits.csv")
+        )  # fmt: skip
 
 
 class Painter:
@@ -74,24 +79,21 @@ class Painter:
     def __init__(self, item: Item) -> None:
         self.item, self.masks = item, []
 
-    def add(self, mask: np.ndarray, score: float, value: int | None = None) -> None:
-        """Add a boolean (y, x) mask; `value` None gives it the next free number."""
-        at = np.flatnonzero(mask)
-        self.masks.append((score, at.astype(np.int64), value))
+    def add(self, at: np.ndarray, score: float, value: int | None = None) -> None:
+        """Add a mask by its flat indices; `value` None gives it the next free number."""
+        small = at.astype(np.uint32) if self.item.pixels < 1 << 32 else at
+        self.masks.append((score, small, value))
 
-    def labels(self) -> tuple[np.ndarray, dict[int, float], int]:
-        """Label image, score of each label, and how many pixels were claimed twice."""
-        out = np.zeros(int(np.prod(self.item.shape)), np.uint32)
-        scores: dict[int, float] = {}
+    def labels(self) -> tuple[np.ndarray, int]:
+        """Label image, and how many pixels were claimed twice."""
+        out = np.zeros(self.item.pixels, np.uint32)
         lost = 0
         order = sorted(range(len(self.masks)), key=lambda k: (self.masks[k][0], -k))
         for k in order:
-            score, at, value = self.masks[k]
-            number = k + 1 if value is None else value
+            _, at, value = self.masks[k]
             lost += int(np.count_nonzero(out[at]))
-            out[at] = number
-            scores[number] = score
-        return out.reshape(self.item.shape), scores, lost
+            out[at] = k + 1 if value is None else value
+        return out.reshape(self.item.shape), lost
 
 
 def _finish(
@@ -102,9 +104,9 @@ def _finish(
             findings.append(error("PREDICTION_TWICE", f"image {which} has several predictions",
                                   file, "keep one of them"))  # fmt: skip
             continue
-        labels, scores, lost = painter.labels()
+        labels, lost = painter.labels()
         submission.decoded[which] = labels
-        submission.scores[which] = scores
+        submission.masks[which] = [(score, at) for score, at, _ in painter.masks]
         if lost:
             findings.append(
                 Finding("OBJECTS_OVERLAP", "info", f"image {which}: {lost} pixels are claimed by "
@@ -147,103 +149,35 @@ def _coco(
                 continue
             height, width = _flat(item, file)
             mask = segmentation_mask(annotation["segmentation"], height, width)
-            score = float(annotation.get("score", 1.0))
-            if not np.isfinite(score):
-                raise ValueError("score is no number")
+            score = _score(annotation.get("score", 1.0))
             value = int(annotation["category_id"]) if task == "semantic-segmentation" else None
+            if value is not None and not 0 <= value < 1 << 32:
+                raise ValueError(f"category_id {value} is no class")
         except Refused:
             raise
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as bad:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as bad:
             reason = f"{bad.args[0]} is missing" if isinstance(bad, KeyError) else str(bad)
             findings.append(
                 Finding("COCO_ANNOTATION", "error", reason[:200], file, field=where,
                         mend="image_id, segmentation (polygons or RLE), score")
             )  # fmt: skip
             continue
-        painters.setdefault(item.id, Painter(item)).add(mask, score, value)
+        at = np.flatnonzero(mask)
+        if at.size == 0:
+            findings.append(
+                Finding("OBJECT_EMPTY", "warning", "an object has no pixel and is left out", file,
+                        field=where, mend="polygons need some area; x is across, y down")
+            )  # fmt: skip
+        else:
+            painters.setdefault(item.id, Painter(item)).add(at, score, value)
     _finish(painters, submission, file, findings)
 
 
-def segmentation_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """Boolean (y, x) mask of a COCO segmentation: polygons, RLE counts, or compressed RLE.
-
-    Raises
-    ------
-    ValueError
-        It is none of them, or its size isn't the image's.
-    """
-    if isinstance(segmentation, dict):
-        size = tuple(int(v) for v in segmentation["size"])
-        if size != (height, width):
-            raise ValueError(f"segmentation has size {size}, the image {(height, width)}")
-        counts = segmentation["counts"]
-        if isinstance(counts, str | bytes):
-            counts = expand_counts(counts)
-        return from_counts(counts, height, width)
-    if not isinstance(segmentation, list):
-        raise ValueError("segmentation is neither polygons nor run lengths")
-    mask = np.zeros((height, width), bool)
-    for polygon in segmentation:
-        mask |= fill_polygon(np.asarray(polygon, float).reshape(-1, 2), height, width)
-    return mask
-
-
-def from_counts(counts: Any, height: int, width: int) -> np.ndarray:
-    """Mask of uncompressed COCO counts: lengths of runs of 0 and 1 in turn, column by column."""
-    lengths = np.asarray(counts, np.int64)
-    if lengths.ndim != 1 or (lengths < 0).any() or int(lengths.sum()) != height * width:
-        raise ValueError(f"run lengths add up to {int(lengths.sum())}, not {height * width}")
-    values = np.arange(lengths.size) % 2 == 1
-    return np.repeat(values, lengths).reshape(width, height).T
-
-
-def expand_counts(text: str | bytes) -> list[int]:
-    """Counts of COCO's compressed run lengths (five bits a character, differences of two)."""
-    data = text.encode("ascii") if isinstance(text, str) else text
-    counts: list[int] = []
-    at = 0
-    while at < len(data):
-        value = shift = 0
-        more = True
-        while more:
-            if at >= len(data):
-                raise ValueError("compressed run lengths end early")
-            code = data[at] - 48
-            if not 0 <= code < 64:
-                raise ValueError("compressed run lengths have a foreign character")
-            value |= (code & 0x1F) << (5 * shift)
-            more = bool(code & 0x20)
-            at, shift = at + 1, shift + 1
-            if shift > 13:
-                raise ValueError("a run length is too long")
-            if not more and code & 0x10:
-                value |= -1 << (5 * shift)
-        if len(counts) > 2:
-            value += counts[-2]
-        counts.append(value)
-    return counts
-
-
-def fill_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Pixels whose centres are inside a polygon of (x, y) corners (even-odd rule).
-
-    COCO counts x and y from the image's corner, so that the first pixel's centre is (0.5, 0.5).
-    """
-    if len(points) < 3 or not np.isfinite(points).all():
-        raise ValueError("a polygon needs three corners that are numbers")
-    mask = np.zeros((height, width), bool)
-    x, y = points[:, 0], points[:, 1]
-    x2, y2 = np.roll(x, -1), np.roll(y, -1)
-    low = max(0, int(np.floor(y.min() - 0.5)))
-    high = min(height, int(np.ceil(y.max() + 0.5)))
-    centres = np.arange(width) + 0.5
-    for row in range(low, high):
-        level = row + 0.5
-        crossing = (y <= level) != (y2 <= level)
-        if crossing.any():
-            at = x[crossing] + (level - y[crossing]) * (x2 - x)[crossing] / (y2 - y)[crossing]
-            mask[row] = (np.searchsorted(np.sort(at), centres, side="right") % 2).astype(bool)
-    return mask
+def _score(given: Any) -> float:
+    score = float(given)
+    if not np.isfinite(score):
+        raise ValueError("score is no number")
+    return score
 
 
 def _run_lengths(
@@ -262,25 +196,16 @@ def _run_lengths(
         height, width = _flat(item, file)
         painter = painters.setdefault(item.id, Painter(item))
         try:
-            numbers = np.array((row[runs] or "").split(), dtype=np.int64)
-            if numbers.size % 2:
-                raise ValueError("an odd number of numbers")
-            start, length = numbers[::2] - 1, numbers[1::2]
-            if (start < 0).any() or (length < 1).any() or (
-                numbers.size and int((start + length).max()) > height * width
-            ):  # fmt: skip
-                raise ValueError(f"runs leave the image's {height * width} pixels")
-            score = float(row[names["score"]]) if "score" in names else 1.0
-        except ValueError as bad:
+            at = kaggle_runs(row[runs] or "", height * width)
+            score = _score(row[names["score"]] if "score" in names else 1.0)
+        except (TypeError, ValueError, OverflowError) as bad:
             findings.append(error("RLE_ROW", str(bad)[:200], file,
                                   "write: start length start length ..., from 1",
                                   line=line))  # fmt: skip
             continue
-        if numbers.size:
-            flat = np.zeros(height * width, bool)
-            for s, n in zip(start, length, strict=True):
-                flat[s : s + n] = True
-            painter.add(flat.reshape(width, height).T, score)
+        if at.size:
+            # Column by column there, row by row in a label image
+            painter.add(np.sort(at % height * width + at // height), score)
     _finish(painters, submission, file, findings)
 
 
@@ -289,13 +214,13 @@ def _points(
     submission: Submission, items: list[Item], findings: list[Finding],
 ) -> None:  # fmt: skip
     by_id = _items(items)
-    rows: dict[str, list[dict]] = {}
+    rows: dict[str, list[tuple[int, dict]]] = {}
     for line, row in enumerate(reader, 2):
         item = _which(row[image], by_id)
         if item is None:
             _unknown(row[image], file, line, findings)
         else:
-            rows.setdefault(item.id, []).append(row)
+            rows.setdefault(item.id, []).append((line, row))
     submission.point_rows |= {which: (found, names, file) for which, found in rows.items()}
     # Coordinates are checked with the image's size and unit when the image's turn comes
     for which in rows:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
-import tifffile
 from scipy import ndimage
 
+from . import coco
 from . import instances as m
-from .overlap import Overlap, overlap
-from .predictions import Refused, Submission, check_labels, error, read_array
+from .arrays import Array, Lazy, open_array, read_truth_labels, slabs, whole
+from .overlap import Overlap, join, overlap, overlap_of_slabs
+from .predictions import Refused, Submission, check_count, check_labels, check_type, error
 from .release import Item
 from .settings import Settings, exact
 
 HALF = "0.5"
+EM = {"VOI", "VOI_split", "VOI_merge", "ARE", "CREMI"}
 
 
-def read_truth(item: Item) -> np.ndarray:
+def read_truth(item: Item) -> Array:
     """Truth labels of an item; shape as the item's."""
-    return tifffile.imread(item.truth, maxworkers=1).reshape(item.shape)
+    return read_truth_labels(item)
 
 
-def read(item: Item, submission: Submission, settings: Settings) -> np.ndarray:
-    """A checked label array of the item's shape.
+def read(item: Item, submission: Submission, settings: Settings) -> Array:
+    """A label array of the item's shape; a large one stays in its file and is checked in slabs.
 
     Raises
     ------
@@ -29,21 +33,31 @@ def read(item: Item, submission: Submission, settings: Settings) -> np.ndarray:
         With every problem found.
     """
     if item.id in submission.decoded:
-        return submission.decoded[item.id]
-    path = submission.by_id[item.id]
-    file = submission.relative(path)
-    labels = check_labels(read_array(path, item, file), item, file, settings.max_objects)
-    if labels.size and int(labels.max()) > settings.max_objects:
-        count = int(np.count_nonzero(np.bincount(labels.reshape(-1)) if labels.max() < 1 << 24
-                                     else np.unique(labels)))  # fmt: skip
-        if count > settings.max_objects:
-            raise Refused(
-                error("LABELS_TOO_MANY", f"{count} objects; the challenge allows "
-                      f"{settings.max_objects}", file, "noise labelled as objects?")
-            )  # fmt: skip
+        labels, file = submission.decoded[item.id], f"{submission.name}, image {item.id}"
+        check_count(len(submission.masks.get(item.id, ())), file, settings.max_objects)
+    else:
+        path = submission.by_id[item.id]
+        file = submission.relative(path)
+        labels = open_array(path, item, file)
+    if isinstance(labels, Lazy):
+        check_type(labels.dtype, file)
+        if settings.pieces == "one":
+            return labels
+        labels = whole(labels)
+    labels = check_labels(labels, item, file, settings.max_objects)
     if settings.pieces != "one":
         labels = _pieces(labels, settings, file)
     return labels
+
+
+def verify(item: Item, pred: Array, settings: Settings) -> None:
+    """Check the slabs of a large array; a small one is checked when it's read."""
+    if isinstance(pred, Lazy):
+        objects: set[int] = set()
+        for *_, labels, _ in slabs(pred, pred):
+            labels = check_labels(labels, item, item.id, 1 << 32)
+            objects.update(np.unique(labels).tolist())
+            check_count(len(objects - {0}), item.id, settings.max_objects)
 
 
 def _pieces(labels: np.ndarray, settings: Settings, file: str) -> np.ndarray:
@@ -81,35 +95,74 @@ def split_pieces(labels: np.ndarray) -> np.ndarray:
     return out
 
 
-def touching(labels: np.ndarray, axes: str) -> np.ndarray:
-    """Labels that touch the image's border in y or x."""
-    edges = []
-    for axis, name in enumerate(axes):
-        if name in "yx":
-            edges += [labels.take(0, axis), labels.take(-1, axis)]
-    found = np.unique(np.concatenate([e.reshape(-1) for e in edges]))
-    return found[found != 0]
+class Touching:
+    """Labels that touch the image's border in y or x, collected from slabs."""
+
+    def __init__(self, axes: str, shape: tuple[int, ...]) -> None:
+        self.axes, self.shape = axes, shape
+        self.found: set[int] = set()
+
+    def look(self, labels: np.ndarray, axis: int, begin: int, end: int) -> None:
+        """Add those of a slab that lies from `begin` to `end` along `axis`."""
+        for k, name in enumerate(self.axes):
+            if name not in "yx":
+                continue
+            if k != axis or begin == 0:
+                self.found.update(np.unique(labels.take(0, k)).tolist())
+            if k != axis or end == self.shape[k]:
+                self.found.update(np.unique(labels.take(-1, k)).tolist())
+
+    def among(self, labels: np.ndarray) -> np.ndarray:
+        return np.isin(labels, list(self.found - {0}))
 
 
-def measure(
-    item: Item,
-    truth: np.ndarray,
-    pred: np.ndarray,
-    settings: Settings,
-) -> dict[str, float]:
-    """Counts of one image; all of them add up over images but those named in IMAGE_ONLY."""
-    ignore_truth = ignore_pred = None
-    truth_ignore: tuple[int, ...] = ()
-    full = overlap(truth, pred)
-    table = full
-    if settings.ignore_label is not None:
-        truth_ignore = (settings.ignore_label,)
-        table = _without_ignored(full, settings.ignore_label)
+def measure(item: Item, truth: Array, pred: Array, settings: Settings) -> dict[str, float]:
+    """Counts of one image; they add up over images but those named in IMAGE_ONLY."""
+    return measure_all(item, truth, pred, settings)[0]
+
+
+def measure_all(
+    item: Item, truth: Array, pred: Array, settings: Settings, masks: coco.Masks | None = None
+) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray] | None]:
+    """Counts of one image, and COCO's (score, status) of its detections where those are wanted.
+
+    `masks` are the objects as a table has them, which may overlap. Large arrays are passed through
+    once, slab by slab.
+    """
+    em = bool(EM & set(settings.metrics or ()))
+    apart = em and settings.boundary_ignore > 0
+    sections = _plane_spacing(item)
+    borders = [Touching(item.axes, item.shape) for _ in range(2)]
+    inner: list[Overlap] = []
+
+    def stream() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        along = item.axes.index("z") if apart and "z" in item.axes else None
+        if apart and along is None and isinstance(truth, Lazy):
+            parts = [(0, 0, item.shape[0], whole(truth), whole(pred))]
+        else:
+            parts = slabs(truth, pred, along)
+        for axis, begin, end, t, p in parts:
+            if isinstance(pred, Lazy):
+                p = check_labels(p, item, item.id, 1 << 32)
+            if settings.border == "ignore":
+                for border, labels in zip(borders, (t, p), strict=True):
+                    border.look(labels, axis, begin, end)
+            if apart:
+                near = near_border(t, settings.boundary_ignore, sections)
+                inner.append(overlap(t[~near], p[~near]))
+            yield t, p
+
+    full = overlap_of_slabs(stream())
+    if isinstance(pred, Lazy):
+        check_count(int((full.pred != 0).sum()), item.id, settings.max_objects)
+    truth_ignore = () if settings.ignore_label is None else (settings.ignore_label,)
+    table = _without_ignored(full, settings.ignore_label) if truth_ignore else full
     objects = table.objects()
+    ignore_truth = ignore_pred = None
     if settings.border == "ignore":
-        ignore_truth = np.isin(objects.truth, touching(truth, item.axes))
-        ignore_pred = np.isin(objects.pred, touching(pred, item.axes))
-    if settings.ignore_label is not None:
+        ignore_truth = borders[0].among(objects.truth)
+        ignore_pred = borders[1].among(objects.pred)
+    if truth_ignore:
         ignore_pred = _or(ignore_pred, _mostly_ignored(full, objects.pred, settings.ignore_label))
     if settings.sparse:
         ignore_pred = _or(ignore_pred, np.bincount(objects.j, minlength=objects.pred.size) == 0)
@@ -127,14 +180,11 @@ def measure(
     row["seg_sum"], row["seg_n"] = m.seg(objects, keep)
     row["splits"], row["merges"] = m.splits_and_merges(objects)
     row["dice_inside"], row["dice_sum"] = m.foreground_dice(table)
-    if {"VOI", "VOI_split", "VOI_merge", "ARE", "CREMI"} & set(settings.metrics or ()):
-        em = table
-        if settings.boundary_ignore:
-            near = near_border(truth, settings.boundary_ignore, _plane_spacing(item))
-            em = overlap(truth[~near], pred[~near])
+    if em:
+        tables = join(inner) if apart else table
         left_out = truth_ignore + ((0,) if settings.ignore_background else ())
-        row["voi_split"], row["voi_merge"] = m.variation_of_information(em, left_out)
-        row["are"] = m.adapted_rand_error(em, left_out)
+        row["voi_split"], row["voi_merge"] = m.variation_of_information(tables, left_out)
+        row["are"] = m.adapted_rand_error(tables, left_out)
     if {"HD95", "ASSD"} & set(settings.metrics or ()):
         from .boundary import matched_distances
 
@@ -143,7 +193,30 @@ def measure(
             truth, pred, objects.truth[pairs.i], objects.pred[pairs.j], item.spacing
         )
         row["hd95_sum"], row["assd_sum"] = distances.sum(0).tolist()
-    return row
+    if not coco.wanted(settings):
+        return row, None
+    if masks is None:
+        area, score = objects.pred_area, np.ones(objects.pred.size)
+        i, j, n = objects.i, objects.j, objects.n
+        ignored = np.zeros(area.size, bool) if ignore_pred is None else ignore_pred
+    else:
+        area, score, i, j, n = coco.pairs_of_masks(whole(truth), objects.truth, masks)
+        ignored = np.zeros(area.size, bool)
+        if truth_ignore:
+            ignored |= coco.mostly_on(whole(truth), settings.ignore_label, masks)
+        if settings.border == "ignore":
+            ignored |= coco.at_border(item.shape, masks)
+        if settings.sparse:
+            ignored |= np.bincount(j, minlength=area.size) == 0
+    counted, score, status = coco.judge(
+        coco.Pairs(
+            objects.truth_area, area, score, i, j, n,
+            np.zeros(objects.truth.size, bool) if ignore_truth is None else ignore_truth,
+            ignored,
+        ),
+        settings,
+    )  # fmt: skip
+    return row | counted, (score, status)
 
 
 def _plane_spacing(item: Item) -> tuple[float, ...]:
@@ -196,7 +269,7 @@ def _mostly_ignored(table: Overlap, pred: np.ndarray, label: int) -> np.ndarray:
 
 # Not sums over images: averaged, whatever `average` says
 IMAGE_ONLY = ("voi_split", "voi_merge", "are")
-IMAGE_METRICS = ("VOI", "VOI_split", "VOI_merge", "ARE", "CREMI")
+IMAGE_METRICS = tuple(sorted(EM))
 
 
 def values(c: dict[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray]:
@@ -238,12 +311,17 @@ def values(c: dict[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray
     return out
 
 
+def objects(c: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """How many there are in truth and prediction of each image."""
+    return c["n_true"], c["n_pred"]
+
+
 def empty_prediction(item: Item) -> np.ndarray:
     """What a missing prediction is scored as where a metric has no worst value."""
     return np.zeros(item.shape, np.uint16)
 
 
-def picture(item: Item, truth: np.ndarray, pred: np.ndarray, settings: Settings) -> np.ndarray:
+def picture(item: Item, truth: Array, pred: Array, settings: Settings) -> np.ndarray:
     """Outlines of true, false and missed objects at IoU 1/2."""
     from .overlays import draw_objects
 

@@ -14,6 +14,13 @@ from .release import Item
 from .settings import Settings
 
 SHOWN = 20
+# So many points in a corner are no chance
+CROWD = 5
+UNITS = {
+    "pixel": "pixel", "pixels": "pixel", "px": "pixel", "micrometer": "micrometer",
+    "micrometers": "micrometer", "micron": "micrometer", "microns": "micrometer",
+    "um": "micrometer", "\u00b5m": "micrometer", "\u03bcm": "micrometer",
+}  # fmt: skip
 
 
 def read_truth(item: Item) -> np.ndarray:
@@ -27,33 +34,33 @@ def read(item: Item, submission: Submission, settings: Settings) -> np.ndarray:
     """(N, D) coordinates of an image's table, with every problem of it."""
     if item.id in submission.point_rows:
         rows, names, file = submission.point_rows[item.id]
-        columns = columns_of(names, item.axes)
-        if columns is None:
-            raise Refused(error("POINTS_COLUMNS", f"columns are {', '.join(names)}", file,
-                                f"write columns image, {', '.join(item.axes)}"))  # fmt: skip
-        return coordinates(rows, columns, item, f"{file}, image {item.id}", settings)
-    path = submission.by_id[item.id]
-    return parse(path, item, submission.relative(path), settings)
+    else:
+        path = submission.by_id[item.id]
+        file = submission.relative(path)
+        rows, names = parse(path, file)
+    columns = columns_of(names, item.axes)
+    if columns is None:
+        raise Refused(
+            error("POINTS_COLUMNS", f"columns are {', '.join(names) or 'missing'}", file,
+                  f"write columns {', '.join(item.axes)}; of one table for all images, image too")
+        )  # fmt: skip
+    unit = names.get("unit") or names.get("units")
+    found, notes = coordinates(rows, columns, unit, item, file, settings)
+    submission.notes += notes
+    return found
 
 
-def parse(path: Path, item: Item, file: str, settings: Settings) -> np.ndarray:
-    """Read a CSV or TSV with a column for each axis (x, y, z, or axis-0, axis-1, ... in order)."""
+def parse(path: Path, file: str) -> tuple[list[tuple[int, dict]], dict[str, str]]:
+    """Rows of a CSV or TSV with their lines, and its columns by their plain names."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
-            first = handle.readline()
+            first = handle.readline(1 << 16)
             handle.seek(0)
             reader = csv.DictReader(handle, delimiter="\t" if "\t" in first else ",")
             names = {(n or "").strip().lower(): n for n in reader.fieldnames or []}
-            columns = columns_of(names, item.axes)
-            if columns is None:
-                raise Refused(
-                    error("POINTS_COLUMNS", f"columns are {', '.join(names) or 'missing'}", file,
-                          f"write columns {', '.join(item.axes)}")
-                )  # fmt: skip
-            rows = list(reader)
+            return list(enumerate(reader, 2)), names
     except (OSError, UnicodeDecodeError, csv.Error) as bad:
         raise Refused(error("PREDICTION_UNREADABLE", f"can't be read: {bad}", file)) from bad
-    return coordinates(rows, columns, item, file, settings)
 
 
 def columns_of(names: dict[str, str], axes: str) -> list[str] | None:
@@ -66,9 +73,18 @@ def columns_of(names: dict[str, str], axes: str) -> list[str] | None:
 
 
 def coordinates(
-    rows: list[dict], columns: list[str], item: Item, file: str, settings: Settings, first: int = 2
-) -> np.ndarray:
-    """Numbers of rows, checked: not NaN, inside the image, in the challenge's unit."""
+    rows: list[tuple[int, dict]], columns: list[str], unit: str | None, item: Item, file: str,
+    settings: Settings,
+) -> tuple[np.ndarray, list[Finding]]:  # fmt: skip
+    """Numbers of rows, checked: not NaN, inside the image, in the challenge's unit; and doubts.
+
+    Nothing is converted: a table in another unit is refused.
+
+    Raises
+    ------
+    Refused
+        With every problem found.
+    """
     if len(rows) > settings.max_objects:
         raise Refused(
             error("POINTS_TOO_MANY", f"{len(rows)} points; the challenge allows "
@@ -76,16 +92,27 @@ def coordinates(
         )  # fmt: skip
     problems: list[Finding] = []
     found = np.full((len(rows), len(columns)), np.nan)
-    for k, row in enumerate(rows):
+    lines = np.array([line for line, _ in rows], np.int64)
+    units: dict[str, int] = {}
+    for k, (line, row) in enumerate(rows):
+        if unit is not None:
+            units.setdefault((row[unit] or "").strip(), line)
         try:
             found[k] = [float(row[c]) for c in columns]
         except (TypeError, ValueError):
             problems.append(error("POINTS_NUMBER", f"{[row[c] for c in columns]} are no numbers",
-                                  file, line=k + first))  # fmt: skip
+                                  file, line=line))  # fmt: skip
             continue
         if not np.isfinite(found[k]).all():
             problems.append(error("POINTS_NAN", "a coordinate is NaN or infinite", file,
-                                  line=k + first))  # fmt: skip
+                                  line=line))  # fmt: skip
+    for text, line in units.items():
+        if UNITS.get(text.lower(), "") != settings.unit:
+            problems.append(
+                error("POINTS_UNIT", f"coordinates are in {text or 'no unit'}, the challenge's "
+                      f"unit is {settings.unit}", file, f"a pixel is {_size(item)}; nothing is "
+                      "converted for you", line=line, field=unit)
+            )  # fmt: skip
     good = np.isfinite(found).all(1)
     scale = np.array(item.spacing if settings.unit == "micrometer" else (1.0,) * len(item.axes))
     # Centres of the first and last pixel are 0 and n - 1: an image spans -1/2 to n - 1/2
@@ -97,20 +124,45 @@ def coordinates(
             (found[good] <= np.array(item.shape)).all()
         )
         if pixels_fit:
-            mend += "; these look like pixels"
+            mend += f"; these look like pixels (a pixel is {_size(item)})"
         elif len(item.shape) > 1 and ((found[outside][:, ::-1] <= high) & (
             found[outside][:, ::-1] >= low)).all():  # fmt: skip
             mend += "; these look as if axes were exchanged"
         for k in np.flatnonzero(outside)[:SHOWN]:
             where = ", ".join(f"{a}={v:g}" for a, v in zip(item.axes, found[k], strict=True))
             problems.append(error("POINTS_OUTSIDE", f"{where} is outside the image", file, mend,
-                                  line=int(k) + first))  # fmt: skip
+                                  line=int(lines[k])))  # fmt: skip
         if outside.sum() > SHOWN:
             problems.append(error("POINTS_OUTSIDE", f"{int(outside.sum()) - SHOWN} more are "
                                   "outside", file, mend))  # fmt: skip
     if problems:
         raise Refused(*problems)
-    return found
+    return found, _doubt(found, item, file, settings, told=unit is not None)
+
+
+def _size(item: Item) -> str:
+    return (
+        " x ".join(f"{v:g} um along {a}" for a, v in item.pixel_size.items()) or "of unknown size"
+    )
+
+
+def _doubt(
+    found: np.ndarray, item: Item, file: str, settings: Settings, told: bool
+) -> list[Finding]:
+    """Many points crowded into the corner that the image would be in the other unit."""
+    other = np.array(item.spacing) if settings.unit == "pixel" else 1 / np.array(item.spacing)
+    span = np.array(item.shape) * (np.ones_like(other) if settings.unit == "pixel" else 1 / other)
+    flat = np.array(item.shape) > 1
+    if told or len(found) < CROWD or not item.pixel_size or not (other[flat] <= 0.5).all():
+        return []
+    if (found[:, flat] <= (span * other)[flat]).all():
+        wrong = "micrometers" if settings.unit == "pixel" else "pixels"
+        return [
+            Finding("POINTS_UNIT_DOUBT", "warning", f"all {len(found)} points are in a corner: are "
+                    f"these {wrong}?", file, mend=f"the challenge's unit is {settings.unit}; a "
+                    f"pixel is {_size(item)}")
+        ]  # fmt: skip
+    return []
 
 
 def measure(
@@ -142,6 +194,11 @@ def values(c: dict[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray
         "RMSE": m.rmse(c["squares"], tp),
         "count_error": np.abs(c["n_pred"] - c["n_true"]).astype(float),
     }
+
+
+def objects(c: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """How many there are in truth and prediction of each image."""
+    return c["n_true"], c["n_pred"]
 
 
 def empty_prediction(item: Item) -> np.ndarray:

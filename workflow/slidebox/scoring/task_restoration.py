@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-import tifffile
 
 from . import restoration as m
-from .predictions import Refused, Submission, error, read_array
+from .arrays import read_array
+from .predictions import Refused, Submission, error
 from .release import Item
 from .settings import Settings
 
 
 def read_truth(item: Item) -> np.ndarray:
-    return tifffile.imread(item.truth, maxworkers=1).reshape(item.shape)
+    return read_array(item.truth, item, item.truth.name, labels=False)
 
 
 def read(item: Item, submission: Submission, settings: Settings) -> np.ndarray:
     """A real image of the item's shape without NaN."""
     path = submission.by_id[item.id]
     file = submission.relative(path)
-    image = read_array(path, item, file)
+    image = read_array(path, item, file, labels=False)
     if image.dtype.kind not in "uif":
         raise Refused(error("IMAGE_TYPE", f"intensities are of type {image.dtype}", file))
     if image.dtype.kind == "f" and not np.isfinite(image).all():

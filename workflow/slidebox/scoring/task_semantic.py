@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 import numpy as np
-import tifffile
 
-from .overlap import overlap
-from .predictions import Refused, Submission, check_labels, error, read_array
+from .arrays import Array, Lazy, open_array, read_truth_labels, slabs
+from .overlap import overlap_of_slabs
+from .predictions import Refused, Submission, check_labels, check_type, error
 from .release import Item
 from .settings import Settings
 
 
-def read_truth(item: Item) -> np.ndarray:
-    return tifffile.imread(item.truth, maxworkers=1).reshape(item.shape)
+def read_truth(item: Item) -> Array:
+    return read_truth_labels(item)
 
 
-def read(item: Item, submission: Submission, settings: Settings) -> np.ndarray:
+def read(item: Item, submission: Submission, settings: Settings) -> Array:
     """Class values of an image; values that are no class are refused (0 is background)."""
     if item.id in submission.decoded:
-        return submission.decoded[item.id]
-    path = submission.by_id[item.id]
-    file = submission.relative(path)
-    labels = check_labels(read_array(path, item, file), item, file, settings.max_objects)
-    strange = [int(v) for v in np.unique(labels) if v and int(v) not in settings.classes]
+        labels, file = submission.decoded[item.id], f"{submission.name}, image {item.id}"
+    else:
+        path = submission.by_id[item.id]
+        file = submission.relative(path)
+        labels = open_array(path, item, file)
+    if isinstance(labels, Lazy):
+        check_type(labels.dtype, file)
+        return labels
+    labels = check_labels(labels, item, file, 1 << 32)
+    _known(np.unique(labels), settings, file)
+    return labels
+
+
+def verify(item: Item, pred: Array, settings: Settings) -> None:
+    """Check the slabs of a large array; a small one is checked when it's read."""
+    if isinstance(pred, Lazy):
+        for *_, labels, _ in slabs(pred, pred):
+            _known(np.unique(check_labels(labels, item, item.id, 1 << 32)), settings, item.id)
+
+
+def _known(values: np.ndarray, settings: Settings, file: str) -> None:
+    strange = [int(v) for v in values if v and int(v) not in settings.classes]
     if strange:
         known = ", ".join(f"{k} {v}" for k, v in settings.classes.items())
         raise Refused(
             error("CLASS_UNKNOWN", f"values {strange[:10]} are no classes", file,
                   f"the classes are {known}; 0 is background")
         )  # fmt: skip
-    return labels
 
 
-def measure(
-    item: Item, truth: np.ndarray, pred: np.ndarray, settings: Settings
-) -> dict[str, float]:
+def measure(item: Item, truth: Array, pred: Array, settings: Settings) -> dict[str, float]:
     """Pixels of each class in truth, prediction and both; they add up over images."""
-    table = overlap(truth, pred)
+    table = overlap_of_slabs(
+        (t, check_labels(p, item, item.id, 1 << 32)) for *_, t, p in slabs(truth, pred)
+    )
+    _known(table.pred, settings, item.id)
     t, p = table.truth[table.i], table.pred[table.j]
     seen = np.ones(t.size, bool)
     if settings.ignore_label is not None:
@@ -82,11 +99,17 @@ def values(c: dict[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray
     return out
 
 
+def objects(c: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of any class in truth and prediction of each image."""
+    true, pred = ([v for k, v in c.items() if k.startswith(f"{w}_")] for w in ("truth", "pred"))
+    return np.sum(true, axis=0), np.sum(pred, axis=0)
+
+
 def empty_prediction(item: Item) -> np.ndarray:
     return np.zeros(item.shape, np.uint8)
 
 
-def picture(item: Item, truth: np.ndarray, pred: np.ndarray, settings: Settings) -> np.ndarray:
+def picture(item: Item, truth: Array, pred: Array, settings: Settings) -> np.ndarray:
     """Outlines of the classes' connected regions: found, false and missed."""
     from .overlays import draw_objects
 

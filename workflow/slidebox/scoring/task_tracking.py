@@ -11,7 +11,8 @@ import tifffile
 
 from ..findings import Finding
 from . import tracking as m
-from .predictions import Refused, Submission, check_labels, error, read_array
+from .arrays import read_array
+from .predictions import Refused, Submission, check_labels, error
 from .release import Item
 from .settings import Settings
 from .tracking import Frames, Track
@@ -88,7 +89,17 @@ def read(item: Item, submission: Submission, settings: Settings) -> Result:
     tracks, said = read_tracks(folder / "res_track.txt", f"{name}/res_track.txt", frames)
     problems += said
     if any(p.severity == "error" for p in problems):
-        raise Refused(*problems)
+        # All problems at once: those of the masks too
+        presence = _Presence(tracks, name, frames)
+        for t in sorted(set(found) - set(beyond)):
+            try:
+                labels = np.unique(_mask(item, found[t], name, settings))
+                if tracks:
+                    presence.look(t, labels, found[t].name)
+            except Refused as bad:
+                problems += bad.findings
+        raise Refused(*problems, *presence.problems)
+    submission.notes += problems
     return Result([found[t] for t in range(frames)], tracks, name)
 
 
@@ -171,7 +182,8 @@ class _Presence:
         self.name, self.problems = name, []
         self.expected: list[set[int]] = [set() for _ in range(frames)]
         for track in tracks:
-            for t in range(track.begin, track.end + 1):
+            # Tracks out of range are said elsewhere
+            for t in range(max(track.begin, 0), min(track.end + 1, frames)):
                 self.expected[t].add(track.label)
 
     def look(self, t: int, labels: np.ndarray, file: str) -> None:
@@ -263,6 +275,7 @@ def counts(
     row["ct_double"], row["ct_tracks"] = m.complete_tracks(assigned, ref, res)
     row["tf_sum"], row["tf_n"] = m.track_fractions(assigned, ref)
     row["ref_tracks"] = len(ref)
+    row["n_pred"] = sum(map(len, frames.res))
     row["bc_tp"], row["bc_fp"], row["bc_fn"] = m.division_counts(
         frames, ref, res, settings.division_tolerance
     )
@@ -273,7 +286,7 @@ def counts(
 
 
 def values(c: dict[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray]:
-    """Metrics from counts; nan where one isn't defined (an empty reference has no DET)."""
+    """Metrics from counts; nan where one isn't defined (one frame has no link: no LNK)."""
 
     def part(a, b, otherwise=np.nan):
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -297,7 +310,16 @@ def values(c: dict[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray
     out["OP_CSB"] = (out["SEG"] + out["DET"]) / 2
     out["OP_CTB"] = (out["SEG"] + out["TRA"]) / 2
     out["OP_CLB"] = (out["LNK"] + out["BIO"]) / 2
-    return out
+    # A reference without objects defines nothing: the challenge says what that is worth
+    empty = {"one": 1.0, "zero": 0.0, "skip": np.nan}[settings.both_empty]
+    nothing = c["vertices"] == 0
+    worth = np.where(c["n_pred"] == 0, empty, 0.0)
+    return {name: np.where(nothing, worth, value) for name, value in out.items()}
+
+
+def objects(c: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Objects over all frames in reference and result of each sequence."""
+    return c["vertices"], c["n_pred"]
 
 
 def empty_prediction(item: Item) -> Result:
