@@ -1,5 +1,6 @@
 """Zeiss CZI by czifile: each scene is a series, the tiles of a mosaic are joined, pyramids are
-left out.
+left out. Views and acquisition blocks are series too; phases, illuminations and rotations, which
+OME has no axis for, become channels.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ import re
 import warnings
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import czifile
 import numpy as np
 
 from .. import units
-from ..model import Channel, ImageFile, Series, UnreadableImage
+from ..model import Channel, ImageFile, Series, UnreadableImage, Well, well
 from ..registry import version
 
-# Dimensions that OME has no axis for become channels, each with its index in the channel's name.
-_EXTRA = "VRIHB"
+# Dimensions that OME has no axis for become channels, each with its index in the channel's name;
+# those that look at the specimen anew (view, block) become series.
+_EXTRA = "RIH"
+_ANEW = "VB"
 
 
 def open_file(path: Path, name: str) -> ImageFile:
@@ -27,9 +31,17 @@ def open_file(path: Path, name: str) -> ImageFile:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             xml = czi.metadata() or ""
+            scenes = _scenes(xml)
+            fields: dict[str, int] = {}
             series = []
             for key in sorted(czi.scenes):
-                series.append(_series(czi.scenes[key], len(series), xml))
+                scene, facts = czi.scenes[key], scenes.get(key)
+                place = _well(facts, path.stem, fields)
+                anew = [d for d in scene.dims if d in _ANEW and scene.sizes[d] > 1]
+                for fixed in itertools.product(*[range(scene.sizes[d]) for d in anew]):
+                    one = _series(scene, len(series), facts, dict(zip(anew, fixed, strict=True)))
+                    one.well = place
+                    series.append(one)
     except BaseException:
         czi.close()
         raise
@@ -38,10 +50,11 @@ def open_file(path: Path, name: str) -> ImageFile:
     )
 
 
-def _series(scene, index: int, xml: str) -> Series:
+def _series(scene, index: int, facts, fixed: dict[str, int]) -> Series:
+    """One scene at one view and block (``fixed``); ``facts`` is its element of the metadata."""
     sizes, starts = scene.sizes, dict(zip(scene.dims, scene.start, strict=True))
     known = {"T", "C", "Z", "Y", "X", "S"}
-    extra = [d for d in scene.dims if d not in known and sizes[d] > 1]
+    extra = [d for d in scene.dims if d not in {*known, *fixed} and sizes[d] > 1]
     odd = [d for d in extra if d not in _EXTRA]
     if odd:
         raise UnreadableImage(
@@ -61,7 +74,7 @@ def _series(scene, index: int, xml: str) -> Series:
 
     def read(t: int, c: int, z: int, top: int, bottom: int) -> np.ndarray:
         c, combo = divmod(c, len(combos))
-        where = {"T": t, "C": c, "Z": z, **dict(zip(extra, combos[combo], strict=True))}
+        where = {"T": t, "C": c, "Z": z, **dict(zip(extra, combos[combo], strict=True)), **fixed}
         selection = {d: starts[d] + i for d, i in where.items() if d in starts}
         out = np.zeros((bottom - top, width, samples), dtype)
         try:
@@ -71,29 +84,23 @@ def _series(scene, index: int, xml: str) -> Series:
         except ValueError as error:
             if "matches no subblocks" not in str(error):
                 raise
-            if "selection" in str(error) and not sparse:
-                raise UnreadableImage("the file holds no data for this plane") from error
-            return out.transpose(2, 0, 1)  # a gap between the tiles of a mosaic
+            return out.transpose(2, 0, 1)  # a gap in a mosaic, or a plane that wasn't recorded
         part_x, part_y, part_w, part_h = part.bbox
         pixels = np.asarray(part.asarray(maxworkers=1))
         pixels = pixels.reshape(part_h, part_w, samples)
         out[part_y - y0 - top : part_y - y0 - top + part_h, part_x - x0 : part_x - x0 + part_w] = (
             pixels
         )
-        if samples >= 3 and bgr:
-            pass  # czifile has put BGR into RGB order
         return out.transpose(2, 0, 1)
 
-    bgr = str(getattr(scene.pixeltype, "name", "")).upper().startswith("BGR")
-    sparse = False
     scales, unit = scene.coord_scales, scene.coord_units
     pixel_size = {a: units.micrometers(scales.get(a.upper()), unit.get(a.upper())) for a in "xyz"}
     step = units.seconds(scales.get("T"), unit.get("T")) if n["t"] > 1 else None
-    stage = _positions(scene, xml, index)
+    stage = _position(scene, facts)
     channels = _channels(scene, sizes.get("C", 1), extra, combos, samples)
     series = Series(
         index,
-        scene.name,
+        " ".join([scene.name, *(f"{d}{i}" for d, i in fixed.items())]),
         axes,
         shape,
         dtype,
@@ -108,17 +115,20 @@ def _series(scene, index: int, xml: str) -> Series:
         if height * width > 1 << 24
         else None,
     )
-    facts = scene.objective
+    objective = scene.objective
     for ours, theirs in (
         ("NominalMagnification",) * 2,
         ("LensNA",) * 2,
         ("Immersion",) * 2,
         ("Model", "Name"),
     ):
-        if facts.get(theirs):
-            series.acquisition[ours] = facts[theirs]
+        if objective.get(theirs):
+            series.acquisition[ours] = objective[theirs]
     if scene.datetime is not None:
         series.start_time = str(scene.datetime)
+    missing = _missing(scene, fixed, n["t"] * n["z"] * n["c"] // samples)
+    if missing:
+        series.notes.append(f"{missing} planes were not recorded; they are filled with 0")
     if extra:
         series.notes.append(f"dimension {', '.join(extra)} is kept as channels")
     if scene.is_upsampled or scene.is_downsampled:
@@ -135,6 +145,8 @@ def _channels(scene, count: int, extra: list[str], combos, samples: int) -> list
     channels = []
     for c in range(count):
         name, fact = facts[c] if c < len(facts) else (None, {})
+        if re.fullmatch(r"Channel:\d+", name or ""):
+            name = None  # its identifier, not a name
         for combo in combos:
             suffix = " ".join(f"{d}{i}" for d, i in zip(extra, combo, strict=True))
             label = f"{name or f'Channel {c}'} {suffix}" if suffix else name
@@ -167,19 +179,52 @@ def _color(value: str | None) -> str | None:
     return match[1].upper() if match else None
 
 
-def _positions(scene, xml: str, index: int) -> dict[str, float] | None:
+def _missing(scene, fixed: dict[str, int], expected: int) -> int:
+    """How many planes of a series no tile lies in: a recording that was stopped has such."""
+    names = [d for d in scene.dims if d not in "YXSM"]
+    found = set()
+    for entry in scene.directory_entries:
+        where = dict(zip(entry.dims, entry.start, strict=True))
+        if all(where.get(d, 0) == i for d, i in fixed.items()):
+            found.add(tuple(where.get(d, 0) for d in names))
+    return max(0, expected - len(found))
+
+
+def _scenes(xml: str) -> dict[int, ElementTree.Element]:
+    """The metadata's element of each scene, by the scene's index."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return {}
+    found = root.findall("./Metadata/Information/Image/Dimensions/S/Scenes/Scene")
+    return {int(e.get("Index") or n): e for n, e in enumerate(found)}
+
+
+def _well(facts, plate: str, fields: dict[str, int]) -> Well | None:
+    """A scene's well: ``ArrayName`` (``B4``), or its shape's name, row and column."""
+    if facts is None:
+        return None
+    shape = facts.find("Shape")
+    name = facts.findtext("ArrayName") or (shape.get("Name") if shape is not None else None) or ""
+    found = well(plate, name)
+    if found is None or (shape is not None and shape.find("RowIndex") is None):
+        return None
+    number = fields[found.name] = fields.get(found.name, -1) + 1
+    return well(plate, name, number)
+
+
+def _position(scene, facts) -> dict[str, float] | None:
     """Where a scene is on the stage (um): its position, its centre, or its first tile's tags."""
-    scenes = re.findall(r"<Scene\b[^>]*>.*?</Scene>", xml, re.S)
-    if index < len(scenes):
-        tag = re.search(r"<Position\b([^>]*)/>", scenes[index])
-        if tag:
-            facts = dict(re.findall(r'([XYZ])="([-\d.eE+]+)"', tag[1]))
-            found = {a: units.position(facts.get(a.upper())) for a in "xyz"}
+    if facts is not None:
+        for place in facts.iter("Position"):
+            found = {a: units.position(place.get(a.upper())) for a in "xyz"}
             if found["x"] is not None and found["y"] is not None:
                 return {k: v for k, v in found.items() if v is not None}
-        match = re.search(r"<CenterPosition>\s*([-\d.eE+]+)\s*,\s*([-\d.eE+]+)\s*<", scenes[index])
-        if match:
-            return {"x": float(match[1]), "y": float(match[2])}
+        centre = (facts.findtext("CenterPosition") or "").split(",")
+        if len(centre) == 2:
+            found = {a: units.position(v) for a, v in zip("xy", centre, strict=True)}
+            if None not in found.values():
+                return found
     try:
         tags = scene.directory_entries[0].read_segment_data(scene._parent).metadata() or ""
     except Exception:
