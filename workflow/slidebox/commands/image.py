@@ -23,11 +23,14 @@ def register(command: Command) -> None:
         "derive a verified OME-Zarr from one image",
         "slidebox convert cells.czi cells.ome.zarr\n"
         "slidebox convert slide.lif well.ome.zarr --series 3 --memory 1GB --threads 4\n"
-        "slidebox convert cells.czi cells.ome.zarr --ngff 0.4",
+        "slidebox convert cells.czi cells.ome.zarr --ngff 0.4\n"
+        "slidebox convert Measurement/Images/Index.idx.xml plate.ome.zarr",
     )
     c.add_argument("image", type=Path, metavar="IMAGE")
     c.add_argument("out", type=Path, metavar="OUT.ome.zarr")
-    c.add_argument("--series", type=int, default=0, metavar="N", help="from 0 (default: 0)")
+    c.add_argument(
+        "--series", type=int, metavar="N", help="from 0 (default: 0; of a plate, all fields)"
+    )
     c.add_argument("--memory", default="512MB", help="memory it may take (default: 512MB)")
     c.add_argument("--threads", type=int, default=1, metavar="N")
     c.add_argument(
@@ -44,7 +47,9 @@ def register(command: Command) -> None:
     )
     c.add_argument("zarr", type=Path, metavar="IMAGE.ome.zarr")
     c.add_argument("source", type=Path, metavar="SOURCE")
-    c.add_argument("--series", type=int, default=0, metavar="N", help="from 0 (default: 0)")
+    c.add_argument(
+        "--series", type=int, metavar="N", help="from 0 (default: 0; of a plate, all fields)"
+    )
 
 
 def convert(a) -> int:
@@ -54,17 +59,17 @@ def convert(a) -> int:
         raise CannotRun(f"{a.image}: no such file")
     if a.out.exists():
         raise CannotRun(f"{a.out} exists; choose another name or remove it")
-    memory = size(a.memory)
+    options = {
+        "memory": size(a.memory),
+        "threads": a.threads,
+        "recipe": images.Recipe(ngff=a.ngff),
+        "progress": progress("converting"),
+    }
     try:
-        derived = images.convert(
-            a.image,
-            a.out,
-            series=a.series,
-            memory=memory,
-            threads=a.threads,
-            recipe=images.Recipe(ngff=a.ngff),
-            progress=progress("converting"),
-        )
+        with images.open_image(a.image) as file:
+            if a.series is None and images.plates(file):
+                return _plates(a, file, options)
+            derived = images.convert(file, a.out, series=a.series or 0, **options)
     except images.Busy:
         raise CannotRun(f"{a.out} is being written by another process") from None
     except images.UnreadableImage as error:
@@ -72,7 +77,35 @@ def convert(a) -> int:
         return FINDINGS
     shape = " x ".join(map(str, derived.shape))
     print(f"{a.out}: {derived.axes} {shape} {derived.dtype}, every plane verified")
-    return FINE
+    for label in derived.left_out:
+        print(f"slidebox: label image {label['name']}: {label['reason']}", file=sys.stderr)
+    return FINDINGS if derived.left_out else FINE
+
+
+def _plates(a, file, options: dict) -> int:
+    """A store a plate; a field that can't be read is a finding, the others are there.
+
+    Where there are several (stacks and their projections), the later ones get names of their own.
+    """
+    from slidebox import images
+
+    problems = []
+    names = images.plates(file)
+    for name in names:
+        out = a.out
+        if name != names[0]:
+            suffix = next((e for e in (".ome.zarr", ".zarr") if a.out.name.endswith(e)), "")
+            stem = a.out.name.removesuffix(suffix)
+            extra = name.removeprefix(names[0]).strip().replace(" ", "-") or str(names.index(name))
+            out = a.out.with_name(f"{stem}-{extra}{suffix}")
+        plate = images.convert_plate(file, out, plate=name, **options)
+        there = [f for f in plate.fields if f.derived]
+        wells = len({f.well.name for f in there})
+        print(f"{out}: plate {name}, {wells} wells, {len(there)} fields, every plane verified")
+        problems += plate.problems
+    for problem in problems:
+        print(f"slidebox: {problem}", file=sys.stderr)
+    return FINDINGS if problems else FINE
 
 
 def verify(a) -> int:
@@ -82,7 +115,11 @@ def verify(a) -> int:
         if not path.exists():
             raise CannotRun(f"{path}: no such file")
     try:
-        findings = images.verify(a.zarr, a.source, a.series)
+        with images.open_image(a.source) as file:
+            if a.series is None and images.plates(file):
+                findings = images.verify_plate(a.zarr, file)
+            else:
+                findings = images.verify(a.zarr, file, a.series or 0)
     except images.UnreadableImage as error:
         raise CannotRun(str(error)) from None
     print_findings(findings)

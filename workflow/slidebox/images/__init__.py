@@ -9,6 +9,7 @@
 from .convert import Busy, Derived, LabelSource, convert, load
 from .damage import damage
 from .group import group_files
+from .hcs import DerivedPlate, PlateField, convert_plate, plates, verify_plate
 from .ids import derivation_id, image_id
 from .model import Channel, ImageFile, Series, UnreadableImage, Well
 from .opinion import second_opinion
@@ -21,21 +22,26 @@ __all__ = [
     "Busy",
     "Channel",
     "Derived",
+    "DerivedPlate",
     "Format",
     "ImageFile",
     "LabelSource",
+    "PlateField",
     "Recipe",
     "Series",
     "UnreadableImage",
     "Well",
     "can_read",
     "convert",
+    "convert_plate",
     "damage",
     "derivation_id",
     "group_files",
     "image_id",
     "load",
     "open_image",
+    "plates",
     "second_opinion",
     "verify",
+    "verify_plate",
 ]

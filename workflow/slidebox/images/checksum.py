@@ -16,7 +16,8 @@ from pathlib import Path
 def tree_checksum(folder: Path, known: Mapping[str, str] | None = None) -> tuple[str, int, int]:
     """DANDI's checksum of a folder, the number of files and their bytes.
 
-    ``known`` are MD5s of files (relative path with ``/`` -> hex) that needn't be read again.
+    ``known`` is what needn't be read again: MD5s of files (relative path with ``/`` -> hex), and
+    checksums of folders (path ending in ``/`` -> ``<md5>-<files>--<bytes>``).
     """
     digest, files, size = _folder(folder, "", known or {})
     return f"{digest}-{files}--{size}", files, size
@@ -27,7 +28,10 @@ def _folder(folder: Path, prefix: str, known: Mapping[str, str]) -> tuple[str, i
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         path = f"{prefix}{entry.name}"
         if entry.is_dir(follow_symlinks=False):
-            digest, n, size = _folder(Path(entry.path), path + "/", known)
+            if path + "/" in known:
+                digest, n, size = _parts(known[path + "/"])
+            else:
+                digest, n, size = _folder(Path(entry.path), path + "/", known)
             if n == 0:
                 continue
             folders.append({"digest": f"{digest}-{n}--{size}", "name": entry.name, "size": size})
@@ -39,6 +43,12 @@ def _folder(folder: Path, prefix: str, known: Mapping[str, str]) -> tuple[str, i
             count, total = count + 1, total + size
     text = json.dumps({"directories": folders, "files": files}, separators=(",", ":"))
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(), count, total
+
+
+def _parts(checksum: str) -> tuple[str, int, int]:
+    digest, _, rest = checksum.partition("-")
+    files, _, size = rest.partition("--")
+    return digest, int(files), int(size)
 
 
 def md5(path: Path) -> str:

@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,16 @@ class Busy(RuntimeError):
 
 @dataclass(slots=True)
 class LabelSource:
-    """A label image to put under an image: its name there, its file, its series in it."""
+    """A label image to put under an image: its name there, its file, its series in it.
+
+    ``known`` is what is told of its objects (see ``label_table``): by value, a colour as ``rgba``
+    and any other property.
+    """
 
     name: str
     path: Path
     series: int = 0
+    known: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -67,6 +72,8 @@ class Derived:
     reader_version: str
     recipe: dict[str, Any]
     thumbnail_size: list[int] | None = None
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    """Label images that don't fit or are no label images: name, file and reason of each."""
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -74,7 +81,7 @@ class Derived:
 
 
 def convert(
-    source: Path | str,
+    source: Path | str | ImageFile,
     out: Path | str,
     *,
     series: int = 0,
@@ -88,8 +95,9 @@ def convert(
     existing: str = "error",
     prove: bool = True,
     checksum: bool = True,
+    original: bool = True,
 ) -> Derived:
-    """Derive an OME-Zarr 0.5 image from one series of a file.
+    """Derive an OME-Zarr image from one series of a file.
 
     Every plane is read once; all levels come from it. ``out`` appears by a rename when all is
     written
@@ -98,16 +106,18 @@ def convert(
 
     Parameters
     ----------
-    source, series : the file and which of its images.
+    source, series : the file, or one that is open already, and which of its images.
     out : the folder to make, by convention ``<name>.ome.zarr``.
     name : the image's name in its metadata; without it the file's own.
-    labels : label images of the same size in y and x (and z and t, where they have them).
+    labels : label images of the same size in y and x (and z and t, where they have them). Those of
+        the source itself (OME-Zarr) come along. One that doesn't fit is left out, and said so.
     memory : bytes that may be used. A reader that only gives whole planes may need more.
     threads : for compression and proof; reading goes ahead in another when there are several.
     thumbnail : where to write a PNG picture of it.
     progress : called with (bytes done, bytes in all).
     prove, checksum : read level 0 back and compare it; compute the tree checksum (MD5 of every
         file). Only benchmarks have reasons to switch them off.
+    original : keep the vendor's metadata beside the image (a plate keeps them once for all fields).
     existing : what to do when ``out`` is there: ``error``, ``reuse`` it if it is complete and of
     this
         recipe, or ``replace`` it.
@@ -133,13 +143,14 @@ def convert(
         elif existing != "replace":
             raise FileExistsError(errno.EEXIST, "there is already something", str(out))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with _partial(out) as folder, open_image(source) as file:
+    opened = nullcontext(source) if isinstance(source, ImageFile) else open_image(source)
+    with partial(out) as folder, opened as file:
         if not 0 <= series < len(file.series):
             raise UnreadableImage(
-                f"there is no series {series}: the file has {len(file.series)}", file=str(source)
+                f"there is no series {series}: the file has {len(file.series)}", file=file.path
             )
         chosen = file.series[series]
-        title = name or chosen.name or Path(source).name
+        title = name or chosen.name or Path(file.path).name
         crew = Crew(threads)
         try:
             derived = _write(
@@ -155,11 +166,12 @@ def convert(
                 progress,
                 prove,
                 checksum,
+                original,
             )
         finally:
             crew.close()
         derived.seconds = round(time.monotonic() - started, 3)
-        _publish(folder, out)
+        publish_folder(folder, out)
     if thumbnail is not None:
         derived.thumbnail_size = write_thumbnail(out, thumbnail)
     return derived
@@ -175,6 +187,7 @@ def load(zarr: Path | str) -> Derived | None:
         tree, files, size = tree_checksum(Path(zarr))
         facts |= {"tree": tree, "objects": files, "bytes": size, "seconds": 0.0}
         facts.setdefault("thumbnail_size", None)
+        facts.setdefault("left_out", [])
         return Derived(**{k: facts[k] for k in Derived.__slots__})
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -196,22 +209,29 @@ def _write(
     progress,
     prove: bool,
     checksum: bool,
+    original: bool,
 ) -> Derived:
-    opened = [_open_label(source, series) for source in labels]
+    opened, left_out = _open_labels(labels, series)
     try:
-        total = series.nbytes + sum(one.nbytes for _, one in opened)
+        total = series.nbytes + sum(one.nbytes for _, _, one in opened)
         shown = _Progress(progress, total)
         key = _journal_key(file, series, recipe, prove)
         plan, facts = _pixels(folder, series, recipe, memory, crew, threads, shown, prove, key=key)
         channels = ngff.channel_facts(series, facts.low, facts.high, facts.samples)
         made = []
-        for source, (_, one) in zip(labels, opened, strict=True):
-            made.append(_label(folder, source, one, recipe, memory, crew, threads, shown, prove))
+        for source, _, one in opened:
+            try:
+                made.append(
+                    _label(folder, source, one, recipe, memory, crew, threads, shown, prove)
+                )
+            except UnreadableImage as error:
+                left_out.append(_without(source, error))
+                shutil.rmtree(folder / "labels" / source.name, ignore_errors=True)
         attributes = ngff.image_attributes(series, plan, name, channels, recipe.ngff)
         if made:
             names = {"ome": {"version": "0.5", "labels": [m["name"] for m in made]}}
             nodes.write_group(folder / "labels", names, recipe.ngff)
-        _ome(folder, file, series, name, channels, recipe.ngff)
+        _ome(folder, file, series, name, channels, recipe.ngff, original)
         digest = _digest(series, facts)
         described = {
             "axes": series.axes,
@@ -227,14 +247,16 @@ def _write(
             "reader": file.reader,
             "reader_version": file.reader_version,
             "recipe": recipe.to_json(),
+            "left_out": left_out,
             "notes": list(series.notes),
         }
         (folder / journal.NAME).unlink(missing_ok=True)
         # Last of all: a folder whose root is no group is not an image.
         nodes.write_group(folder, {"ome": attributes, "slidebox": described}, recipe.ngff)
     finally:
-        for image, _ in opened:
-            image.close()
+        for _, image, _ in opened:
+            if image is not None:
+                image.close()
     tree, files, size = tree_checksum(folder) if checksum else ("", 0, 0)
     return Derived(**described, tree=tree, bytes=size, objects=files, seconds=0.0)
 
@@ -295,17 +317,43 @@ def _journal_key(file: ImageFile, series: Series, recipe: Recipe, prove: bool) -
     }
 
 
-def _open_label(source: LabelSource, image: Series) -> tuple[ImageFile, Series]:
-    file = open_image(source.path)
-    try:
-        if not 0 <= source.series < len(file.series):
-            raise UnreadableImage(f"there is no series {source.series}", file=str(source.path))
-        one = file.series[source.series]
-        _fit_label(one, image)
-    except BaseException:
-        file.close()
-        raise
-    return file, one
+def _open_labels(
+    sources: list[LabelSource], image: Series
+) -> tuple[list[tuple[LabelSource, ImageFile | None, Series]], list[dict[str, str]]]:
+    """Label images that fit, those of the source file first; and what is wrong with the others."""
+    opened: list[tuple[LabelSource, ImageFile | None, Series]] = []
+    left_out = []
+    taken = {source.name for source in sources}
+    for label in image.labels:
+        name, number = label.name, 1
+        while name in taken:
+            number += 1
+            name = f"{label.name}-{number}"
+        taken.add(name)
+        source = LabelSource(name, Path(label.series.file or image.file or ""), known=label.known)
+        try:
+            _fit_label(label.series, image)
+            opened.append((source, None, label.series))
+        except UnreadableImage as error:
+            left_out.append(_without(source, error))
+    for source in sources:
+        file = None
+        try:
+            file = open_image(source.path)
+            if not 0 <= source.series < len(file.series):
+                raise UnreadableImage(f"there is no series {source.series}", file=str(source.path))
+            one = file.series[source.series]
+            _fit_label(one, image)
+            opened.append((source, file, one))
+        except UnreadableImage as error:
+            if file is not None:
+                file.close()
+            left_out.append(_without(source, error))
+    return opened, left_out
+
+
+def _without(source: LabelSource, error: UnreadableImage) -> dict[str, str]:
+    return {"name": source.name, "file": source.path.name, "reason": error.reason}
 
 
 def _fit_label(one: Series, image: Series) -> None:
@@ -347,7 +395,11 @@ def _label(
 ):
     where = folder / "labels" / source.name
     plan, facts = _pixels(where, one, recipe, memory, crew, threads, progress, prove, labels=True)
-    attributes = ngff.label_attributes(one, plan, source.name, facts.labels, recipe.ngff)
+    if any(value < 0 for value in facts.labels):
+        raise UnreadableImage("a label image holds no negative numbers, this one does")
+    attributes = ngff.label_attributes(
+        one, plan, source.name, facts.labels, recipe.ngff, source.known
+    )
     nodes.write_group(where, {"ome": attributes}, recipe.ngff)
     digest = _digest(one, facts)
     return {
@@ -361,7 +413,13 @@ def _label(
 
 
 def _ome(
-    folder: Path, file: ImageFile, series: Series, name: str, channels: list[dict], version: str
+    folder: Path,
+    file: ImageFile,
+    series: Series,
+    name: str,
+    channels: list[dict],
+    version: str,
+    original: bool,
 ) -> None:
     """OME/: METADATA.ome.xml and, beside it, the vendor's own metadata as they stand in the
     file.
@@ -370,10 +428,16 @@ def _ome(
     (folder / "OME" / "METADATA.ome.xml").write_text(
         ome.metadata_xml(series, name, channels), encoding="utf-8", newline="\n"
     )
-    for text_name, text in sorted(file.metadata.items()):
+    if original:
+        write_original(folder, file)
+
+
+def write_original(folder: Path, file: ImageFile) -> None:
+    """The vendor's own metadata, as they stand in the file, beside ``METADATA.ome.xml``."""
+    for name, text in sorted(file.metadata.items()):
         if text.strip():
-            target = folder / "OME" / "original" / text_name
-            target.parent.mkdir(exist_ok=True)
+            target = folder / "OME" / "original" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 
@@ -431,11 +495,11 @@ class _Progress:
 
 
 @contextmanager
-def _partial(out: Path):
+def partial(out: Path, keep: bool = False):
     """The hidden folder that ``out`` is made in, ours alone.
 
     It is gone after an error of the image, and stays when the conversion was only interrupted and
-    has a journal to go on from.
+    has a journal to go on from (``keep``: a plate, that always goes on).
     """
     folder = out.parent / f".{out.name}.partial"
     fd = -1
@@ -460,7 +524,7 @@ def _partial(out: Path):
         yield folder
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | OSError)
-        if not (interrupted and (folder / journal.NAME).exists()):
+        if not (interrupted and (keep or (folder / journal.NAME).exists())):
             shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
@@ -477,7 +541,7 @@ def _empty(folder: Path, keep: list[str]) -> None:
             Path(entry.path).unlink()
 
 
-def _publish(folder: Path, out: Path) -> None:
+def publish_folder(folder: Path, out: Path) -> None:
     """Make all names durable, then rename. An older image is moved away first and removed last."""
     for base, folders, files in os.walk(folder):
         for name in files:

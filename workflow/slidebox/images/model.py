@@ -68,15 +68,13 @@ class Well:
 
     ``plate`` is its name, ``row`` and ``column`` the names of the well's row and column (``"B"``,
     ``"3"``: letters and a number without leading zeros), ``field`` counts from 0 in a well.
-    ``kind`` tells several images of one field apart (``projection``); ``layout`` are the names of
-    all rows and columns of the plate, where the file says them.
+    ``layout`` are the names of all rows and columns of the plate, where the file says them.
     """
 
     plate: str
     row: str
     column: str
     field: int = 0
-    kind: str = ""
     layout: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     @property
@@ -86,7 +84,7 @@ class Well:
     @property
     def path(self) -> str:
         """The image's place in an OME-Zarr plate: the same whatever other fields are there."""
-        return f"{self.row}/{self.column}/{self.field}{self.kind}"
+        return f"{self.row}/{self.column}/{self.field}"
 
 
 def well(plate: str, name: str, field: int = 0) -> Well | None:
@@ -97,6 +95,17 @@ def well(plate: str, name: str, field: int = 0) -> Well | None:
 
 # (t, c, z, first row, end row) -> (samples, rows, columns); c counts groups of samples.
 BandReader = Callable[[int, int, int, int, int], np.ndarray]
+
+
+@dataclass(slots=True)
+class Label:
+    """A label image that stands in the image's own file (OME-Zarr), and what is told of its
+    objects: by value, a colour as ``rgba`` and any other property.
+    """
+
+    name: str
+    series: Series
+    known: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -122,6 +131,7 @@ class Series:
         specimen's pixels, and a slide's label may show a patient's name.
     acquisition : further facts in OME's names (objective, pinhole, date), for people.
     files : the files that its pixels are read from, when they aren't all of the image's files.
+    labels : label images that come with it in its own file.
     notes : what the reader had to decide or could not keep, in a sentence each.
     """
 
@@ -145,6 +155,7 @@ class Series:
     notes: list[str] = field(default_factory=list)
     file: str | None = None
     files: list[str] | None = None
+    labels: list[Label] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.dtype = np.dtype(self.dtype).newbyteorder("=")

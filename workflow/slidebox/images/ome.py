@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
-from .model import Series
+from .model import Series, Well
+
+_NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 
 _TYPES = {
     "bool": "bit",
@@ -95,6 +100,72 @@ def metadata_xml(series: Series, name: str, channels: list[dict[str, Any]]) -> s
         where = series.stage_position
         image.stage_label = om.StageLabel(name=name, **where, **{f"{a}_unit": "µm" for a in where})
     return to_xml(document, validate=False) + "\n"
+
+
+def write_plate_xml(
+    path: Path,
+    name: str,
+    layout: tuple[tuple[str, ...], tuple[str, ...]],
+    fields: list[tuple[Well, Path]],
+) -> None:
+    """OME-XML of a plate: its wells, and the images of its fields from their own documents.
+
+    ``fields`` are the wells with the paths of their images' METADATA.ome.xml, in the plate's order;
+    they are read one by one.
+    """
+    from xml.sax.saxutils import quoteattr
+
+    rows, columns = layout
+    wells: dict[tuple[str, str], list[int]] = {}
+    for n, (well, _) in enumerate(fields):
+        wells.setdefault((well.row, well.column), []).append(n)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="\n") as out:
+        out.write(
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<OME xmlns="{_NAMESPACE}" '
+            'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+            f'xsi:schemaLocation="{_NAMESPACE} {_NAMESPACE}/ome.xsd" Creator="Slidebox">\n'
+            f'<Plate ID="Plate:0" Name={quoteattr(name)} Rows="{len(rows)}" '
+            f'Columns="{len(columns)}" RowNamingConvention="letter" '
+            'ColumnNamingConvention="number">\n'
+        )
+        for w, ((row, column), members) in enumerate(wells.items()):
+            out.write(
+                f'<Well ID="Well:{w}" Row="{rows.index(row)}" Column="{columns.index(column)}">\n'
+            )
+            for n in members:
+                out.write(
+                    f'<WellSample ID="WellSample:{n}" Index="{n}">'
+                    f'<ImageRef ID="Image:{n}"/></WellSample>\n'
+                )
+            out.write("</Well>\n")
+        out.write("</Plate>\n")
+        for tag in ("Instrument", "Image", "StructuredAnnotations"):
+            found = False
+            for n, (_, document) in enumerate(fields):
+                for part in _parts_of(document, tag, n):
+                    if tag == "StructuredAnnotations":
+                        part = re.sub(r"^<StructuredAnnotations[^>]*>|</\w+>\s*$", "", part.strip())
+                        out.write("" if found else f"<{tag}>\n")
+                        found = True
+                    out.write(part.strip() + "\n")
+            out.write(f"</{tag}>\n" if found else "")
+        out.write("</OME>\n")
+
+
+def _parts_of(document: Path, tag: str, number: int) -> list[str]:
+    """The elements of a tag in an image's document, with ids of the image's number."""
+    ElementTree.register_namespace("", _NAMESPACE)
+    root = ElementTree.parse(document).getroot()
+    found = []
+    for element in root.findall(f"{{{_NAMESPACE}}}{tag}"):
+        for part in element.iter():
+            if "ID" in part.attrib:
+                kind, _, rest = part.get("ID", "").partition(":")
+                part.set("ID", f"{kind}:{number}" + rest.removeprefix("0"))
+        text = ElementTree.tostring(element, encoding="unicode")
+        found.append(text.replace(f' xmlns="{_NAMESPACE}"', "", 1))
+    return found
 
 
 def _planes(om, series: Series, samples: int) -> list:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import xxhash
 
 from ..findings import Finding
-from .model import UnreadableImage
+from .model import ImageFile, UnreadableImage
 from .registry import open_image
 from .store import StoredImage
 
@@ -18,7 +19,7 @@ _MOST = 20  # planes that are named one by one
 
 def verify(
     zarr: Path | str,
-    source: Path | str | None = None,
+    source: Path | str | ImageFile | None = None,
     series: int = 0,
     *,
     progress: Callable[[int, int], None] | None = None,
@@ -47,12 +48,13 @@ def verify(
     if source is None:
         return _stored_alone(stored, kept, zarr, progress)
     try:
-        with open_image(source) as file:
+        opened = nullcontext(source) if isinstance(source, ImageFile) else open_image(source)
+        with opened as file:
             if not 0 <= series < len(file.series):
-                raise UnreadableImage(f"there is no series {series}", file=str(source))
+                raise UnreadableImage(f"there is no series {series}", file=file.path)
             return _against(stored, kept, zarr, file.series[series], progress)
     except UnreadableImage as error:
-        return [Finding("IMAGE_UNREADABLE", "error", str(error), file=str(source))]
+        return [Finding("IMAGE_UNREADABLE", "error", str(error), file=error.file)]
 
 
 def _against(stored: StoredImage, kept: dict, zarr: Path, series, progress) -> list[Finding]:

@@ -33,7 +33,9 @@ class FieldIndex:
     first: int = 1
     """The instrument's first number: the field's path on the plate counts from 0."""
     kind: str = ""
-    """What tells several images of one field apart, e.g. ``projection``."""
+    """What tells several images of one field apart, e.g. ``projection``: each kind is a plate of
+    its own, because readers lay all images of a well side by side.
+    """
     planes: dict[Where, Path] = field(default_factory=dict)
     position: dict[str, float] | None = None
     z_step: float | None = None
@@ -107,13 +109,12 @@ def _assemble(path: Path, name: str, index: PlateIndex) -> ImageFile:
     for one in sorted(index.fields, key=lambda f: (f.row, f.column, f.number, f.kind)):
         parts = list(_parts(one.planes))
         for n, (channels, planes) in enumerate(parts):
-            kind = one.kind + (f"part{n + 1}" if len(parts) > 1 and n else "")
+            kind = one.kind + (f"part {n + 1}" if n else "")
             well = Well(
-                index.name,
+                f"{index.name} {kind}".strip(),
                 index.rows[one.row],
                 index.columns[one.column],
                 one.number - one.first,
-                kind,
                 (index.rows, index.columns) if index.whole else None,
             )
             series.append(_series(len(series), well, one, index, channels, planes, shown, cache))
@@ -231,7 +232,7 @@ def _series(
     axes = "".join(a for a, k in zip("tcz", n, strict=True) if k > 1) + "yx"
     return Series(
         number,
-        " ".join(p for p in (index.name, well.name, f"field {one.number}", well.kind) if p),
+        f"{well.plate} {well.name} field {one.number}",
         axes,
         (*(k for k in n if k > 1), shown.height, shown.width),
         shown.dtype,
