@@ -22,6 +22,7 @@ include: "rules/validate.smk"
 include: "rules/archive.smk"
 include: "rules/images.smk"
 include: "rules/catalogue.smk"
+include: "rules/reviews.smk"
 include: "rules/challenges.smk"
 include: "rules/publish.smk"
 
@@ -42,3 +43,4 @@ rule all:
     input:
         RECEIPTS,
         INDEX,
+        REVIEWS,

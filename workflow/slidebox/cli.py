@@ -12,7 +12,16 @@ import sys
 from collections.abc import Callable
 
 from slidebox import __version__
-from slidebox.commands import challenge, image, operation, publishing, reader, submitter, vault
+from slidebox.commands import (
+    challenge,
+    image,
+    operation,
+    outreach,
+    publishing,
+    reader,
+    submitter,
+    vault,
+)
 from slidebox.commands.common import CANNOT, FINE, CannotRun
 
 
@@ -64,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    for kind in (submitter, image, vault, operation, publishing, reader, challenge):
+    for kind in (submitter, image, vault, operation, outreach, publishing, reader, challenge):
         kind.register(command)
     return parser
 

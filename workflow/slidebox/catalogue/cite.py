@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from slidebox.catalogue.text import doi_url
+
 
 def year_of(record: dict[str, Any], release_date: str | None = None) -> str:
     """Four digits of the release date, or ''."""
@@ -18,7 +20,6 @@ def citation(
     *,
     site_name: str = "Slidebox",
     url: str | None = None,
-    doi: str | None = None,
     release_date: str | None = None,
 ) -> str:
     """Creators (year). Title. Version. Publisher. Identifier."""
@@ -28,6 +29,6 @@ def citation(
         names = [*names[:10], "et al."]
     year = year_of(record, release_date)
     head = "; ".join(names) or "Unknown authors"
-    where = f"https://doi.org/{doi}" if doi else (url or f"{site_name}:{accession}")
+    where = doi_url(record.get("doi")) or url or f"{site_name}:{accession}"
     title = (record.get("title") or accession).rstrip(".")
     return f"{head}{f' ({year})' if year else ''}. {title}. Version {version}. {site_name}. {where}"

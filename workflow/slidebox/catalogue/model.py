@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(slots=True)
@@ -41,3 +41,14 @@ class StudyInput:
     site_url: str | None = None
     """Where the site will be, e.g. ``https://images.example.org/``; None: links stay relative."""
     site_name: str = "Slidebox"
+    state: Literal["public", "embargoed", "review"] = "public"
+    """Embargoed and review pages stand alone: no link to the rest of the site, no search engine."""
+    folder: str | None = None
+    """Where the pages are written under the site's root; None: the accession."""
+    withheld: str | None = None
+    """Why the originals aren't offered, when they aren't."""
+
+    @property
+    def home(self) -> str:
+        """The study's folder, relative to the site's root."""
+        return self.folder or self.accession

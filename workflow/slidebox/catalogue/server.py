@@ -8,6 +8,7 @@ real web server or ``snakemake publish``.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import stat
@@ -40,7 +41,9 @@ _ORIGINAL_HEADERS = {
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 _BLOCK = 1 << 20
-_ORIGINAL = re.compile(r"^/([A-Za-z0-9][A-Za-z0-9-]{0,63})/files/v([1-9][0-9]*)/(.+)$", re.S)
+_ORIGINAL = re.compile(
+    r"^/([A-Za-z0-9][A-Za-z0-9-]{0,63}|review/[0-9a-f]{32})/files/v([1-9][0-9]*)/(.+)$", re.S
+)
 
 
 class RangeNotSatisfiable(Exception):
@@ -80,30 +83,33 @@ class Originals:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[tuple, set[tuple[str, int]]]] = {}
 
-    def open(self, accession: str, version: int, path: str) -> BinaryIO | None:
-        """An open handle on a listed file's bytes, else None."""
-        if self._vault is None or (path, version) not in self._listed(accession):
+    def open(self, home: str, version: int, path: str) -> BinaryIO | None:
+        """An open handle on a listed file's bytes, else None; ``home`` is the study's folder."""
+        if self._vault is None or (path, version) not in self._listed(home):
             return None
+        accession = home
+        if home.startswith("review/"):
+            accession = json.loads((self._public / home / "study.json").read_bytes())["accession"]
         try:
             return self._vault.open(accession, path, version)
         except (LookupError, OSError, ValueError):
             return None
 
-    def _listed(self, accession: str) -> set[tuple[str, int]]:
-        folder = self._public / accession
+    def _listed(self, home: str) -> set[tuple[str, int]]:
+        folder = self._public / home
         tables = sorted([folder / "files.tsv", *folder.glob("v[0-9]*/files.tsv")])
         stamps = tuple(
             (str(t), s.st_mtime_ns, s.st_size) for t in tables if t.is_file() and (s := t.stat())
         )
         with self._lock:
-            known = self._known.get(accession)
+            known = self._known.get(home)
             if known is None or known[0] != stamps:
                 rows = {
                     (row["path"], row["version"])
                     for name, _, _ in stamps
                     for row in listing.read_table(Path(name))
                 }
-                known = self._known[accession] = (stamps, rows)
+                known = self._known[home] = (stamps, rows)
             return known[1]
 
 

@@ -36,33 +36,35 @@ def build_study(study: StudyInput, site_root: Path | str) -> Path:
 
     The newest version (``study.head``) gets the study's front page, lists, ``study.json`` and one
     page an image; every version gets the same under ``v<N>/`` but for the image pages, which it
-    shares. Returns the study's folder.
+    shares. Pages for review show the newest version alone. Returns the study's folder.
     """
     site_root = Path(site_root)
-    folder = site_root / study.accession
+    folder = site_root / study.home
     install_assets(site_root)
     images = [_prepared(image) for image in study.images]
-    version_folder = folder / f"v{study.version}"
+    review = study.state == "review"
+    version_folder = folder if review else folder / f"v{study.version}"
     totals = listing.write_lists(version_folder, study.files)
-    write_changes(folder, study.version)
+    if not review:
+        write_changes(folder, study.version)
     summary = study_json(study, totals)
-    place = describe.Place(study.site_url if safe_url(study.site_url) else None, study.site_name)
+    url = study.site_url if safe_url(study.site_url) else None
+    place = describe.Place(url, study.site_name, study.folder)
     written: list[dict[str, str]] = []
-    targets = [(version_folder, "../")]
+    targets = [] if review else [(version_folder, "../")]
     if study.head:
-        for name in ("files.tsv", "manifest-sha256.txt"):
+        for name in ("files.tsv", "manifest-sha256.txt") if targets else ():
             _copy(version_folder / name, folder / name)
         targets.append((folder, ""))
-    if study.head:
         _image_pages(study, images, folder, site_root)
-        tables.write_parts(summary, folder / "files.tsv", folder / "tables")
+        tables.write_parts(summary, folder / "files.tsv", folder / "tables", study.home)
         written = describe.write_all(summary, folder, place)
     for target, top in targets:
         atomic.write_json(target / "study.json", summary)
         _lists(study, images, totals, target, top, site_root)
-        machines = _machines(summary, written, place) if top == "" else {}
+        machines = _machines(summary, written, place, study.state) if top == "" else {}
         _front_page(study, images, totals, target, top, site_root, machines)
-    if study.head:
+    if study.head and not review:
         write_card(summary, folder)  # last: it vouches for the study.json beside it
     return folder
 
@@ -85,9 +87,11 @@ def study_json(study: StudyInput, totals: listing.Totals) -> dict[str, Any]:
 
 
 def _machines(
-    summary: dict[str, Any], written: list[dict[str, str]], place: describe.Place
+    summary: dict[str, Any], written: list[dict[str, str]], place: describe.Place, state: str
 ) -> dict[str, Any]:
     """What the front page holds for machines; older versions point to the newest instead."""
+    if state != "public":
+        return {"descriptions": written}  # nothing that sends a crawler on
     names = [d["href"] for d in written]
     return {
         "descriptions": written,
@@ -138,14 +142,15 @@ def _front_page(
     broken = [i for i in images if not (i.get("zarr") and i.get("id"))]
     base = _canonical(study)
     context = {
-        "section": "studies",
+        **_frame(study),
         "description": record.get("description"),
         "accession": study.accession,
         "version": study.version,
         "is_head": study.head and top == "",
         "is_newest": study.head,
         "top": top,
-        "canonical": base if study.site_url else None,
+        "withheld": study.withheld,
+        "canonical": base if study.state == "public" else None,
         "canonical_base": f"{base}{f'v{study.version}/' if top else ''}" if base else _HERE,
         "record": record,
         "authors": [_author(a) for a in record.get("authors") or []],
@@ -155,6 +160,7 @@ def _front_page(
         "organisms": facts.organisms(record),
         "methods": facts.methods(record),
         "released": study.release_date or record.get("release_date"),
+        "doi": record.get("doi"),
         "paragraphs": _paragraphs(record.get("description")),
         "citation": citation(
             record,
@@ -178,10 +184,10 @@ def _front_page(
         "file_page_href": _page_href("files", front=""),
         "record_blocks": facts.record_blocks(record),
         "versions": [
-            _version(v, site_root / study.accession)
+            _version(v, site_root / study.home)
             for v in study.versions or [{"version": study.version}]
         ],
-        "changed_files": _changed_files(site_root / study.accession, study.version),
+        "changed_files": _changed_files(site_root / study.home, study.version),
         "curation": study.curation,
         "findings": study.findings[:SHOWN_FINDINGS],
         "findings_total": len(study.findings),
@@ -218,7 +224,8 @@ def _lists(
 ) -> None:
     """Pages 2, 3, ... of the images and of the files, under ``list/``."""
     shown = _viewable(images)
-    common = {"section": "studies", "accession": study.accession, "top": top}
+    common = {**_frame(study), "accession": study.accession, "top": top}
+    common["withheld"] = study.withheld
     kept = set()
 
     def write(kind: str, page: int, pages: int, **context: Any) -> None:
@@ -273,7 +280,8 @@ def _image_pages(
         own = [files.get(p, {"path": p}) for p in _image_files(image)]
         base = _canonical(study)
         context = {
-            "section": "studies",
+            **_frame(study),
+            "withheld": study.withheld,
             "description": f"{image['label']}, {image['facts']}: image of {study.accession}",
             "accession": study.accession,
             "study_title": study.record.get("title") or "",
@@ -288,7 +296,7 @@ def _image_pages(
             "record_blocks": facts.record_blocks(
                 study.record, facts.part_modules(study.record, image.get("part"))
             ),
-            "zarr_url": f"{base or '…/' + study.accession + '/'}{image['zarr']}",
+            "zarr_url": f"{base or '…/' + study.home + '/'}{image['zarr']}",
             "snippets": facts.snippets(),
         }
         render_page(
@@ -319,7 +327,12 @@ def _files_of_images(images: list[dict[str, Any]], table: Path) -> dict[str, dic
 def _canonical(study: StudyInput) -> str:
     if not study.site_url or not safe_url(study.site_url):
         return ""
-    return f"{study.site_url.rstrip('/')}/{study.accession}/"
+    return f"{study.site_url.rstrip('/')}/{study.home}/"
+
+
+def _frame(study: StudyInput) -> dict[str, Any]:
+    """What the frame of each page must know."""
+    return {"section": "studies", "state": study.state}
 
 
 def _author(author: dict[str, Any]) -> dict[str, Any]:

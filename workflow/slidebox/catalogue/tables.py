@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from slidebox import atomic
 from slidebox.catalogue import facts, listing
-from slidebox.catalogue.text import file_url
+from slidebox.catalogue.text import bare_doi, file_url
 
 _TEXTS = pa.list_(pa.string())
 SCHEMAS = {
@@ -29,6 +29,7 @@ SCHEMAS = {
         [
             ("accession", pa.string()),
             ("version", pa.int32()),
+            ("doi", pa.string()),
             ("title", pa.string()),
             ("description", pa.string()),
             ("license", pa.string()),
@@ -101,13 +102,19 @@ SCHEMAS = {
 _ROWS = 20_000
 
 
-def write_parts(study: dict[str, Any], files_tsv: Path, folder: Path) -> None:
-    """Write a study's four parts to ``folder``, from its study.json and files.tsv."""
+def write_parts(
+    study: dict[str, Any], files_tsv: Path, folder: Path, home: str | None = None
+) -> None:
+    """Write a study's four parts to ``folder``, from its study.json and files.tsv.
+
+    ``home`` is where the study is under the site's root, by default its accession.
+    """
     accession = study["accession"]
+    home = home or accession
     _write(folder / "studies.parquet", SCHEMAS["studies"], iter([_study_row(study)]))
-    _write(folder / "images.parquet", SCHEMAS["images"], _image_rows(study))
-    _write(folder / "files.parquet", SCHEMAS["files"], _file_rows(accession, files_tsv))
-    _write(folder / "annotations.parquet", SCHEMAS["annotations"], _annotation_rows(study))
+    _write(folder / "images.parquet", SCHEMAS["images"], _image_rows(study, home))
+    _write(folder / "files.parquet", SCHEMAS["files"], _file_rows(accession, files_tsv, home))
+    _write(folder / "annotations.parquet", SCHEMAS["annotations"], _annotation_rows(study, home))
 
 
 def compact(folders: Iterable[Path], out: Path) -> list[dict[str, Any]]:
@@ -145,13 +152,25 @@ def _gathered(parts: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     for part in parts:
         with pa.OSFile(str(part)) as source, pa.ipc.open_file(source) as file:
             for number in range(file.num_record_batches):
-                held.append(pa.Table.from_batches([file.get_batch(number)]))
+                held.append(_conformed(file.get_batch(number), schema))
                 count += held[-1].num_rows
                 if count >= _ROWS:
-                    yield pa.concat_tables(held).cast(schema).combine_chunks()
+                    yield pa.concat_tables(held).combine_chunks()
                     held, count = [], 0
     if held:
-        yield pa.concat_tables(held).cast(schema).combine_chunks()
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    """The rows with the present columns; one that an older release didn't write is empty."""
+    here = set(batch.schema.names)
+    columns = [
+        batch.column(field.name).cast(field.type)
+        if field.name in here
+        else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _write(path: Path, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> None:
@@ -199,6 +218,7 @@ def _study_row(study: dict[str, Any]) -> dict[str, Any]:
     return {
         "accession": study["accession"],
         "version": study.get("version"),
+        "doi": bare_doi(record.get("doi")),
         "title": _text(record.get("title")),
         "description": _text(record.get("description")),
         "license": _text(record.get("license")),
@@ -213,7 +233,7 @@ def _study_row(study: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _image_rows(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _image_rows(study: dict[str, Any], home: str) -> Iterator[dict[str, Any]]:
     record, accession = study.get("record") or {}, study["accession"]
     shared = {
         "accession": accession,
@@ -230,8 +250,8 @@ def _image_rows(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "series": image.get("series"),
             "name": _text(image.get("name")),
             "part": _text(image.get("part")),
-            "zarr": f"{accession}/{image['zarr']}" if image.get("zarr") else None,
-            "thumbnail": f"{accession}/{image['thumbnail']}" if image.get("thumbnail") else None,
+            "zarr": f"{home}/{image['zarr']}" if image.get("zarr") else None,
+            "thumbnail": f"{home}/{image['thumbnail']}" if image.get("thumbnail") else None,
             "status": image.get("status"),
             "reason": _text((image.get("finding") or {}).get("message")),
             **{f"size_{a}": facts.size_of(image, a) for a in "xyzct"},
@@ -247,18 +267,18 @@ def _image_rows(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _file_rows(accession: str, files_tsv: Path) -> Iterator[dict[str, Any]]:
+def _file_rows(accession: str, files_tsv: Path, home: str) -> Iterator[dict[str, Any]]:
     for row in listing.read_table(files_tsv):
         yield {
             "accession": accession,
             **{k: _text(row.get(k)) for k in ("path", "sha256", "part", "role", "source_image")},
             "size": row["size"],
             "version": row["version"],
-            "url": f"{accession}/{file_url(row['path'], row['version'])}",
+            "url": f"{home}/{file_url(row['path'], row['version'])}",
         }
 
 
-def _annotation_rows(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _annotation_rows(study: dict[str, Any], home: str) -> Iterator[dict[str, Any]]:
     accession = study["accession"]
     for image in study.get("images") or []:
         for label in image.get("labels") or []:
@@ -267,7 +287,7 @@ def _annotation_rows(study: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 "accession": accession,
                 "image": image.get("id"),
                 "name": _text(label.get("name")),
-                "zarr": f"{accession}/{image['zarr']}/labels/{label.get('name')}"
+                "zarr": f"{home}/{image['zarr']}/labels/{label.get('name')}"
                 if image.get("zarr")
                 else None,
                 "objects": objects if isinstance(objects, int) else None,

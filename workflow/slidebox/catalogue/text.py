@@ -26,16 +26,20 @@ def safe_url(url: object) -> str | None:
     return url
 
 
-def doi_url(doi: object) -> str | None:
-    """https://doi.org/... for a DOI in any of its usual spellings, else None."""
+def bare_doi(doi: object) -> str | None:
+    """``10.<registrant>/<suffix>`` of a DOI in any of its usual spellings, else None."""
     if not isinstance(doi, str):
         return None
     bare = doi.strip()
     for prefix in ("https://doi.org/", "http://doi.org/", "https://dx.doi.org/", "doi:", "DOI:"):
         bare = bare.removeprefix(prefix)
-    if not bare.startswith("10.") or "/" not in bare:
-        return None
-    return "https://doi.org/" + quote(bare, safe="/:;().-_")
+    return bare if bare.startswith("10.") and "/" in bare else None
+
+
+def doi_url(doi: object) -> str | None:
+    """https://doi.org/... for a DOI in any of its usual spellings, else None."""
+    bare = bare_doi(doi)
+    return "https://doi.org/" + quote(bare, safe="/:;().-_") if bare else None
 
 
 def path_url(path: str) -> str:

@@ -13,7 +13,7 @@ from slidebox import atomic, catalogue
 from slidebox.config import Config
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now, read_json
-from slidebox.ingest.release import forget_embargo, site_root
+from slidebox.ingest.release import embargoed_until, forget_embargo, site_root
 from slidebox.ingest.software import software
 from slidebox.ingest.visible import Visible
 from slidebox.vault import Vault
@@ -31,7 +31,7 @@ def publish(config: Config, accession: str, key: str) -> None:
         root = site_root(config, record)
         for folder in _page_folders(root / accession):
             atomic.sweep(folder)
-        catalogue.build_study(_input(stages, archived["version"]), root)
+        catalogue.build_study(study_input(stages, archived["version"]), root)
         if root == config.public:
             forget_embargo(config, accession)
         where = "public" if root == config.public else "embargoed"
@@ -48,7 +48,8 @@ def _page_folders(study: Path) -> Iterator[Path]:
         yield Path(parent)
 
 
-def _input(stages: Stages, version: int) -> catalogue.StudyInput:
+def study_input(stages: Stages, version: int) -> catalogue.StudyInput:
+    """What the pages of a sealed or soon sealed state are made from, without what is restricted."""
     plan = read_json(stages.filesets)
     visible = Visible(plan["record"], plan["filesets"])
     record = visible.record()
@@ -72,6 +73,7 @@ def _input(stages: Stages, version: int) -> catalogue.StudyInput:
         findings=findings,
         curation=list(_curation(validation.get("history", []), visible)),
         release_date=record.get("release_date"),
+        state="embargoed" if embargoed_until(plan["record"]) else "public",
         site_url=stages.config.site.base_url,
         site_name=stages.config.site.title,
         provenance={

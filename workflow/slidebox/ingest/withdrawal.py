@@ -7,7 +7,7 @@ from typing import Any
 
 from slidebox import atomic
 from slidebox.config import Config
-from slidebox.ingest import index, queue
+from slidebox.ingest import index, queue, review
 from slidebox.ingest.paths import Stages, now
 from slidebox.vault import Vault
 
@@ -44,6 +44,7 @@ def withdraw(
         "sealed": now(),
     }
     atomic.write_json(Stages(config, accession, key).receipt, receipt)
+    review.refresh(config)
     index.catch_up(config)
     return entry
 

@@ -279,6 +279,9 @@ class Record(Part):
         default_factory=list, description="At least one. Required"
     )
     organisations: list[Organisation] = Field(default_factory=list)
+    doi: Text = Field(
+        "", description="DOI of this study: the archive records it, leave empty if you have none"
+    )
     publications: list[Publication] = Field(default_factory=list)
     links: list[Link] = Field(default_factory=list)
     funding: list[Grant] = Field(default_factory=list)

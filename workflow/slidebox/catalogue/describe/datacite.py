@@ -15,10 +15,11 @@ from slidebox.catalogue.describe.parts import (
     published,
     text_or,
 )
+from slidebox.catalogue.text import bare_doi
 
 
 def datacite(study: dict[str, Any], place: Place) -> dict[str, Any]:
-    """DataCite's JSON (schema 4.5) without a DOI, which the registration adds."""
+    """DataCite's JSON (schema 4.5); its DOI is there once a registration is recorded."""
     record, accession = study["record"], study["accession"]
     date = published(study)
     creators = []
@@ -65,6 +66,8 @@ def datacite(study: dict[str, Any], place: Place) -> dict[str, Any]:
             }
         ],
     }
+    if doi := bare_doi(record.get("doi")):
+        data["doi"] = doi
     if place.site_url:
         data["url"] = place.of(accession)
     if licence := licence_of(study):

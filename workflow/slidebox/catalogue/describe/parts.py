@@ -21,11 +21,13 @@ class Place:
 
     site_url: str | None
     site_name: str
+    home: str | None = None
+    """The study's folder under the site's root; None: the accession."""
 
     def of(self, accession: str) -> str:
         """A study's address: absolute when the site's is known, else relative to the site."""
-        base = (self.site_url or "").rstrip("/")
-        return f"{base}/{accession}/" if base else f"{accession}/"
+        base, home = (self.site_url or "").rstrip("/"), self.home or accession
+        return f"{base}/{home}/" if base else f"{home}/"
 
 
 def published(study: dict[str, Any]) -> str:

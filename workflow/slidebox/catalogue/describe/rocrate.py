@@ -22,7 +22,7 @@ from slidebox.catalogue.describe.parts import (
     published,
     text_or,
 )
-from slidebox.catalogue.text import license_name, safe_url
+from slidebox.catalogue.text import doi_url, license_name, safe_url
 
 PROFILE = "https://w3id.org/ro/crate/1.2"
 _LISTS = {
@@ -69,12 +69,15 @@ def ro_crate(study: dict[str, Any], folder: Path, place: Place) -> dict[str, Any
         "@type": "Dataset",
         "name": text_or(record.get("title"), accession),
         "description": text_or(record.get("description"), accession),
-        "identifier": accession,
+        "identifier": doi_url(record.get("doi")) or accession,
         "version": str(study["version"]),
         "datePublished": published(study),
         "publisher": {"@id": site["@id"]},
         "hasPart": _ids([*lists, *images]),
     }
+    if doi := doi_url(record.get("doi")):
+        root["cite-as"] = doi
+        root["alternateName"] = accession
     if place.site_url:
         root["url"] = place.of(accession)
     if licence:

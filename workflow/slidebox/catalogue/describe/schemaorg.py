@@ -15,12 +15,13 @@ from slidebox.catalogue.describe.parts import (
     published,
     text_or,
 )
+from slidebox.catalogue.text import doi_url
 
 
 def schema_org(study: dict[str, Any], place: Place) -> dict[str, Any]:
     """https://schema.org/Dataset with what Google's and Bioschemas' profiles ask for."""
     record, accession = study["record"], study["accession"]
-    url = place.of(accession)
+    url, doi = place.of(accession), doi_url(record.get("doi"))
     people = []
     for author in record.get("authors") or []:
         person: dict[str, Any] = {"@type": "Person", "name": text_or(author.get("name"), "Unknown")}
@@ -33,7 +34,7 @@ def schema_org(study: dict[str, Any], place: Place) -> dict[str, Any]:
         "@context": "https://schema.org/",
         "@type": "Dataset",
         "@id": url,
-        "identifier": accession,
+        "identifier": [doi, accession] if doi else accession,
         "url": url,
         "name": text_or(record.get("title"), accession),
         "description": text_or(record.get("description"), accession),
@@ -51,6 +52,8 @@ def schema_org(study: dict[str, Any], place: Place) -> dict[str, Any]:
             }
         ],
     }
+    if doi:
+        data["sameAs"] = doi
     if people:
         data["creator"] = people
     if record.get("keywords"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from slidebox import atomic
 from slidebox.catalogue.describe.parts import Place, licence_of, orcid_of
+from slidebox.catalogue.text import doi_url
 
 _TYPES = {
     "ro-crate-metadata.json": ("application/ld+json", "https://w3id.org/ro/crate"),
@@ -35,7 +36,9 @@ def signposts(
     for author in study["record"].get("authors") or []:
         if orcid := orcid_of(author):
             add("author", orcid)
-    if place.site_url:
+    if doi := doi_url(study["record"].get("doi")):
+        add("cite-as", doi)
+    elif place.site_url:
         add("cite-as", place.of(study["accession"]))
     for name in descriptions:
         if name in _TYPES:
