@@ -6,11 +6,13 @@ itself writes goes through ome-types (see ``slidebox.images.ome``).
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 from .. import units
-from ..model import Channel, Series
+from ..model import Channel, Series, Well
 
 
 @dataclass(slots=True)
@@ -24,6 +26,12 @@ class OmeImage:
     stage_position: dict[str, float] | None = None
     start_time: str | None = None
     acquisition: dict = field(default_factory=dict)
+    well: Well | None = None
+    claims: dict[tuple[int, int, int], str | None] | None = None
+    """The planes (t, group of samples, z) that TiffData elements claim to be in a file, and its
+    name where they say one; None when they claim all without listing them.
+    """
+    notes: list[str] = field(default_factory=list)
 
 
 def parse(xml: str) -> list[OmeImage]:
@@ -33,7 +41,61 @@ def parse(xml: str) -> list[OmeImage]:
     except ElementTree.ParseError:
         return []
     objectives = {e.get("ID"): e for e in root.iter() if _tag(e) == "Objective"}
-    return [_image(e, objectives) for e in root if _tag(e) == "Image"]
+    wells = _wells(root)
+    modulo = _modulo(root)
+    images = []
+    for element in root:
+        if _tag(element) == "Image":
+            image = _image(element, objectives)
+            image.well = wells.get(element.get("ID") or "")
+            references = {e.get("ID") for e in element.iter() if _tag(e) == "AnnotationRef"}
+            image.notes = [note for key, note in modulo if key in references]
+            images.append(image)
+    return images
+
+
+def binary_only(xml: str) -> str | None:
+    """The file that holds the metadata, when this document only points to it (BinaryOnly)."""
+    match = re.search(r"<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile=\"([^\"]+)\"", xml)
+    return html.unescape(match[1]) if match else None
+
+
+def _wells(root) -> dict[str, Well]:
+    """Wells of plates by the ID of the image that was taken there."""
+    found: dict[str, Well] = {}
+    for plate in (e for e in root if _tag(e) == "Plate"):
+        name = plate.get("Name") or plate.get("ID") or "plate"
+        for well in (e for e in plate if _tag(e) == "Well"):
+            row = _named(well.get("Row"), plate.get("RowNamingConvention") or "letter")
+            column = _named(well.get("Column"), plate.get("ColumnNamingConvention") or "number")
+            samples = [e for e in well if _tag(e) == "WellSample"]
+            samples.sort(key=lambda e: int(e.get("Index") or 0))
+            for number, sample in enumerate(samples):
+                for reference in (e for e in sample if _tag(e) == "ImageRef"):
+                    found[reference.get("ID") or ""] = Well(name, row, column, number)
+    return found
+
+
+def _named(index: str | None, convention: str) -> str:
+    """A row or column counted from 0, as the plate writes it: ``B`` or ``2``."""
+    number = int(index or 0)
+    if convention != "letter":
+        return str(number + 1)
+    text = chr(ord("A") + number % 26)
+    return chr(ord("A") + number // 26 - 1) + text if number >= 26 else text
+
+
+def _modulo(root) -> list[tuple[str | None, str]]:
+    """What annotations say of axes that hold two dimensions: (ID, sentence)."""
+    found = []
+    for annotation in (e for e in root.iter() if _tag(e) == "XMLAnnotation"):
+        for element in annotation.iter():
+            if _tag(element).startswith("ModuloAlong"):
+                axis = _tag(element)[-1].lower()
+                what = element.get("TypeDescription") or element.get("Type") or "another dimension"
+                note = f"axis {axis} also counts {what} (modulo); it is kept in the file's order"
+                found.append((annotation.get("ID"), note))
+    return found
 
 
 def _image(element, objectives) -> OmeImage:
@@ -86,6 +148,7 @@ def _pixels(pixels, image: OmeImage) -> None:
                     image.channels[c].exposure_time = units.seconds(
                         child.get("ExposureTime"), child.get("ExposureTimeUnit") or "s"
                     )
+    image.claims = _claims(pixels, image)
     if image.time_step is None and len(times) > 1 and None not in times.values():
         ordered = [times[t] for t in sorted(times)]
         image.time_step = units.seconds((ordered[-1] - ordered[0]) / (max(times) - min(times)))
@@ -100,6 +163,40 @@ def _pixels(pixels, image: OmeImage) -> None:
         where = {k: v for k, v in where.items() if v is not None}
         if "x" in where and "y" in where:
             image.stage_position = where
+
+
+def _claims(pixels, image: OmeImage) -> dict[tuple[int, int, int], str | None] | None:
+    """See ``OmeImage.claims``; the rules are those of the OME-TIFF specification."""
+    order = (pixels.get("DimensionOrder") or "XYCZT")[2:].lower()
+    if sorted(order) != ["c", "t", "z"]:
+        return None
+    sizes = {"t": image.sizes["t"], "z": image.sizes["z"]}
+    channels = [e for e in pixels if _tag(e) == "Channel"]
+    samples = max(1, image.samples)
+    sizes["c"] = len(channels) if len(channels) * samples == image.sizes["c"] else image.sizes["c"]
+    if samples > 1 and not image.sizes["c"] % samples:
+        sizes["c"] = image.sizes["c"] // samples
+    total = sizes["t"] * sizes["c"] * sizes["z"]
+    found: dict[tuple[int, int, int], str | None] = {}
+    blocks = [e for e in pixels if _tag(e) == "TiffData"]
+    for block in blocks:
+        first = {a: int(block.get(f"First{a.upper()}") or 0) for a in "tcz"}
+        if not block.keys() and not len(block):
+            return None
+        at, scale = 0, 1
+        for axis in order:
+            at += first[axis] * scale
+            scale *= sizes[axis]
+        count = block.get("PlaneCount")
+        # without a count: one plane when a directory is named, else all that follow
+        planes = int(count) if count else 1 if block.get("IFD") else total - at
+        name = next((e.get("FileName") for e in block if _tag(e) == "UUID"), None)
+        for number in range(at, min(at + planes, total)):
+            where, rest = {}, number
+            for axis in order:
+                rest, where[axis] = divmod(rest, sizes[axis])
+            found[where["t"], where["c"], where["z"]] = name
+    return found if blocks and len(blocks) < 1 << 20 else None
 
 
 def _time(plane) -> float | None:
@@ -158,6 +255,8 @@ def apply(image: OmeImage, series: Series) -> None:
     series.time_step = image.time_step if "t" in series.axes else None
     series.stage_position = image.stage_position
     series.start_time = image.start_time
+    series.well = image.well
+    series.notes += image.notes
     series.acquisition |= image.acquisition
     for c, channel in enumerate(image.channels[: len(series.channels)]):
         series.channels[c] = channel

@@ -6,6 +6,7 @@ memory.
 
 from __future__ import annotations
 
+import html
 import logging
 import math
 import re
@@ -56,13 +57,20 @@ _ROLES = {
 
 
 def open_file(path: Path, name: str) -> ImageFile:
+    if name == "ome-companion":
+        return _companion(path)
     with _Complaints() as complaints:
         tiff = tifffile.TiffFile(path)
         try:
-            image = _describe(tiff, path, name)
+            elsewhere = omexml.binary_only(tiff.ome_metadata or "") if tiff.is_ome else None
+            if elsewhere is None:
+                image = _describe(tiff, path, name)
         except BaseException:
             tiff.close()
             raise
+    if elsewhere is not None:
+        tiff.close()
+        return _by_reference(path, elsewhere)
     try:
         # tifffile goes on with the pages that it finds; planes must not be missing in silence
         if complaints.fatal:
@@ -71,6 +79,40 @@ def open_file(path: Path, name: str) -> ImageFile:
     except BaseException:
         tiff.close()
         raise
+
+
+def _by_reference(path: Path, elsewhere: str) -> ImageFile:
+    """The whole image of a file whose metadata are in another (BinaryOnly)."""
+    other = path.with_name(Path(elsewhere.replace("\\", "/")).name)
+    if not other.is_file():
+        raise UnreadableImage(f"its metadata are in {elsewhere}, which isn't there")
+    if other.name.lower().endswith((".tif", ".tiff", ".tf2", ".tf8", ".btf")):
+        with tifffile.TiffFile(other) as tiff:
+            if omexml.binary_only(tiff.ome_metadata or ""):
+                raise UnreadableImage(f"{elsewhere} points to another file in its turn")
+        return open_file(other, "ome-tiff")
+    return _companion(other)
+
+
+def _companion(path: Path) -> ImageFile:
+    """An image whose OME-XML is a file of its own, with the TIFFs that it names."""
+    xml = path.read_text(encoding="utf-8", errors="replace")
+    names = [html.unescape(n) for n in re.findall(r'FileName="([^"]+)"', xml)]
+    here = [path.with_name(Path(n).name) for n in dict.fromkeys(names)]
+    first = next((p for p in here if p.is_file()), None)
+    if first is None:
+        raise UnreadableImage(f"none of the {len(here)} files that it names is there")
+    with _Complaints() as complaints:
+        tiff = tifffile.TiffFile(first, omexml=xml)
+        try:
+            image = _describe(tiff, path, "ome-companion", xml)
+        except BaseException:
+            tiff.close()
+            raise
+    if complaints.fatal:
+        image.close()
+        raise UnreadableImage(f"cut off or damaged: {complaints.fatal[0]}")
+    return image
 
 
 class _Complaints(logging.Handler):
@@ -100,13 +142,15 @@ class _Complaints(logging.Handler):
         log.propagate = self.before
 
 
-def _describe(tiff: tifffile.TiffFile, path: Path, name: str) -> ImageFile:
+def _describe(tiff: tifffile.TiffFile, path: Path, name: str, xml: str = "") -> ImageFile:
     lock = threading.Lock()
     metadata: dict[str, str] = {}
-    ome_images: list[Series] = []
-    if tiff.is_ome:
-        name = "ome-tiff"
-        metadata["ome.xml"] = tiff.ome_metadata or ""
+    images: list[omexml.OmeImage] = []
+    if tiff.is_ome or xml:
+        name = name if xml else "ome-tiff"
+        xml = xml or tiff.ome_metadata or ""
+        metadata["ome.xml"] = xml
+        images = omexml.parse(xml)
     elif tiff.pages.first.description:
         metadata["ImageDescription.txt"] = tiff.pages.first.description
     found = list(tiff.series)
@@ -114,13 +158,13 @@ def _describe(tiff: tifffile.TiffFile, path: Path, name: str) -> ImageFile:
     for number, item in enumerate(found):
         if item.dtype is None or item.size == 0:
             continue
-        series += _series(item, len(series), number, lock, path)
-    if tiff.is_ome:
-        _apply_ome(series, tiff.ome_metadata or "", path)
+        claims = images[number].claims if len(images) == len(found) else None
+        series.append(_series(item, len(series), number, lock, path, claims))
+    if xml:
+        _apply_ome(series, images)
     for one in series:
         one.notes = list(dict.fromkeys(one.notes))
     _vendor(tiff, series, found)
-    del ome_images
 
     def close() -> None:
         for one in found:
@@ -135,8 +179,8 @@ def _describe(tiff: tifffile.TiffFile, path: Path, name: str) -> ImageFile:
 # ---------------------------------------------------------------- pixels
 
 
-def _series(item, index: int, number: int, lock, path: Path) -> list[Series]:
-    """One of tifffile's series as one of ours."""
+def _series(item, index: int, number: int, lock, path: Path, claims: dict | None) -> Series:
+    """One of tifffile's series as one of ours. ``claims``: see ``omexml.OmeImage``."""
     pages = item.pages
     keyframe = item.keyframe
     axes, shape = item.axes, item.shape
@@ -184,6 +228,7 @@ def _series(item, index: int, number: int, lock, path: Path) -> list[Series]:
     ny = dict(inner).get("Y", 1)
     nx = dict(inner).get("X", 1)
     groups = sizes["c"]
+    dtype = keyframe.dtype if item.dtype is None else item.dtype
     sizes["c"] *= samples
     out_axes = "".join(a for a in "tcz" if sizes[a] > 1) + "yx"
     out_shape = (*tuple(sizes[a] for a in "tcz" if sizes[a] > 1), ny, nx)
@@ -206,9 +251,17 @@ def _series(item, index: int, number: int, lock, path: Path) -> list[Series]:
             return _rows_contiguous(item, keyframe, number, z_inner, y0, y1, lock)
         page = pages[number]
         if page is None:
+            if claims is not None and (t, c, z) not in claims:  # never recorded
+                return np.zeros((samples, y1 - y0, nx), dtype)
+            name = claims.get((t, c, z)) if claims else None
+            if name and not path.with_name(name).is_file():
+                raise UnreadableImage(f"it is in {name}, which isn't there")
             raise UnreadableImage("the file has no page for this plane")
         return _rows(page, z_inner, y0, y1, lock)
 
+    if claims is not None and None in pages and groups * sizes["t"] * sizes["z"] > len(claims):
+        gaps = groups * sizes["t"] * sizes["z"] - len(claims)
+        notes.append(f"{gaps} planes are in no file; they are filled with 0")
     role = (
         _ROLES.get((item.name or "").split(" ")[0].lower(), "image")
         if item.kind
@@ -227,23 +280,20 @@ def _series(item, index: int, number: int, lock, path: Path) -> list[Series]:
         rows = keyframe.tilelength
     else:
         rows = min(keyframe.rowsperstrip, ny)
-    name = item.name or ""
-    return [
-        Series(
-            index,
-            name,
-            out_axes,
-            out_shape,
-            keyframe.dtype if item.dtype is None else item.dtype,
-            read,
-            rgb=rgb,
-            samples=samples,
-            rows=rows,
-            role=role,
-            notes=notes,
-            pixel_size=_resolution(keyframe, ny, nx) if not groups < 0 else {},
-        )
-    ]
+    return Series(
+        index,
+        item.name or "",
+        out_axes,
+        out_shape,
+        dtype,
+        read,
+        rgb=rgb,
+        samples=samples,
+        rows=rows,
+        role=role,
+        notes=notes,
+        pixel_size=_resolution(keyframe),
+    )
 
 
 def _by_segment(page) -> bool:
@@ -349,7 +399,7 @@ def _rows(page, z: int, y0: int, y1: int, lock) -> np.ndarray:
 # ---------------------------------------------------------------- metadata
 
 
-def _resolution(page, ny: int, nx: int) -> dict[str, float | None]:
+def _resolution(page) -> dict[str, float | None]:
     """Pixel size by the resolution tags, if they can be a microscope's.
 
     A printing resolution (72 dpi and the like) isn't one: what is over 20 um a pixel is left out.
@@ -611,11 +661,11 @@ def _fluoview(tiff: tifffile.TiffFile, series: list[Series]) -> None:
             one.time_step = units.seconds(dimension[2], str(dimension[3]).strip("\0 "))
 
 
-def _apply_ome(series: list[Series], xml: str, path: Path) -> None:
-    images = omexml.parse(xml)
+def _apply_ome(series: list[Series], images: list[omexml.OmeImage]) -> None:
     for n, one in enumerate(series):
         image = images[n] if len(images) == len(series) else omexml.matching(images, one)
         if image is None:
-            one.notes.append("no Image of the OME-XML fits this series: its metadata are missing")
+            why = "no Image of the OME-XML fits this series" if images else "its OME-XML is damaged"
+            one.notes.append(f"{why}: its metadata are missing")
             continue
         omexml.apply(image, one)
