@@ -216,14 +216,16 @@ def _write(
         total = series.nbytes + sum(one.nbytes for _, _, one in opened)
         shown = _Progress(progress, total)
         key = _journal_key(file, series, recipe, prove)
-        plan, facts = _pixels(folder, series, recipe, memory, crew, threads, shown, prove, key=key)
+        work = _Work(recipe, memory, crew, threads, shown, prove, checksum)
+        plan, facts = _pixels(folder, series, work, key=key)
+        known = dict(facts.md5)
         channels = ngff.channel_facts(series, facts.low, facts.high, facts.samples)
         made = []
         for source, _, one in opened:
             try:
-                made.append(
-                    _label(folder, source, one, recipe, memory, crew, threads, shown, prove)
-                )
+                label, md5 = _label(folder, source, one, work)
+                made.append(label)
+                known |= {f"labels/{source.name}/{path}": digest for path, digest in md5.items()}
             except UnreadableImage as error:
                 left_out.append(_without(source, error))
                 shutil.rmtree(folder / "labels" / source.name, ignore_errors=True)
@@ -257,28 +259,45 @@ def _write(
         for _, image, _ in opened:
             if image is not None:
                 image.close()
-    tree, files, size = tree_checksum(folder) if checksum else ("", 0, 0)
+    tree, files, size = tree_checksum(folder, known) if checksum else ("", 0, 0)
     return Derived(**described, tree=tree, bytes=size, objects=files, seconds=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """How the arrays of an image are made, the same for its pixels and its labels."""
+
+    recipe: Recipe
+    memory: int
+    crew: Crew
+    threads: int
+    progress: _Progress
+    prove: bool
+    checksum: bool
 
 
 def _pixels(
     folder: Path,
     series: Series,
-    recipe: Recipe,
-    memory: int,
-    crew,
-    threads,
-    progress,
-    prove,
-    labels=False,
+    work: _Work,
+    labels: bool = False,
     key: dict[str, Any] | None = None,
 ) -> tuple[Plan, Facts]:
     """All levels of one array, its zarr.json files among them.
 
     With a ``key`` a journal is kept, and one of the same key is gone on from.
     """
-    plan = make_plan(series, recipe, memory)
-    pyramid = Pyramid(series, plan, recipe, folder, crew, labels=labels, prove=prove)
+    plan = make_plan(series, work.recipe, work.memory)
+    pyramid = Pyramid(
+        series,
+        plan,
+        work.recipe,
+        folder,
+        work.crew,
+        labels=labels,
+        prove=work.prove,
+        checksum=work.checksum,
+    )
     options: dict[str, Any] = {}
     if key is not None:
         key["plan"] = repr(plan)
@@ -293,15 +312,15 @@ def _pixels(
             series,
             plan,
             pyramid,
-            ahead=threads > 1,
-            progress=progress.part(series.nbytes),
+            ahead=work.threads > 1,
+            progress=work.progress.part(series.nbytes),
             **options,
         )
     except BaseException:
         pyramid.abandon()
         raise
     for level in plan.levels:
-        nodes.write_array(folder / level.path, series, level, recipe)
+        nodes.write_array(folder / level.path, series, level, work.recipe)
     return plan, pyramid.facts
 
 
@@ -391,25 +410,27 @@ def _fit_label(one: Series, image: Series) -> None:
 
 
 def _label(
-    folder: Path, source: LabelSource, one: Series, recipe, memory, crew, threads, progress, prove
-):
+    folder: Path, source: LabelSource, one: Series, work: _Work
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """One label image: what it is, and the MD5 of its files."""
     where = folder / "labels" / source.name
-    plan, facts = _pixels(where, one, recipe, memory, crew, threads, progress, prove, labels=True)
+    plan, facts = _pixels(where, one, work, labels=True)
     if any(value < 0 for value in facts.labels):
         raise UnreadableImage("a label image holds no negative numbers, this one does")
     attributes = ngff.label_attributes(
-        one, plan, source.name, facts.labels, recipe.ngff, source.known
+        one, plan, source.name, facts.labels, work.recipe.ngff, source.known
     )
-    nodes.write_group(where, {"ome": attributes}, recipe.ngff)
+    nodes.write_group(where, {"ome": attributes}, work.recipe.ngff)
     digest = _digest(one, facts)
-    return {
+    made = {
         "name": source.name,
         "objects": len(facts.labels),
         "axes": one.axes,
         "shape": list(one.shape),
         "dtype": one.dtype.name,
-        "digest": {"algorithm": DIGEST, "read": digest, "stored": digest if prove else None},
+        "digest": {"algorithm": DIGEST, "read": digest, "stored": digest if work.prove else None},
     }
+    return made, facts.md5
 
 
 def _ome(

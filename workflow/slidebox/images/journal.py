@@ -22,6 +22,8 @@ from ..atomic import replacing
 NAME = ".journal"
 EVERY = 10.0
 """Seconds between two journals; shorter conversions never write one."""
+PACE = 20.0
+"""Or so many times what the last one took: a deep volume's is large."""
 
 
 def save(folder: Path, key: dict[str, Any], state: Any) -> None:

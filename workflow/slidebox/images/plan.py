@@ -8,9 +8,14 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .model import Series
+from .model import Series, UnreadableImage
 
 MB = 1 << 20
+
+
+CHUNKS = ("planes", "volume")
+BASE = 160 * MB
+"""What Python, its libraries and the threads' buffers take before any pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +25,19 @@ class Recipe:
     Attributes
     ----------
     version : raised when the code would write other bytes for the same source.
-    ngff : version of OME-Zarr that is written: 0.5 (Zarr 3, shards), or 0.4 (Zarr 2, a file a
-        chunk) for readers that know no other.
-    chunk : side of an inner chunk in y and x (px); one plane of t, c and z each.
+    ngff : version of OME-Zarr that is written.
+    chunks : inner chunks of ``planes`` (one t, c, z each: what people look at) or of a ``volume``
+        (64 x 64 x 64 pixels: cuts along any axis, meshes, training).
+    chunk : side of a plane's inner chunk in y and x (px).
     shard_bytes : upper bound of a shard before compression.
     smallest : levels are added until y and x are at most this.
-    compressor, level, shuffle, blocksize : Blosc's, chosen by ``benchmarks/convert/choose_codec.py``;
-        blocks of 256 KiB stay in the cache of a core.
+    compressor, level, shuffle, blocksize : Blosc's, as ``benchmarks/convert/choose_codec.py``
+        found them best; blocks of 256 KiB stay in the cache of a core.
     """
 
     version: int = 2
     ngff: str = "0.5"
+    chunks: str = "planes"
     chunk: int = 512
     shard_bytes: int = 64 * MB
     smallest: int = 256
@@ -40,8 +47,8 @@ class Recipe:
     blocksize: int = 1 << 18
 
     def __post_init__(self) -> None:
-        if self.ngff not in ("0.4", "0.5"):
-            raise ValueError(f"OME-Zarr {self.ngff!r} isn't written: choose 0.5 or 0.4")
+        if self.chunks not in CHUNKS:
+            raise ValueError(f"chunks are {' or '.join(CHUNKS)}, not {self.chunks!r}")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,29 +79,34 @@ class Plan:
     """Rows that are read from the source at once."""
     in_flight: int = 2
     """Rows of chunks that may wait to be compressed or proven."""
+    ahead: bool = True
+    """Whether there is room to read the next band while one is worked on."""
 
 
 def make_plan(series: Series, recipe: Recipe, memory: int) -> Plan:
     """Levels, chunks and shards of a series, and what is held in memory at once.
 
-    ``memory`` (bytes) bounds the height of chunks of very wide images, and of the bands read.
+    ``memory`` (bytes) bounds the height of chunks of very wide images, the depth of a volume's, and
+    the bands read. Raises UnreadableImage when the file can only be read in larger pieces.
     """
     t, c, z, y, x = (series.size(a) for a in "tczyx")
     item = series.dtype.itemsize
-    tall = recipe.chunk
     # Alive at once: a row of chunks, those in flight, and all lower levels' (as much again); the
     # wide sums of the reduction are cut into blocks and don't count.
-    budget = max(memory - 160 * MB, 64 * MB)
-    while tall > 64 and tall * x * item * series.samples * 4 > budget:
-        tall //= 2
+    budget = max(memory - BASE, 64 * MB)
+    tall, wide, deep = _sides(series, recipe, budget)
     shapes = [((t, c, z, y, x), (1, 1, 1), (False, False, False))]
     size_z, size_y, size_x = (series.pixel_size.get(a) for a in "zyx")
     spacing = (size_z, math.sqrt(size_y * size_x)) if size_z and size_y and size_x else None
     while max(shapes[-1][0][3:]) > recipe.smallest:
         (_, _, pz, py, px), (fz, fy, fx), _ = shapes[-1]
-        # z is halved when that brings voxels nearer to cubes (and its step is known)
+        # z is halved when that brings voxels nearer to cubes (and its step is known), from the
+        # first level on where the sums of a plane, which wait for the next, have room
         halve_z = bool(
-            spacing and pz > 1 and spacing[0] * fz < math.sqrt(2) * spacing[1] * max(fy, fx)
+            spacing
+            and pz > 1
+            and spacing[0] * fz < math.sqrt(2) * spacing[1] * max(fy, fx)
+            and py * px * item * series.samples // 2 <= budget // 6
         )
         halve = (halve_z, py > 1, px > 1)
         new = tuple(-(-n // 2) if h else n for n, h in zip((pz, py, px), halve, strict=True))
@@ -102,13 +114,43 @@ def make_plan(series: Series, recipe: Recipe, memory: int) -> Plan:
         shapes.append(((t, c, *new), factors, halve))
     levels = []
     for index, (shape, factors, halved) in enumerate(shapes):
-        chunk = (1, 1, 1, _chunk(shape[3], tall), _chunk(shape[4], recipe.chunk))
+        chunk = (1, 1, min(deep, shape[2]), _chunk(shape[3], tall), _chunk(shape[4], wide))
         if recipe.ngff == "0.4":
             shard = chunk  # Zarr 2 has no shards: a chunk is a file
         else:
             shard = _shard(shape, chunk, item, recipe.shard_bytes, series)
         levels.append(LevelPlan(index, shape, factors, halved, chunk, shard))
-    return Plan(levels, _band(series, budget), 2 if tall == recipe.chunk else 1)
+    band = _band(series, budget)
+    piece = band * x * item * series.samples
+    # A band is there as it is stored, as it is decoded and as it is cut into rows; where a plane is
+    # one piece, all of that is. Another band may be ahead.
+    needed = BASE + (5 * piece // 2 if band == y else 2 * piece)
+    if needed > BASE + budget and band > 1:
+        raise UnreadableImage(
+            f"{band} rows of {x} pixels are stored in one piece, and to read it takes "
+            f"{math.ceil(needed / MB)} MB of memory; allowed are {memory // MB} MB "
+            "(slidebox convert --memory, images.memory in the configuration)",
+            file=series.file,
+            series=series.index,
+        )
+    in_flight = 2 if tall == recipe.chunk else 1
+    return Plan(levels, band, in_flight, needed + piece <= BASE + budget)
+
+
+def _sides(series: Series, recipe: Recipe, budget: int) -> tuple[int, int, int]:
+    """Height, width and depth of inner chunks, of what the memory allows."""
+    row = series.size("x") * series.dtype.itemsize * series.samples
+    if recipe.chunks == "volume" and series.size("z") > 1:
+        # A slab of as many planes as a chunk is deep is held, and half as much of lower levels;
+        # where it can't be, chunks are flatter and wider, of as many pixels.
+        for deep, side in ((64, 64), (32, 96), (16, 128), (8, 184)):
+            slab = min(deep, series.size("z")) * series.size("y") * row
+            if slab * 3 // 2 <= budget // 2:
+                return side, side, deep
+    tall = recipe.chunk
+    while tall > 64 and tall * row * 4 > budget:
+        tall //= 2
+    return tall, recipe.chunk, 1
 
 
 def _chunk(length: int, side: int) -> int:
@@ -144,7 +186,7 @@ def _shard(shape, chunk, item: int, limit: int, series: Series) -> tuple[int, in
         room = room * colours // shape[1]
         c = shape[1]
         t = min(counts[0], max(1, room))
-    return (t, c, z, y * chunk[3], x * chunk[4])
+    return (t, c, z * chunk[2], y * chunk[3], x * chunk[4])
 
 
 def _band(series: Series, budget: int) -> int:

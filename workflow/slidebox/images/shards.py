@@ -8,6 +8,7 @@ out
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from .plan import LevelPlan, Recipe
 
 EMPTY = 2**64 - 1
+_MOST_OVERHEAD = 16  # Blosc's, in bytes, when nothing can be compressed
 
 
 class Codec:
@@ -27,16 +29,25 @@ class Codec:
     def __init__(self, dtype: np.dtype, recipe: Recipe) -> None:
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.recipe = recipe
+        self.own = threading.local()
 
     def encode(self, chunk: np.ndarray) -> bytes:
+        chunk = np.ascontiguousarray(chunk, self.dtype)
+        # a buffer for each thread: fresh pages for each chunk cost a third of the compression
+        buffer = getattr(self.own, "buffer", b"")
+        if len(buffer) < chunk.nbytes + _MOST_OVERHEAD:
+            buffer = self.own.buffer = bytearray(chunk.nbytes + _MOST_OVERHEAD)
         # imagecodecs shuffles by the array's own item size, whatever else it is told
-        return imagecodecs.blosc_encode(
-            np.ascontiguousarray(chunk, self.dtype),
-            level=self.recipe.level,
-            compressor=self.recipe.compressor,
-            shuffle=self.recipe.shuffle,
-            blocksize=self.recipe.blocksize,
-            numthreads=1,
+        return bytes(
+            imagecodecs.blosc_encode(
+                chunk,
+                level=self.recipe.level,
+                compressor=self.recipe.compressor,
+                shuffle=self.recipe.shuffle,
+                blocksize=self.recipe.blocksize,
+                numthreads=1,
+                out=buffer,
+            )
         )
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
@@ -53,7 +64,8 @@ class Shard:
         self.index = np.full((chunks, 2), EMPTY, "<u8")
         self.end = 0
         self.fd = -1
-        self.lock = threading.Lock()
+        self.md5 = hashlib.md5(usedforsecurity=False)
+        """Of all that was written; None after going on from a state, which can't hold it."""
 
     def append(self, number: int, data: bytes | None) -> tuple[int, int] | None:
         """Put a chunk at the end of the file; None is a chunk of fill values."""
@@ -64,7 +76,7 @@ class Shard:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         place = (self.end, len(data))
-        _write(self.fd, data)
+        self._write(data)
         self.index[number] = place
         self.end += len(data)
         return place
@@ -84,6 +96,7 @@ class Shard:
         """Go on from a state: what was appended after it is cut off."""
         index, self.end, self.done = state
         self.index = index.copy()
+        self.md5 = None if self.end else self.md5
         if self.end:
             self.fd = os.open(self.path, os.O_RDWR)
             os.ftruncate(self.fd, self.end)
@@ -98,7 +111,7 @@ class Shard:
         if self.fd < 0:
             return False
         index = self.index.tobytes()
-        _write(self.fd, index + google_crc32c.value(index).to_bytes(4, "little"))
+        self._write(index + google_crc32c.value(index).to_bytes(4, "little"))
         os.fsync(self.fd)
         os.close(self.fd)
         self.fd = -1
@@ -108,6 +121,13 @@ class Shard:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def _write(self, data: bytes) -> None:
+        if self.md5 is not None:
+            self.md5.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.fd, view) :]
 
 
 class ChunkFile(Shard):
@@ -120,12 +140,6 @@ class ChunkFile(Shard):
         os.close(self.fd)
         self.fd = -1
         return True
-
-
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 class Grid:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
+from . import journal as journals
 from .model import Series, UnreadableImage
 from .plan import LevelPlan, Plan, Recipe
 from .reduce import Mean, Mode
@@ -80,6 +81,8 @@ class Facts:
     """Per channel: values of the smallest level, thinned, for percentiles."""
     labels: dict[int, int] = field(default_factory=dict)
     """Label images: pixels per value."""
+    md5: dict[str, str] = field(default_factory=dict)
+    """Of files as they were written, by path in the image's folder."""
 
 
 class Pyramid:
@@ -95,9 +98,10 @@ class Pyramid:
         *,
         labels: bool = False,
         prove: bool = True,
+        checksum: bool = True,
     ) -> None:
         self.series, self.plan, self.folder, self.crew = series, plan, folder, crew
-        self.labels, self.prove = labels, prove
+        self.labels, self.prove, self.checksum = labels, prove, checksum
         self.codec = Codec(series.dtype, recipe)
         self.reduce = Mode(series.dtype) if labels else Mean(series.dtype)
         self.grids = [
@@ -106,6 +110,8 @@ class Pyramid:
         self.open: list[dict[tuple[int, ...], Shard]] = [{} for _ in plan.levels]
         self.files: list[Path] = []
         self.pending = [_Rows(level) for level in plan.levels]
+        self.slabs: list[dict[int, np.ndarray]] = [{} for _ in plan.levels]
+        """Volumes: rows of chunks, by their number, whose chunks aren't deep enough yet."""
         self.held: list[dict[int, tuple]] = [{} for _ in plan.levels]
         self.queue: deque[_Row] = deque()
         count = plan.levels[0].shape[1]
@@ -153,6 +159,7 @@ class Pyramid:
             "files": [str(path.relative_to(self.folder)) for path in self.files],
             "pending": [(p.buffer, p.filled, p.bytes) for p in self.pending],
             "held": self.held,
+            "slabs": self.slabs,
             "facts": [getattr(self.facts, name) for name in Facts.__slots__],
         }
 
@@ -178,7 +185,7 @@ class Pyramid:
                     path.unlink()
         for pending, (buffer, filled, size) in zip(self.pending, state["pending"], strict=True):
             pending.buffer, pending.filled, pending.bytes = buffer, filled, size
-        self.held = state["held"]
+        self.held, self.slabs = state["held"], state["slabs"]
         for name, value in zip(Facts.__slots__, state["facts"], strict=True):
             setattr(self.facts, name, value)
 
@@ -229,33 +236,57 @@ class Pyramid:
 
     def _emit(self, number: int, t: int, group: int, z: int, row: int, rows: np.ndarray) -> None:
         level = self.plan.levels[number]
-        width, samples = level.chunk[4], rows.shape[0]
-        c = group * self.series.samples
-        chunks = []
-        for s in range(samples):
-            for column in range(-(-level.shape[4] // width)):
-                part = rows[s, :, column * width : (column + 1) * width]
-                chunks.append(((t, c + s, z, row, column), part))
-            if number == len(self.plan.levels) - 1 and not self.labels:
-                flat = rows[s].reshape(-1)
-                self.facts.samples[c + s].append(flat[:: self.keep_every].copy())
-        job = _Row(number, rows, chunks)
-        job.tasks = [self.crew.start(self._compress, level, part) for _, part in chunks]
+        if number == len(self.plan.levels) - 1 and not self.labels:
+            for s, plane in enumerate(rows):
+                c = group * self.series.samples + s
+                self.facts.samples[c].append(plane.reshape(-1)[:: self.keep_every].copy())
         if self.labels and number == 0:
             self._count(rows)
+        slab = self._slab(number, z, row, rows)
+        if slab is None:
+            return
+        wide, deep = level.chunk[4], level.chunk[2]
+        c = group * self.series.samples
+        chunks = []
+        for s in range(slab.shape[0]):
+            for column in range(-(-level.shape[4] // wide)):
+                part = slab[s, :, :, column * wide : (column + 1) * wide]
+                chunks.append(((t, c + s, z // deep, row, column), part))
+        job = _Row(number, slab, chunks)
+        job.tasks = [self.crew.start(self._compress, level, part) for _, part in chunks]
         self.queue.append(job)
         waiting = sum(r.rows.nbytes for r in self.queue)
-        while self.queue and waiting > self.plan.in_flight * self.pending[0].bytes:
+        while self.queue and waiting > self.plan.in_flight * max(
+            self.pending[0].bytes, slab.nbytes
+        ):
             waiting -= self.queue[0].rows.nbytes
             self._finish(self.queue.popleft())
+
+    def _slab(self, number: int, z: int, row: int, rows: np.ndarray) -> np.ndarray | None:
+        """Rows of chunks as deep as their chunks, (samples, planes, rows, columns); None: not yet.
+
+        They are collected where a chunk is deeper than a plane.
+        """
+        level = self.plan.levels[number]
+        deep = level.chunk[2]
+        if deep == 1:
+            return rows[:, None]
+        inside = z % deep
+        slab = self.slabs[number].get(row)
+        if slab is None:
+            count = min(deep, level.shape[2] - z)
+            slab = np.empty((rows.shape[0], count, *rows.shape[1:]), rows.dtype)
+            self.slabs[number][row] = slab
+        slab[:, inside] = rows
+        return self.slabs[number].pop(row) if inside + 1 == slab.shape[1] else None
 
     def _compress(self, level: LevelPlan, part: np.ndarray) -> bytes | None:
         if not _any(part):
             return None
-        full = level.chunk[3:]
+        full = level.chunk[2:]
         if part.shape != full:
             padded = np.zeros(full, part.dtype)
-            padded[: part.shape[0], : part.shape[1]] = part
+            padded[tuple(slice(n) for n in part.shape)] = part
             part = padded
         return self.codec.encode(part)
 
@@ -268,6 +299,7 @@ class Pyramid:
             shard = shards.get(where)
             if shard is None:
                 shard = shards[where] = grid.new_shard(where)
+                shard.md5 = shard.md5 if self.checksum else None
             place = shard.append(grid.number_in_shard(chunk), data)
             if place is not None and job.level == 0 and self.prove:
                 proofs.append(self.crew.start(self._prove, shard, place, chunk, part))
@@ -277,10 +309,13 @@ class Pyramid:
             shard = shards.pop(where)
             if shard.close():
                 self.files.append(shard.path)
+                if shard.md5 is not None:
+                    name = shard.path.relative_to(self.folder).as_posix()
+                    self.facts.md5[name] = shard.md5.hexdigest()
 
     def _prove(self, shard: Shard, place: tuple[int, int], chunk, part: np.ndarray) -> None:
-        stored = self.codec.decode(shard.read(place), self.plan.levels[0].chunk[3:])
-        if not _equal(stored[: part.shape[0], : part.shape[1]], part):
+        stored = self.codec.decode(shard.read(place), self.plan.levels[0].chunk[2:])
+        if not _equal(stored[tuple(slice(n) for n in part.shape)], part):
             raise DamagedOutput(f"chunk {chunk} of {shard.path} is not what was read")
 
     # ------------------------------------------------------------ facts
@@ -337,6 +372,8 @@ class _Rows:
 
 def _any(part: np.ndarray) -> bool:
     """Whether a chunk holds anything but the fill value's bits (-0.0 isn't 0.0)."""
+    if part[0, 0].any():  # nearly always, and a row is soon looked at
+        return True
     if part.dtype.kind in "fc":
         part = np.ascontiguousarray(part).view(np.uint8)
     return bool(part.any())
@@ -367,7 +404,7 @@ def run(
     then only the earlier bands of the plane that it stands in are read again, for their digest.
     """
     total, done = series.nbytes, 0
-    reader = ThreadPoolExecutor(1, "slidebox-read") if ahead else None
+    reader = ThreadPoolExecutor(1, "slidebox-read") if ahead and plan.ahead else None
     bands, fed = _bands(series, plan), 0
     if state is not None:
         pyramid.restore(state["pyramid"])
@@ -399,8 +436,10 @@ def run(
                 progress(done, total)
             if journal and following and time.monotonic() - saved > every:
                 plane = following[:3] if following[3] else None
+                began = time.monotonic()
                 journal({"bands": fed, "plane": plane, "pyramid": pyramid.state()})
                 saved = time.monotonic()
+                every = max(every, (saved - began) * journals.PACE)
         pyramid.close()
     except UnreadableImage:
         raise
