@@ -139,15 +139,17 @@ def test_hostile_entries_leave_the_board_standing(board):
             packed.writestr(name, b"x")
     enter(board[3], "zalgo", "a", truth, method="<script>alert(1)</script>",
           code="javascript:alert(1)")  # fmt: skip
-    good = enter(board[3], "mark", "a", truth, method="<img src=x onerror=alert(1)>")
-    assert good.is_dir()
+    enter(board[3], "mark", "a", truth, method="<img src=x onerror=alert(1)>")
+    enter(board[3], "turned\u202e", "a", truth)
+    enter(board[3], "ampersand & sons", "a", truth)
     bomb = board[3] / "nuclei" / "laughs" / "a"
     bomb.mkdir(parents=True)
     (bomb / "entry.yaml").write_text("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n")
     _, data, out = run(board)
-    assert {e["team"] for e in data["entries"]} == {"alpha", "mark"}
+    assert {e["team"] for e in data["entries"]} == {"alpha", "ampersand & sons"}
     codes = {f["team"]: f["reasons"][0]["code"] for f in data["failed"]}
-    assert codes["<b>evil"] == codes["=cmd|calc"] == "ZIP_UNSAFE"
+    assert codes["<b>evil"] == codes["=cmd|calc"] == codes["turned\u202e"] == "ENTRY_NAME"
+    assert codes["mark"] == "ENTRY_FIELD"
     assert codes["zalgo"] == "ENTRY_FIELD" and codes["laughs"] == "ENTRY_YAML"
     page = (out / "index.html").read_text()
     assert "<img" not in page and "alert(1)</script>" not in page and "<b>evil" not in page

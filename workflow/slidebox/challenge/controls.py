@@ -10,7 +10,7 @@ import numpy as np
 
 from ..atomic import write_json
 from ..findings import Finding
-from ..scoring import catalog, run
+from ..scoring import catalog, coco, results, run
 from ..scoring.release import Item, Release, open_release
 from .release import Writer
 
@@ -56,21 +56,30 @@ def values(release: Release, items: list[Item]) -> dict[str, dict[str, float]]:
     """Metrics of each control over the items of a split."""
     module, settings = run.task_module(release.task), release.settings
     rows: dict[str, list[dict[str, float]]] = {}
+    detections: dict[str, list] = {}
     for item in items:
         truth = module.read_truth(item)
         for name, pred in predictions(release, item, truth).items():
-            row = module.measure(item, truth, pred, settings)
+            if coco.wanted(settings):
+                row, seen = module.measure_all(item, truth, pred, settings)
+                detections.setdefault(name, []).append(seen)
+            else:
+                row = module.measure(item, truth, pred, settings)
             for custom in settings.custom:
                 row[f"custom:{custom.name}"] = run.run_custom(release, custom, item, truth, pred)
             rows.setdefault(name, []).append(row)
     groups = [item.group for item in items]
     out = {}
-    for name, found in rows.items():
-        keys = {k for row in found for k in row}
-        counts = {k: np.array([row.get(k, math.nan) for row in found], float) for k in keys}
-        per_image = run.per_image_values(counts, [False] * len(items), release)
+    for name, of in rows.items():
+        keys = {k for row in of for k in row}
+        counts = {k: np.array([row.get(k, math.nan) for row in of], float) for k in keys}
+        found = coco.join(detections[name], settings) if name in detections else None
+        absent = [False] * len(items)
+        per_image = run.per_image_values(counts, absent, release, found)
+        pool = run.pooling(counts, absent, release)
         out[name] = {
-            m: float(run.of_metric(release, m, counts, per_image, groups)) for m in settings.metrics
+            m: float(run.of_metric(release, m, pool, per_image, groups, None, found))
+            for m in settings.metrics
         }
     return out
 
@@ -86,7 +95,7 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
     for done, split in enumerate(splits, 1):
         hidden = split in release.hidden
         found = values(release, release.items(split, writer.hidden if hidden else None))
-        (secret if hidden else shown)[split] = run._clean(found)
+        (secret if hidden else shown)[split] = results.clean(found)
         best = found["truth"][metric.name]
         for name, value in found.items():
             other = value[metric.name]

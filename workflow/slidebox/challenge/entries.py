@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -17,6 +19,9 @@ from ..findings import Finding
 from ..scoring.release import sha256_file
 
 LARGEST_YAML = 64 << 10
+MARKUP = re.compile(r"<[A-Za-z/!?]|&#?\w+;")
+# In names of teams and entries: what pages, tables and shells would take for something else
+UNFIT = set('<>"`|;$\\*?') | {"\x7f"}
 
 
 class Entry(BaseModel):
@@ -29,7 +34,19 @@ class Entry(BaseModel):
     description: str = Field("", max_length=5000)
     code: str | None = Field(None, pattern=r"^https?://\S+$", max_length=500)
     paper: str | None = Field(None, pattern=r"^(https?://\S+|10\.\S+)$", max_length=500)
-    version: str | None = Field(None, description="of the challenge; default: the newest release")
+    version: str | None = Field(
+        None, max_length=40, description="of the challenge; default: the newest release"
+    )
+
+    @field_validator("method", "authors", "description")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        for text in value if isinstance(value, list) else [value]:
+            if MARKUP.search(text):
+                raise ValueError("has markup: write plain text")
+            if unfit := unfit_characters(text.replace("\n", " ").replace("\t", " ")):
+                raise ValueError(f"has invisible characters: {unfit}")
+        return value
 
     @field_validator("date", mode="before")
     @classmethod
@@ -42,6 +59,23 @@ class Entry(BaseModel):
     @classmethod
     def _utc(cls, value: datetime) -> datetime:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def unfit_characters(text: str) -> str:
+    """Control and format characters in a text (they hide or turn what follows), by their codes."""
+    found = sorted({c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl")})
+    return ", ".join(f"U+{ord(c):04X}" for c in found)
+
+
+def unfit_name(name: str) -> str | None:
+    """Why a folder's name can't be that of a team or an entry."""
+    if bad := sorted(set(name) & UNFIT):
+        return f"has {' '.join(bad)}"
+    if hidden := unfit_characters(name):
+        return f"has invisible characters: {hidden}"
+    if name[:1] in ("=", "+", "-", "@", " ") or len(name) > 80:
+        return "begins with a character that spreadsheets run, or is too long"
+    return None
 
 
 @dataclass
@@ -79,6 +113,10 @@ def _read(team: str, folder: Path) -> Given:
     def refuse(code: str, message: str, field: str | None = None, mend: str | None = None) -> None:
         given.findings.append(Finding(code, "error", message, "entry.yaml", None, field, mend))
 
+    for what, name in (("team", team), ("entry", folder.name)):
+        if problem := unfit_name(name):
+            refuse("ENTRY_NAME", f"the {what}'s name {problem}", what,
+                   "letters, digits, spaces, - _ . are fine; up to 80 characters")  # fmt: skip
     if path.is_symlink() or not path.is_file():
         refuse(
             "ENTRY_MISSING", "there is no entry.yaml", None, "say method, authors and date in it"

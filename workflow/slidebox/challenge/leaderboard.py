@@ -21,8 +21,9 @@ import numpy as np
 
 from ..atomic import write_json, write_text
 from ..findings import Finding
-from ..scoring import catalog, ranking, run, statistics
-from ..scoring.release import Release, open_release, sha256_file
+from ..scoring import catalog, coco, ranking, results, run, statistics
+from ..scoring.apart import Apart
+from ..scoring.release import MANIFEST, Release, open_release, sha256_file
 from . import entries as entry_room
 from . import versions
 from .model import Board, Phase
@@ -93,14 +94,18 @@ def leaderboard(
         )  # fmt: skip
         return result
     given = list(entry_room.read_all(Path(entries) / slug))
+    tell = progress or (lambda *_: None)
     for version in known:
         mine = [g for g in given if ((g.entry and g.entry.version) or known[-1]) == version]
         release = open_release(releases / version)
         secret = private / "challenges" / slug / version
-        scored = [
-            _score(release, g, secret, private, threads, result, progress or (lambda *_: None))
-            for g in mine
-        ]
+        limits = Board(**(release.challenge.get("leaderboard") or {}))
+        truth = truth_state(release, secret)
+        with Apart(int(limits.memory_gb * 1e9), 60 * limits.minutes) as apart:
+            scored = []
+            for done, g in enumerate(mine):
+                tell(f"{slug} {version}: {g.key}", done, len(mine))
+                scored.append(_score(release, g, secret, private, threads, result, apart, truth))
         board = rank(release, mine, scored, now or datetime.now(UTC))
         result.boards[version] = board
         whole = board.pop("all_groups")
@@ -117,9 +122,30 @@ def leaderboard(
     return result
 
 
+def truth_state(release: Release, secret: Path) -> str:
+    """Digest of the truth that entries are scored against: when it changes, all are scored anew.
+
+    Names, sizes, times and the table of digests: read in no time, whatever the truth's size.
+    """
+    split = (release.hidden or release.splits)[-1]
+    total = hashlib.sha256()
+    roots = [secret / "truth.csv"] if split in release.hidden else [release.folder / MANIFEST]
+    for path in roots:
+        total.update(path.read_bytes() if path.is_file() else b"")
+    private = secret if split in release.hidden and (secret / "truth.csv").is_file() else None
+    for item in release.items(split, private):
+        files = [item.truth] if item.truth and item.truth.is_file() else sorted(
+            p for p in (item.truth.rglob("*") if item.truth else ()) if p.is_file()
+        )  # fmt: skip
+        for path in files:
+            about = path.stat()
+            total.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode())
+    return total.hexdigest()
+
+
 def _score(
     release: Release, given: entry_room.Given, secret: Path, private: Path, threads: int,
-    result: Leaderboards, tell: Progress,
+    result: Leaderboards, apart: Apart, truth: str,
 ) -> dict[str, Any]:  # fmt: skip
     """An entry's result, from the last time if nothing changed."""
     key = hashlib.sha256(given.key.encode("utf-8", "surrogateescape")).hexdigest()[:12]
@@ -129,46 +155,40 @@ def _score(
         "entry": entry_room.digest(given),
         "scorer": run.scorer_digest(),
         "challenge": sha256_file(release.folder / "challenge.yaml"),
+        "truth": truth,
     }
     done = place / "result.json"
     before = read_json(done) if done.is_file() else None
     if before and before["state"] == state:
         return before | {"place": str(place)}
-    tell(f"scoring {given.key}", 0, 1)
     staging = place.with_name(f".{key}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     findings = list(given.findings)
     scores = None
     if not findings:
-        try:
-            made = run.score(release, given.predictions, split, staging, private=private,
-                             threads=threads, progress=tell)  # fmt: skip
-            findings, scores = made.findings, made.scores
-        except Exception as bad:  # one entry must never bring down the board
-            findings = [
-                Finding("SCORING_FAILED", "error",
-                        f"scoring failed: {type(bad).__name__}: {str(bad)[:300]}",
-                        mend="the organiser finds the details in the log")
-            ]  # fmt: skip
+        # Apart, with limits: one entry must never bring down the board
+        findings, scores = apart.score(
+            release.folder, given.predictions, split, staging, private, threads
+        )
     data = {
         "team": given.team, "entry": given.name, "state": state, "split": split,
         "findings": [f.to_dict() for f in findings],
-        "metrics": run._clean(scores["metrics"]) if scores else None,
+        "metrics": results.clean(scores["metrics"]) if scores else None,
         "history": (before or {}).get("history", []),
     }  # fmt: skip
     if before and before["metrics"] and before["state"]["entry"] == state["entry"]:
-        # The same predictions with another scorer: what changed is published
+        # The same predictions with another scorer or truth: what changed is published
         data["history"] = [
             *data["history"],
             {"scorer": before["state"]["scorer"],
+             "because": [k for k in state if before["state"].get(k) != state[k]],
              "metrics": {k: v["value"] for k, v in before["metrics"].items()}},
         ]  # fmt: skip
     write_json(staging / "result.json", data)
     shutil.rmtree(place, ignore_errors=True)
     staging.rename(place)
     result.scored.append(given.key)
-    tell(f"scoring {given.key}", 1, 1)
     data["place"] = str(place)
     return data
 
@@ -183,8 +203,19 @@ def columns(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
     text = ("id", "group", "missing")
     return {
         name: np.array([float(r[name]) if r[name] != "" else math.nan for r in rows])
-        for name in rows[0] if name not in text
+        for name in (rows[0] if rows else ()) if name not in text
     }  # fmt: skip
+
+
+class MixedVersions(ValueError):
+    """Scores of different challenges, truths or scorers, which can't be ranked together."""
+
+
+def same_version(states: list[dict[str, str]]) -> None:
+    """Refuse to rank results that were not made with one challenge, truth and scorer."""
+    for what in ("challenge", "truth", "scorer"):
+        if len({state.get(what) for state in states}) > 1:
+            raise MixedVersions(f"scores made with different versions of the {what} aren't ranked")
 
 
 def public_groups(board: Board, groups: list[str], slug: str) -> set[str]:
@@ -203,6 +234,7 @@ def rank(
     split = (release.hidden or release.splits)[-1]
     hidden = split in release.hidden
     good = [(g, s) for g, s in zip(given, scored, strict=True) if s["metrics"]]
+    same_version([s["state"] for _, s in good])
     tables = [read_rows(Path(s["place"]) / "scores_per_image.csv") for _, s in good]
     out: dict[str, Any] = {
         "slug": release.slug, "version": release.version,
@@ -245,16 +277,25 @@ def _ranked(
     settings = release.settings
     values, resampled, by_image = [], [], []
     groups: list[str] = []
-    for table in tables:
+    for (_, made), table in zip(good, tables, strict=True):
         rows = [r for r in table if only is None or r["group"] in only]
+        found = None
+        if coco.wanted(settings):
+            seen = read_rows(Path(made["place"]) / results.DETECTIONS)
+            found = coco.from_rows(seen, [r["id"] for r in rows], settings)
         groups = [r["group"] for r in rows]
         data = columns(rows)
+        pool = run.pooling(data, [r["missing"] == "True" for r in rows], release)
         _, weights = statistics.group_weights(
             groups, settings.bootstrap.resamples, settings.bootstrap.seed
         )
-        values.append({m: float(run.of_metric(release, m, data, data, groups)) for m in shown})
+        values.append(
+            {m: float(run.of_metric(release, m, pool, data, groups, None, found)) for m in shown}
+        )
         resampled.append(
-            np.atleast_1d(run.of_metric(release, settings.primary, data, data, groups, weights))
+            np.atleast_1d(
+                run.of_metric(release, settings.primary, pool, data, groups, weights, found)
+            )
             if settings.bootstrap.resamples else np.array([math.nan])
         )  # fmt: skip
         by_image.append(data[settings.primary])
@@ -278,13 +319,15 @@ def _ranked(
                 "method": g.entry.method, "authors": g.entry.authors, "code": g.entry.code,
                 "paper": g.entry.paper, "description": g.entry.description,
                 "date": g.entry.date.isoformat().replace("+00:00", "Z"),
-                "value": run._clean(values[k][settings.primary]), "interval": interval,
+                "value": results.clean(values[k][settings.primary]), "interval": interval,
                 "rank_interval": [int(v) for v in bounds[k]], "first": float(first[k]),
-                "metrics": run._clean(values[k]),
+                "metrics": results.clean(values[k]),
                 "missing": sum(r["missing"] == "True" for r in tables[k]),
                 "late": False, "phase": None, "over_quota": False,
                 "rescored": [
-                    {"scorer": h["scorer"], "value": h["metrics"].get(settings.primary)}
+                    {"scorer": h["scorer"], "because": h.get("because", ["scorer"]),
+                     "value": h["metrics"].get(settings.primary),
+                     "difference": _difference(values[k], h["metrics"])}
                     for h in s["history"]
                 ],
             }
@@ -298,6 +341,14 @@ def _ranked(
             for (a, b), q, c in zip(pairs, p, corrected, strict=True)
         ],
     }
+
+
+def _difference(now: dict[str, float], before: dict[str, Any]) -> dict[str, float]:
+    """Now minus before, of the metrics that both have."""
+    return {
+        m: float(v - before[m]) for m, v in now.items()
+        if before.get(m) is not None and math.isfinite(v)
+    }  # fmt: skip
 
 
 def _phases(listed: list[dict[str, Any]], phases: list[Phase]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -77,6 +77,10 @@ class Data(_Part):
     sources: list[Source] = Field(min_length=1)
     channels: list[int] | None = Field(None, description="channels to keep; default: all")
     tiles: Tiles | None = None
+    images: Literal["tiff", "ome-zarr"] = Field(
+        "tiff",
+        description="how images are released; truth is TIFF (tracking: Cell Tracking Challenge)",
+    )
 
 
 class Rule(_Part):
@@ -167,6 +171,8 @@ class Board(_Part):
         1.0, gt=0, le=1, description="share of the test groups that the public board is made from"
     )
     reveal_all: bool = Field(False, description="show the board of all groups (at the end)")
+    memory_gb: float = Field(8, gt=0, description="memory that scoring an entry may take")
+    minutes: float = Field(60, gt=0, description="time that scoring an entry may take")
 
 
 class Challenge(_Part):
