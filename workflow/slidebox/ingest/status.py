@@ -63,7 +63,9 @@ def _sealed(receipt: dict[str, Any]) -> dict[str, Any]:
     if receipt["where"] == "embargoed":
         state, waits = "embargoed", f"its release on {receipt['embargoed_until']}"
     kept = ("version", "files", "bytes", "sealed", "stages", "errors")
-    return _row(receipt["accession"], state, waits=waits, **{k: receipt[k] for k in kept})
+    row = _row(receipt["accession"], state, waits=waits, **{k: receipt[k] for k in kept})
+    away = [image["address"] for image in receipt.get("images") or [] if image.get("address")]
+    return {**row, "evicted": away}
 
 
 def _pending(config: Config, item: queue.Item) -> dict[str, Any]:
@@ -126,6 +128,8 @@ def print_terminal(found: list[dict[str, Any]], detail: bool = False) -> None:
             for stage, times in row["stages"].items():
                 for one in times if isinstance(times, list) else [times]:
                     console.print(f"  {stage}: {one['started']} to {one['ended']}")
+            for address in row.get("evicted", []):
+                console.print(f"  evicted: {escape(address)}")
             for line in row["log"]:
                 console.print(f"  {escape(line)}")
             for error in row["errors"]:

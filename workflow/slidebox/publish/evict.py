@@ -20,6 +20,7 @@ from slidebox import atomic
 from slidebox.catalogue import evicted
 from slidebox.config import Config
 from slidebox.findings import Finding
+from slidebox.images.checksum import tree_checksum
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.publish import ledger_of, target_of
@@ -52,7 +53,7 @@ def evict(config: Config) -> Evicted:
     target, done = target_of(config, to), Evicted()
     ledger = Ledger(ledger_of(config, to))
     try:
-        for prefix, digest in ledger.trees():
+        for prefix in ledger.trees():
             store = config.public / prefix.rstrip("/")
             if not store.is_dir():
                 continue
@@ -60,7 +61,7 @@ def evict(config: Config) -> Evicted:
             if held is None:
                 done.findings.append(_unproven(target, prefix))
                 continue
-            _leave(config, target, to, store, prefix, digest, held)
+            _leave(config, target, to, store, prefix, held)
             done.images += 1
             done.bytes += sum(one.size for one in held)
     finally:
@@ -99,8 +100,9 @@ def _files(store: Path) -> Iterator[str]:
             yield os.path.relpath(os.path.join(parent, name), store)
 
 
-def _leave(config, target, to, store: Path, prefix: str, digest: str, held: list[Held]) -> None:
+def _leave(config, target, to, store: Path, prefix: str, held: list[Held]) -> None:
     """Mark, then receipt, then away: killed in between, the image is still there or known."""
+    digest, _, _ = tree_checksum(store)
     place = prefix.rstrip("/")
     url = f"{config.publish.url.rstrip('/')}/{place}" if config.publish.url else None
     mark = {
@@ -151,8 +153,6 @@ def _unproven(target: Target, prefix: str) -> Finding:
 
 def bring_back(config: Config, accession: str) -> Evicted:
     """Download a study's evicted images again, each verified by the checksum of its tree."""
-    from slidebox.images.checksum import tree_checksum
-
     done = Evicted()
     folder = config.public / accession / "images"
     for path in sorted(folder.glob(f"*{evicted.SUFFIX}")):

@@ -207,10 +207,9 @@ class Ledger:
         row = self._db.execute("SELECT digest FROM trees WHERE prefix = ?", (prefix,)).fetchone()
         return row[0] if row else None
 
-    def trees(self) -> list[tuple[str, str]]:
-        """(prefix, digest) of all trees that are in the target in full."""
-        rows = self._db.execute("SELECT prefix, digest FROM trees WHERE digest != '' ORDER BY 1")
-        return rows.fetchall()
+    def trees(self) -> list[str]:
+        """Prefixes of all trees that are in the target in full."""
+        return [prefix for (prefix,) in self._db.execute("SELECT prefix FROM trees ORDER BY 1")]
 
     def put_tree(self, prefix: str, unit: str, digest: str, run: int) -> None:
         self._db.execute("REPLACE INTO trees VALUES (?, ?, ?, ?)", (prefix, unit, digest, run))

@@ -69,10 +69,10 @@ class Planner:
             lost = self._originals(unit, accession, tables, purged, found)
         images = _images(folder)
         for image in images:
-            if lost.isdisjoint(image["files"]):
+            if lost.isdisjoint(image.files):
                 self._image(unit, folder, image, found)
             else:
-                found.takedown.add(f"{accession}/{_stem(image['zarr'])}")
+                found.takedown |= {f"{accession}/{name}" for name in (image.name, *image.beside)}
         self._folder(unit, folder, found, skip={"images", "files"})
         if lost:
             found.findings.append(
@@ -133,18 +133,19 @@ class Planner:
 
     _held: dict[tuple[str, int], set[str]] | None = None
 
-    def _image(self, unit: str, folder: Path, image: dict, found: Planned) -> None:
-        for name in (image["thumbnail"], f"{_stem(image['zarr'])}.json"):
-            if name and (path := folder / name).is_file():
+    def _image(self, unit: str, folder: Path, image: _Store, found: Planned) -> None:
+        for name in sorted(image.beside):
+            if (path := folder / name).is_file():
                 self._file(unit, f"{folder.name}/{name}", path, found)
-        store, prefix = folder / image["zarr"], f"{folder.name}/{image['zarr']}/"
-        if self._ledger.tree(prefix) == image["tree"] and image["tree"]:
+        store = folder / f"{image.name}.ome.zarr"
+        prefix = f"{folder.name}/{image.name}.ome.zarr/"
+        if self._ledger.tree(prefix) == image.digest and image.digest:
             self._ledger.see_tree(prefix, self._run)
         elif store.is_dir():
-            found.trees[prefix] = image["tree"]
+            found.trees[prefix] = image.digest
             self._folder(unit, store, found)
         elif mark := evicted.mark_of(store):
-            self._kept_elsewhere(unit, prefix, image["tree"], mark, found)
+            self._kept_elsewhere(unit, prefix, image.digest, mark, found)
         else:
             error = FileNotFoundError("it is not on this disk")
             found.findings.append(_missing(prefix, error, f"slidebox rebuild {folder.name}"))
@@ -206,9 +207,19 @@ def rank_of(unit: str, key: str) -> int:
     return FRONT if name == "index.html" and folder == own else PAGES
 
 
-def _stem(zarr: str) -> str:
-    """``images/<id>.<derivation>`` of a store's name."""
-    return zarr.removesuffix(".ome.zarr")
+@dataclass(slots=True)
+class _Store:
+    """``<name>.ome.zarr`` with what lies beside it, and the files as submitted that it is of."""
+
+    name: str
+    trees: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+    beside: set[str] = field(default_factory=set)
+
+    @property
+    def digest(self) -> str:
+        """Changes when an image in it does; empty when nothing is known."""
+        return "" if "" in self.trees else " ".join(sorted(self.trees))
 
 
 def _own_files(folder: Path) -> Iterator[Path]:
@@ -217,22 +228,22 @@ def _own_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _images(folder: Path) -> list[dict]:
-    """The images that any version's pages show, each once."""
-    found = {}
+def _images(folder: Path) -> list[_Store]:
+    """The stores of the images that any version's pages show, each once (a plate holds many)."""
+    found: dict[str, _Store] = {}
     for path in [*sorted(folder.glob("v[0-9]*/study.json")), folder / "study.json"]:
         if not path.is_file():
             continue
         with path.open(encoding="utf-8") as handle:
             images = json.load(handle)["images"]
         for image in images:
-            if image.get("zarr"):
-                found[image["zarr"]] = {
-                    "zarr": image["zarr"],
-                    "thumbnail": image.get("thumbnail"),
-                    "tree": image.get("tree") or "",
-                    "files": [*(image.get("files") or []), image.get("path")],
-                }
+            if not image.get("zarr"):
+                continue
+            name, _, _ = f"{image['zarr']}/".partition(".ome.zarr/")
+            store = found.setdefault(name, _Store(name))
+            store.trees.add(image.get("tree") or "")
+            store.files |= {*(image.get("files") or []), image.get("path")}
+            store.beside |= {image.get("thumbnail") or f"{name}.png", f"{name}.json"}
     return list(found.values())
 
 
