@@ -11,8 +11,13 @@ import numpy as np
 from ncempy.io import dm
 
 from .. import units
-from ..model import ImageFile, Series, UnreadableImage
+from ..model import Channel, ImageFile, Series, UnreadableImage
 from ..registry import version
+
+_BOOL = 14
+_COLOUR = (8, 23)
+_PACKED = (5, 27, 28)
+_OTHERS = {_BOOL: "?", 8: "u1", 23: "u1"}
 
 
 def open_file(path: Path, name: str) -> ImageFile:
@@ -53,45 +58,91 @@ def open_file(path: Path, name: str) -> ImageFile:
 def _series(file, number: int, index: int, path: Path) -> Series:
     width, height = int(file.xSize[number]), int(file.ySize[number])
     deep, deeper = int(file.zSize[number]), int(file.zSize2[number])
-    code = file.dataType[number]
+    code = int(file.dataType[number])
+    if code in _PACKED:
+        raise UnreadableImage("a packed Fourier transform isn't an image: save it unpacked")
+    rgb = code in _COLOUR
     try:
-        dtype = np.dtype(file._DM2NPDataType(code))
+        dtype = np.dtype(_OTHERS.get(code) or file._DM2NPDataType(code))
     except (OSError, KeyError, TypeError) as error:
         raise UnreadableImage(f"DM values of type {code} aren't known") from error
-    order = "<" if getattr(file, "_littleEndian", True) in (True, 1, "<") else ">"
-    stored = dtype.newbyteorder("<")
-    del order
+    stored = np.dtype(("u1", 4)) if rgb else dtype.newbyteorder("<")
+    samples = 3 if rgb else 1
     offset = int(file.dataOffset[number])
-    end = offset + math.prod((width, height, deep, deeper)) * dtype.itemsize
+    end = offset + math.prod((width, height, deep, deeper)) * stored.itemsize
     size = path.stat().st_size
     if end > size:
         raise UnreadableImage(f"the file ends at byte {size}, its image goes to byte {end}")
-    data = np.memmap(path, stored, "r", offset, (deeper, deep, height, width))
+    shape = (deeper, deep, height, width)
+    data = np.memmap(path, stored.base, "r", offset, (*shape, 4) if rgb else shape)
     scales = _scales(file, number)
     notes = []
-    n = {"t": deeper, "z": deep}
+    tags = _tags(file, number)
+    spectral = "spectr" in str(tags.get("Meta Data.Format", "")).lower()
+    n = {"t": deeper, "c": samples, "z": deep}
     if deep > 1 and scales.get("z_unit") in ("s", "ms"):
-        n = {"t": deep * deeper, "z": 1}
-    elif deep > 1 and scales.get("z_unit") in ("eV", "keV"):
-        notes.append("the third dimension is energy loss (eV); it is kept as z")
+        n |= {"t": deep * deeper, "z": 1}
+    elif deep > 1 and (spectral or scales.get("z_unit") in ("eV", "keV")):
+        n |= {"c": deep, "z": 1}
+        notes.append(
+            f"the third dimension is a spectrum ({scales.get('z_unit')}): kept as channels"
+        )
+    elif spectral and height > 1:
+        scales["x"] = None  # a line of spectra: its columns are wavelengths or energies
+        notes.append(f"x is a spectrum ({scales.get('x_unit')}), y the place along a line")
 
     def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
-        outer, inner = divmod(t * n["z"] + z, deep)
-        return np.asarray(data[outer, inner, y0:y1])[None]
+        outer, inner = divmod(t * n["z"] + z, deep) if n["c"] == samples else (t, c)
+        band = np.asarray(data[outer, inner, y0:y1])
+        if rgb:  # stored as blue, green, red, alpha
+            return band[..., 2::-1].transpose(2, 0, 1)
+        return band[None] if code != _BOOL else band[None] != 0
 
-    axes = "".join(a for a in "tz" if n[a] > 1) + "yx"
-    return Series(
+    axes = "".join(a for a in "tcz" if n[a] > 1) + "yx"
+    exposure = tags.get("DataBar.Exposure Time (s)") or tags.get("Acquisition.Exposure (s)")
+    device = tags.get("DataBar.Device Name") or tags.get("Device.Name")
+    where = {a: units.position(tags.get(f"Stage Position.Stage {a.upper()}")) for a in "xyz"}
+    series = Series(
         index,
-        path.stem,
+        str(tags.get("Name") or path.stem),
         axes,
-        (*(n[a] for a in "tz" if n[a] > 1), height, width),
+        (*(n[a] for a in "tcz" if n[a] > 1), height, width),
         dtype,
         read,
         {a: scales.get(a) for a in "xyz"},
         scales.get("t"),
+        [Channel(name=str(device)) if device else Channel()] if n["c"] == 1 else [],
+        rgb=rgb,
+        samples=samples,
         rows=1,
         notes=notes,
     )
+    series.channels[0].exposure_time = units.seconds(exposure)
+    if where["x"] is not None and where["y"] is not None:
+        series.stage_position = {k: v for k, v in where.items() if v is not None}
+    for ours, theirs in (
+        ("NominalMagnification", "Microscope Info.Indicated Magnification"),
+        ("AccelerationVoltage", "Microscope Info.Voltage"),
+        ("Microscope", "Microscope Info.Name"),
+    ):
+        if tags.get(theirs):
+            value = tags[theirs]
+            series.acquisition[ours] = value.item() if isinstance(value, np.generic) else value
+    return series
+
+
+def _tags(file, number: int) -> dict:
+    """Tags of one image, by the last two parts of their names (``Microscope Info.Voltage``)."""
+    found: dict = {}
+    # ncempy counts images from 0 with the thumbnail, Gatan's list from 1
+    start = f".ImageList.{number + 1}."
+    for key, value in file.allTags.items():
+        if key.startswith(start) and not isinstance(value, np.ndarray):
+            parts = key.split(".")
+            found.setdefault(".".join(parts[-2:]), value)
+            if parts[3:] == ["Name"]:
+                found["Name"] = value
+    return found
 
 
 def _scales(file, number: int) -> dict:
@@ -105,8 +156,7 @@ def _scales(file, number: int) -> dict:
         unit = str(file.scaleUnit[at] or "").strip()
         value = float(file.scale[at])
         found[axis] = units.micrometers(value, unit)
-        if axis == "z":
-            found["z_unit"] = unit
-            if unit in ("s", "ms"):
-                found["t"] = units.seconds(value, unit)
+        found[f"{axis}_unit"] = unit or "no unit"
+        if axis == "z" and unit in ("s", "ms"):
+            found["t"] = units.seconds(value, unit)
     return found

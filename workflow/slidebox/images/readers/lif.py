@@ -143,14 +143,18 @@ def _series(image, start: int) -> list[Series]:
                 stage_position=places[number],
             )
         )
+    setting = (
+        _find(image.attrs, "ATLConfocalSettingDefinition")
+        or _find(image.attrs, "ATLCameraSettingDefinition")
+        or {}
+    )
+    bands = _bands(image.attrs)
     for one in result:
         if one.stage_position is None:
             one.stage_position = _stage(image.attrs)
-        setting = (
-            _find(image.attrs, "ATLConfocalSettingDefinition")
-            or _find(image.attrs, "ATLCameraSettingDefinition")
-            or {}
-        )
+        one.stage_position = _along_image(one.stage_position, setting)
+        for channel in one.channels:
+            channel.emission_wavelength = bands.get(channel.name or "")
         for ours, theirs in (
             ("NominalMagnification", "Magnification"),
             ("LensNA", "NumericalAperture"),
@@ -241,6 +245,30 @@ def _stage(attrs) -> dict[str, float] | None:
     """Where the stage stood (Leica writes m)."""
     x, y = (units.position(_find(attrs, key), "m") for key in ("StagePosX", "StagePosY"))
     return {"x": x, "y": y} if x is not None and y is not None and (x, y) != (0, 0) else None
+
+
+def _along_image(where: dict[str, float] | None, setting) -> dict[str, float] | None:
+    """A stage position along the picture's x and y, as Bio-Formats gives it: the scanner's picture
+    may be turned against the stage (SwapXY) and mirrored (FlipX, FlipY).
+    """
+    if where is None or not isinstance(setting, dict):
+        return where
+    swap, flip_x, flip_y = (str(setting.get(k, 0)) == "1" for k in ("SwapXY", "FlipX", "FlipY"))
+    x, y = (where["y"], where["x"]) if swap else (where["x"], where["y"])
+    return where | {"x": -x if flip_x else x, "y": -y if flip_y else y}
+
+
+def _bands(attrs) -> dict[str, float | None]:
+    """Centre of the detection band of each dye (nm): emission, by the dye's name."""
+    found: dict[str, float | None] = {}
+    bands = _find(attrs, "MultiBand") or []
+    for band in [bands] if isinstance(bands, dict) else bands:
+        name = str(band.get("DyeName") or "").rpartition("/")[2] if isinstance(band, dict) else ""
+        if name:
+            low, high = (units.wavelength(band.get(k)) for k in ("LeftWorld", "RightWorld"))
+            centre = float(f"{(low + high) / 2:.6g}") if low and high else None
+            found[name] = None if name in found else centre
+    return found
 
 
 def _find(data, key: str):

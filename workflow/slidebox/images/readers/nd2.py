@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import nd2
 import numpy as np
 
 from .. import units
-from ..model import Channel, ImageFile, Series, UnreadableImage
+from ..model import Channel, ImageFile, Series, UnreadableImage, well
 from ..registry import version
 
 
@@ -56,7 +57,9 @@ def _all_series(file, path: Path) -> list[Series]:
         "y": units.micrometers(voxel.y) if calibrated[1] else None,
         "z": units.micrometers(voxel.z) if n["z"] > 1 else None,
     }
-    step = _time_step(file)
+    step = _time_step(file) or _measured_step(file, outer)
+    for channel, seconds in zip(channels, _exposures(file, len(channels)), strict=False):
+        channel.exposure_time = seconds
     result = []
     for p in range(count):
 
@@ -83,8 +86,9 @@ def _all_series(file, path: Path) -> list[Series]:
             rgb=components == 3 and in_frame == 1,
             samples=samples,
             rows=None,
-            stage_position=places[p] if p < len(places) else _first_position(file, p),
+            stage_position=places[p] if p < len(places) else _first_position(file),
         )
+        series.well = well(path.stem, series.name) if count > 1 else None
         if file.metadata and file.metadata.channels:
             scope = file.metadata.channels[0].microscope
             for key, value in (
@@ -150,7 +154,7 @@ def _points(file) -> tuple[list[str | None], list[dict[str, float]]]:
     return [], []
 
 
-def _first_position(file, position: int) -> dict[str, float] | None:
+def _first_position(file) -> dict[str, float] | None:
     try:
         meta = file.frame_metadata(0)
         where = meta.channels[0].position.stagePositionUm
@@ -176,3 +180,32 @@ def _time_step(file) -> float | None:
             measured = units.seconds(period.periodDiff.avg, "ms") if period.periodDiff else None
             return measured or units.seconds(period.periodMs, "ms")
     return None
+
+
+def _measured_step(file, outer: list[tuple[str, int]]) -> float | None:
+    """The mean time between the first planes of the time points, where the loop says none."""
+    lengths = dict(outer)
+    count = lengths.get("T", 1)
+    if count < 2:
+        return None
+    stride, at = 1, 0
+    for axis, length in reversed(outer):
+        if axis == "T":
+            at = stride * (count - 1)
+        stride *= length
+    try:
+        first, last = (file.frame_metadata(n).channels[0].time.relativeTimeMs for n in (0, at))
+    except Exception:
+        return None
+    return units.seconds((last - first) / (count - 1), "ms")
+
+
+def _exposures(file, count: int) -> list[float | None]:
+    """Exposure of each channel (s), from the columns that the recording wrote for its frames."""
+    try:
+        text = "\n".join((file.text_info or {}).values())
+    except Exception:
+        return []
+    found = re.findall(r"Exposure:\s*([\d.]+)\s*(ms|s|us|min)\b", text)
+    values = [units.seconds(v, u) for v, u in found]
+    return values if len(values) == count else values[:1] * count if len(set(values)) == 1 else []

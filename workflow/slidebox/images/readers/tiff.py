@@ -11,6 +11,7 @@ import logging
 import math
 import re
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -429,6 +430,7 @@ def _vendor(tiff: tifffile.TiffFile, series: list[Series], found) -> None:
         (tiff.is_lsm, _lsm),
         (tiff.is_stk, _stk),
         (tiff.is_svs, _svs),
+        (tiff.is_ndpi, _ndpi),
         (tiff.is_scn, _scn),
         (tiff.is_qpi, _qptiff),
         (tiff.is_metaseries and not tiff.is_stk, _metaseries),
@@ -571,8 +573,39 @@ def _svs(tiff: tifffile.TiffFile, series: list[Series]) -> None:
             one.pixel_size |= {"x": mpp, "y": mpp}
             if facts.get("AppMag"):
                 one.acquisition["NominalMagnification"] = facts["AppMag"]
+            one.start_time = _svs_time(facts)
+            where = {
+                a: units.position(facts.get(k), "mm") for a, k in (("x", "Left"), ("y", "Top"))
+            }
+            one.stage_position = where if None not in where.values() else None
         else:
             one.pixel_size |= {"x": None, "y": None}
+
+
+def _svs_time(facts: dict[str, str]) -> str | None:
+    """``12/29/09`` and ``09:59:15`` as an ISO date."""
+    text = f"{facts.get('Date', '')} {facts.get('Time', '')}"
+    for form in ("%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S"):
+        try:
+            return datetime.strptime(text, form).isoformat()
+        except ValueError:
+            continue
+    return None
+
+
+def _ndpi(tiff: tifffile.TiffFile, series: list[Series]) -> None:
+    """Hamamatsu's tags: magnification, and the offset from the slide's centre in nm."""
+    for one, item in zip(series, tiff.series, strict=False):
+        tags = item.keyframe.ndpi_tags or {}
+        if one.role != "image":
+            continue
+        if tags.get("Magnification"):
+            one.acquisition["NominalMagnification"] = tags["Magnification"]
+        keys = (("x", "XOffsetFromSlideCenter"), ("y", "YOffsetFromSlideCenter"))
+        where = {a: units.position(tags.get(k), "nm") for a, k in keys}
+        one.stage_position = where if None not in where.values() else None
+        stamp = item.keyframe.datetime
+        one.start_time = stamp.isoformat() if stamp else None
 
 
 def _scn(tiff: tifffile.TiffFile, series: list[Series]) -> None:
@@ -608,7 +641,7 @@ def _qptiff(tiff: tifffile.TiffFile, series: list[Series]) -> None:
     for one, item in zip(series, tiff.series, strict=False):
         if one.role != "image":
             continue
-        names, number = [], 0
+        number = 0
         for page in item.pages:
             try:
                 root = ElementTree.fromstring(page.aspage().description)
@@ -625,7 +658,9 @@ def _qptiff(tiff: tifffile.TiffFile, series: list[Series]) -> None:
                 exposure = root.findtext("ExposureTime")
                 if exposure:
                     channel.exposure_time = units.seconds(exposure, "us")
-            names.append(root)
+            lens = root.findtext("Objective")
+            if lens:
+                one.acquisition["Objective"] = lens
             number += 1
 
 
