@@ -43,6 +43,10 @@ class Images(_Section):
     """How OME-Zarr is derived."""
 
     memory: Size = Field("512MB", description="Memory that one image may take.")
+    ngff: Literal["0.5", "0.4"] = Field(
+        "0.5",
+        description="Version of OME-Zarr: 0.4 (Zarr 2, a file a chunk) is for older readers.",
+    )
 
 
 def _listed(value: Any) -> Any:

@@ -6,7 +6,7 @@
 ...         print(series.name, series.axes, series.shape, series.pixel_size)
 """
 
-from .convert import Busy, Derived, LabelSource, convert, load
+from .convert import Busy, Derived, LabelSource, convert, load, partial, publish_folder
 from .damage import damage
 from .group import group_files
 from .hcs import DerivedPlate, PlateField, convert_plate, plates, verify_plate
@@ -15,6 +15,7 @@ from .model import Channel, ImageFile, Series, UnreadableImage, Well
 from .opinion import second_opinion
 from .plan import Recipe
 from .registry import FORMATS, Format, can_read, open_image
+from .thumbnail import write_thumbnail
 from .verify import verify
 
 __all__ = [
@@ -40,8 +41,11 @@ __all__ = [
     "image_id",
     "load",
     "open_image",
+    "partial",
     "plates",
+    "publish_folder",
     "second_opinion",
     "verify",
     "verify_plate",
+    "write_thumbnail",
 ]

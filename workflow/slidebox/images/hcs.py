@@ -195,11 +195,11 @@ def _fields(
     progress,
 ) -> list[PlateField]:
     total, done, made = sum(s.nbytes for s in chosen), 0, []
-    kept = _kept(folder)
+    there = kept(folder)
     for series in chosen:
         one = PlateField(series.index, series.name, series.well)
         where, key = folder / series.well.path, source_key(file, series, recipe)
-        if kept.get(series.well.path) == key:
+        if there.get(series.well.path) == key:
             one.derived = load(where)
         if one.derived is None:
             shown = None
@@ -218,8 +218,7 @@ def _fields(
                     original=False,
                     progress=shown,
                 )
-                with (folder / KEYS).open("a", encoding="utf-8") as handle:
-                    handle.write(json.dumps([series.well.path, key]) + "\n")
+                keep(folder, series.well.path, key)
             except UnreadableImage as error:
                 one.problem = str(error)
         done += series.nbytes
@@ -241,7 +240,13 @@ def source_key(file: ImageFile, series: Series, recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _kept(folder: Path) -> dict[str, str]:
+def keep(folder: Path, path: str, key: str) -> None:
+    """Note that a field is there, and what it was made of."""
+    with (folder / KEYS).open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps([path, key]) + "\n")
+
+
+def kept(folder: Path) -> dict[str, str]:
     """Fields of an earlier attempt, with their keys; a line that was cut off counts for nothing."""
     found: dict[str, str] = {}
     try:

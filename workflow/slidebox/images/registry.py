@@ -95,8 +95,13 @@ def open_image(path: str | os.PathLike) -> ImageFile:
 
         image = open_members(path, members, open_one)
         image.series[0].file = str(path)
-        return image
-    return open_one(path)
+    else:
+        image = open_one(path)
+    if len(image.series) == 1 and image.series[0].well is None and path.is_file():
+        from .readers.plate_xpress import well_of
+
+        image.series[0].well = well_of(path)
+    return image
 
 
 def _sequence(path: Path) -> dict[Path, tuple[int, int, int]] | None:

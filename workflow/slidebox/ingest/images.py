@@ -11,7 +11,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,13 @@ from slidebox import atomic, images
 from slidebox.catalogue import evicted
 from slidebox.config import Config
 from slidebox.findings import Finding
-from slidebox.ingest import queue
+from slidebox.ingest import progress, queue
 from slidebox.ingest.paths import Stages, now, read_json
+from slidebox.ingest.plates import WAIT, Plates, plate_key, published
 from slidebox.ingest.release import leave_embargo, site_root
 from slidebox.vault import Vault
 
 log = logging.getLogger(__name__)
-
-WAIT = 3600  # seconds
 
 
 def derive(config: Config, accession: str, key: str, number: int, threads: int = 1) -> None:
@@ -37,13 +37,19 @@ def derive(config: Config, accession: str, key: str, number: int, threads: int =
     atomic.sweep(stages.folder)
     atomic.sweep(stages.images(1, 1).parent)
     done: list[dict[str, Any]] = []
+    plates: list[dict[str, Any]] = []
     if archived["status"] == "archived":
-        done = list(_derive(stages, archived["version"], number - 1, threads))
+        done, plates = _derive(stages, archived["version"], number - 1, threads)
     times = {"started": started, "ended": now()}
-    atomic.write_json(stages.images(number, slices), {"images": done, "times": times})
+    atomic.write_json(
+        stages.images(number, slices), {"images": done, "plates": plates, "times": times}
+    )
 
 
-def _derive(stages: Stages, version: int, part: int, threads: int) -> Iterator[dict[str, Any]]:
+def _derive(
+    stages: Stages, version: int, part: int, threads: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Images and plates of a slice."""
     plan = read_json(stages.filesets)
     sets = [f for f in plan["filesets"] if f["slice"] == part and f["access"] == "public"]
     wanted = {file["path"] for fileset in sets for file in fileset["files"]}
@@ -59,21 +65,43 @@ def _derive(stages: Stages, version: int, part: int, threads: int) -> Iterator[d
     target = root / stages.accession / "images"
     target.mkdir(parents=True, exist_ok=True)
     atomic.sweep(target)
-    for fileset in sets:
-        if fileset["role"] == "image":
+    done: list[dict[str, Any]] = []
+    recipe = images.Recipe(ngff=stages.config.images.ngff)
+    news = progress.shown(stages, f"images.{part + 1}")
+    with news as tell, Plates(stages.accession, target, recipe) as plates:
+        chosen = [fileset for fileset in sets if fileset["role"] == "image"]
+        total, before = sum(fileset["bytes"] for fileset in chosen), 0
+        for fileset in chosen:
             own = labels.get(fileset["path"], [])
-            job = _Fileset(stages, vault, version, fileset, own, sha256, target, threads)
-            yield from job.images()
+            job = _Fileset(stages, vault, version, fileset, own, sha256, target, threads, plates)
+            job.tell = partial(_tell, tell, before, fileset["bytes"], total)
+            tell(before, total)
+            done += job.images()
+            before += fileset["bytes"]
+        made = plates.finish()
+    for image in done:  # where a field is, is known when its plate is whole
+        if image["status"] == "derived" and "plate_zarr" in image:
+            facts = {k: v for k, v in image.items() if k in (*images.Derived.__slots__, "zarr")}
+            atomic.write_json(target / f"{image['id']}.{image['derivation']}.json", facts)
+    return done, made
+
+
+def _tell(tell: progress.Progress, before: int, size: int, total: int, done: int, of: int) -> None:
+    """What one image's progress is in stored bytes of the whole slice."""
+    tell(before + size * min(done, of) // max(of, 1), total)
 
 
 class _Fileset:
     """One file, or several that belong together, and the label images that lie over it."""
 
-    def __init__(self, stages, vault, version, fileset, labels, sha256, target, threads):
+    tell: Callable[[int, int], None] | None = None
+    """Called with an image's (done, total) bytes."""
+
+    def __init__(self, stages, vault, version, fileset, labels, sha256, target, threads, plates):
         self.stages, self.vault, self.version = stages, vault, version
         self.fileset, self.labels, self.sha256 = fileset, labels, sha256
         self.target, self.threads = target, threads
-        self.recipe = images.Recipe()
+        self.plates, self.recipe = plates, plates.recipe
 
     def images(self) -> Iterator[dict[str, Any]]:
         """One dictionary a series, or one that says why there is none."""
@@ -84,22 +112,30 @@ class _Fileset:
             self.vault.view(self.stages.accession, paths, view, self.version)
             source = view / self.fileset["path"]
             try:
-                with images.open_image(source) as file:
-                    # A slide's label may show a patient's name: only images are derived.
-                    kept = [series for series in file.series if series.role == "image"]
-                    names = [(series.index, series.name) for series in kept]
+                file = images.open_image(source)
             except images.UnreadableImage as error:
-                yield self._without(0, None, "unreadable", str(error))
+                yield self._without(self._common(0, None), "unreadable", str(error))
                 return
-            for index, name in names:
-                yield self._image(source, view, index, name)
+            with file:
+                # A slide's label may show a patient's name: only images are derived.
+                for series in file.series:
+                    if series.role == "image":
+                        yield self._image(file, view, series)
         finally:
             shutil.rmtree(view, ignore_errors=True)
 
-    def _common(self, index: int, name: str | None) -> dict[str, Any]:
-        digests = [(f["path"], self.sha256[f["path"]]) for f in self.fileset["files"]]
+    def _common(self, index: int, name: str | None, own: set[str] | None = None) -> dict[str, Any]:
+        """What is said of an image whatever becomes of it. ``own`` are the paths of those of the
+        fileset's files that it is read from, when they aren't all (a field of a plate): its id then
+        doesn't change with the others'.
+        """
+        files = self.fileset["files"]
+        digests = [
+            (f["path"], self.sha256[f["path"]]) for f in files if own is None or f["path"] in own
+        ]
+        number = index if own is None else 0
         return {
-            "id": images.image_id(self.stages.accession, digests, index),
+            "id": images.image_id(self.stages.accession, digests, number),
             "series": index,
             "path": self.fileset["path"],
             "files": [path for path, _ in digests],
@@ -108,47 +144,100 @@ class _Fileset:
             "attributes": self.fileset["attributes"],
         }
 
-    def _without(self, index, name, status, reason) -> dict[str, Any]:
-        path = self.fileset["path"]
+    def _without(self, common: dict[str, Any], status: str, reason: str) -> dict[str, Any]:
+        path, index = self.fileset["path"], common["series"]
         log.error("%s series %d: %s", path, index, reason)
         mend = "The file is archived as it is; submit one that opens if this is not meant."
         message = f"{path}, series {index}: {reason}"
         finding = Finding("IMAGE_FAILED", "warning", message, path, mend=mend)
-        return {**self._common(index, name), "status": status, "finding": finding.to_dict()}
+        return {**common, "status": status, "finding": finding.to_dict()}
 
-    def _image(self, source: Path, view: Path, index: int, name: str | None) -> dict[str, Any]:
-        common = self._common(index, name)
-        labels, inputs = self._label_sources(view, index)
-        derivation = images.derivation_id(self.recipe, inputs, {"name": common["name"]})
-        stem = f"{common['id']}.{derivation}"
-        store, thumbnail = self.target / f"{stem}.ome.zarr", self.target / f"{stem}.png"
-        facts = self.target / f"{stem}.json"
-        if facts.is_file() and (store.is_dir() or (mark := evicted.mark_of(store))):
-            where = "" if store.is_dir() else f", which is at {mark['address']}"
-            log.info("%s series %d: kept %s%s", common["path"], index, stem, where)
-            derived = read_json(facts)
-        else:
-            try:
-                derived = self._convert(source, index, common["name"], labels, store, thumbnail)
-            except images.UnreadableImage as error:
-                return self._without(index, name, "failed", str(error))
-            atomic.write_json(facts, derived)
-            log.info("%s series %d: derived %s", common["path"], index, stem)
-        where = {
+    def _image(self, file: images.ImageFile, view: Path, series: images.Series) -> dict[str, Any]:
+        own = None
+        if series.files is not None:
+            own = {Path(p).relative_to(view).as_posix() for p in series.files}
+        common = self._common(series.index, series.name, own)
+        labels, inputs = self._label_sources(view, series.index)
+        told: dict[str, Any] = {"name": common["name"]}
+        if own is not None and self.fileset["path"] not in own:
+            told["index"] = self.sha256.get(self.fileset["path"])
+        derivation = images.derivation_id(self.recipe, inputs, told)
+        thumbnail = self.target / f"{common['id']}.{derivation}.png"
+        image = {
+            **common,
             "status": "derived",
             "finding": None,
             "derivation": derivation,
-            "zarr": f"images/{store.name}",
             "thumbnail": f"images/{thumbnail.name}",
         }
-        return {**common, **where, **derived}
+        try:
+            if series.well is None:
+                image |= self._alone(file, series, image, labels, thumbnail)
+            else:
+                self._field(file, series, image, labels, thumbnail)
+        except images.UnreadableImage as error:
+            return self._without(common, "failed", str(error).replace(f"{view}/", ""))
+        if image.get("left_out"):
+            image["finding"] = self._labels_left_out(image).to_dict()
+        return image
 
-    def _convert(self, source, index, name, labels, store, thumbnail) -> dict[str, Any]:
+    def _alone(self, file, series, image, labels, thumbnail) -> dict[str, Any]:
+        """An image with a store of its own."""
+        stem = f"{image['id']}.{image['derivation']}"
+        store, facts = self.target / f"{stem}.ome.zarr", self.target / f"{stem}.json"
+        if facts.is_file() and (store.is_dir() or (mark := evicted.mark_of(store))):
+            where = "" if store.is_dir() else f", which is at {mark['address']}"
+            log.info("%s series %d: kept %s%s", image["path"], series.index, stem, where)
+            derived = read_json(facts)
+        else:
+            derived = self._convert(file, series.index, image["name"], labels, store, thumbnail)
+            atomic.write_json(facts, derived)
+            log.info("%s series %d: derived %s", image["path"], series.index, stem)
+        return {**derived, "zarr": f"images/{store.name}"}
+
+    def _field(self, file, series, image, labels, thumbnail) -> None:
+        """An image on a plate; its address is known when the plate is whole."""
+        well = series.well
+        image |= {"plate": well.plate, "well": well.name, "field": well.field}
+
+        def derive(place: Path) -> images.Derived:
+            return images.convert(
+                file,
+                place,
+                series=series.index,
+                name=image["name"],
+                labels=labels,
+                memory=self.stages.config.images.memory,
+                threads=self.threads,
+                recipe=self.recipe,
+                thumbnail=thumbnail,
+                existing="replace",
+                progress=self.tell,
+            )
+
+        several = sum(one.well is not None for one in file.series) > 1
+        key = plate_key(self.fileset["path"], well.plate, several)
+        place = self.plates.field(key, well, image, derive)
+        if not thumbnail.is_file():
+            image["thumbnail_size"] = images.write_thumbnail(place, thumbnail)
+
+    def _labels_left_out(self, image: dict[str, Any]) -> Finding:
+        said = "; ".join(f"{one['file']}: {one['reason']}" for one in image["left_out"])
+        where = f"{image['path']}, series {image['series']}"
+        return Finding(
+            "LABELS_LEFT_OUT",
+            "warning",
+            f"{where}: label images are not shown over it: {said}",
+            image["path"],
+            mend="Submit label images of whole numbers from 0, of the image's size, one channel.",
+        )
+
+    def _convert(self, file, index, name, labels, store, thumbnail) -> dict[str, Any]:
         """Derive one image; wait when a job of a killed run is still at it."""
         for _ in range(WAIT):
             try:
                 derived = images.convert(
-                    source,
+                    file,
                     store,
                     series=index,
                     name=name,
@@ -158,13 +247,12 @@ class _Fileset:
                     recipe=self.recipe,
                     thumbnail=thumbnail,
                     existing="reuse",
+                    progress=self.tell,
                 )
             except images.Busy:
                 time.sleep(1)
                 continue
-            facts = derived.to_json()
-            del facts["seconds"]  # what is published depends on what went in, not on the hour
-            return facts
+            return published(derived)
         raise TimeoutError(f"{store} has been written by another process for {WAIT} s")
 
     def _label_sources(self, view: Path, index: int):

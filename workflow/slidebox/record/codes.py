@@ -828,6 +828,12 @@ _section(
             "a deposit for the accession of a tombstone",
             "Submit under a new accession, or ask the archive.",
         ),
+        "LABELS_LEFT_OUT": (
+            "warning",
+            "A label image does not fit its image, or is none; the image is shown without it.",
+            "labels of 512 x 512 over an image of 1024 x 1024",
+            "Submit label images of whole numbers from 0, of the image's size, with one channel.",
+        ),
         "IMAGE_FAILED": (
             "warning",
             "An image could not be derived from the archived file; the original is kept as it is.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 import os
+import posixpath
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,8 +26,21 @@ def role_of(fmt: str | None, path: str, annotation: bool, types: Iterable[str]) 
     return "table" if os.path.splitext(path)[1].lower() in TABLES else "other"
 
 
+def plate_of(fileset: dict[str, Any]) -> str | None:
+    """What a fileset that is one field of a plate has in common with the plate's others."""
+    series = fileset.get("series") or []
+    if len(series) != 1 or not series[0].get("well"):
+        return None
+    folder = posixpath.dirname(fileset["path"])
+    while re.fullmatch(r"(TimePoint|ZStep)_\d+", posixpath.basename(folder), re.I):
+        folder = posixpath.dirname(folder)
+    return f"{folder}//{series[0]['well']['plate']}"
+
+
 def assign_slices(filesets: list[dict[str, Any]], n: int) -> list[dict[str, Any]]:
-    """Give each fileset its ``slice`` (0 to n - 1), even by bytes; labels stay with their image.
+    """Give each fileset its ``slice`` (0 to n - 1), even by bytes.
+
+    Labels stay with their image, and the fields of a plate together: they become one store.
 
     Deterministic: the largest first, to the slice with the fewest bytes, then the lowest number.
     """
@@ -37,7 +52,7 @@ def assign_slices(filesets: list[dict[str, Any]], n: int) -> list[dict[str, Any]
         while head.get("source_image") in by_path and head["path"] not in seen:
             seen.add(head["path"])
             head = by_path[head["source_image"]]
-        units.setdefault(head["path"], []).append(fileset)
+        units.setdefault(plate_of(head) or head["path"], []).append(fileset)
     heap = [(0, i) for i in range(max(n, 1))]
     sized = sorted(units.items(), key=lambda u: (-sum(f["bytes"] for f in u[1]), u[0]))
     for _, members in sized:

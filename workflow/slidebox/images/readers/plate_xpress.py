@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..model import Channel, UnreadableImage
+from ..model import Channel, UnreadableImage, Well, well
 from . import plate as plates
 from .plate import FieldIndex, PlateIndex, Where
 
@@ -32,6 +32,25 @@ def looks_like(folder: Path) -> bool:
         if n > 50:
             return False
     return False
+
+
+def well_of(path: Path) -> Well | None:
+    """Where a picture lies by its name, with the plate's name; None for other names.
+
+    Only names with MetaXpress's identifier or wavelength count: ``cells_A01.tif`` may be anything.
+    """
+    match = NAME.match(path.name)
+    if match is None or match["thumb"] or not (match["id"] or match["wave"]):
+        return None
+    plate = match["plate"]
+    step = _STEP.fullmatch(path.parent.name)
+    if step is None or step[1].lower() == "timepoint":
+        beside = any((m := _STEP.fullmatch(e.name)) and m[1].lower() == "zstep" and int(m[2]) > 0
+                     for e in path.parent.iterdir())  # fmt: skip
+    else:
+        beside = int(step[2]) == 0
+    name = f"{plate} projection" if beside else plate
+    return well(name, match["row"] + match["column"], int(match["site"] or 1) - 1)
 
 
 def parse(path: Path) -> PlateIndex:
