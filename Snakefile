@@ -30,10 +30,16 @@ include: "rules/publish.smk"
 onstart:
     runlock.hold(CONFIG)
     stopping.catch()
+    RUN.append(runlog.attach(CONFIG, logger, len(QUEUE), len(workflow.dag)))
+
+
+onsuccess:
+    RUN.pop().end(well=True)
 
 
 # A failed submission keeps `index` from running: the others must be found all the same.
 onerror:
+    RUN.pop().end(well=False)
     if not stopping.stopped.is_set():
         slidebox_index.catch_up(CONFIG)
 

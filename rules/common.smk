@@ -8,13 +8,14 @@
 
 import sys
 
+from snakemake.logging import logger
 from snakemake.scheduling.job_scheduler import JobScheduler
 
 from slidebox import config as slidebox_config
 from slidebox import resources
 from slidebox.ingest import challenges as challenge_plan
 from slidebox.ingest import index as slidebox_index
-from slidebox.ingest import queue, runlock, sizes, stopping
+from slidebox.ingest import queue, runlock, runlog, sizes, stopping
 
 try:
     CONFIG = slidebox_config.load(config)
@@ -43,6 +44,7 @@ RECEIPTS = [f"{RESULTS}/receipts/{item.accession}~{item.key}.json" for item in Q
 INDEX = f"{RESULTS}/index/{STATE}.json"
 
 SEALED_STATE = queue.catalogue_key(SEALED)
+RUN = []  # the log of this run, once it has begun
 SLUGS = challenge_plan.slugs(CONFIG) if MAIN else []
 
 

@@ -139,7 +139,9 @@ def fit(points: list[dict]) -> dict[str, dict[str, list[float]]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keep", action="store_true", help="write the model that jobs are sized by")
+    parser.add_argument(
+        "--keep", action="store_true", help="write the model that jobs are sized by"
+    )
     a = parser.parse_args()
     points = []
     for name, case in CASES.items():

@@ -80,8 +80,8 @@ def follow(*arguments: str) -> None:
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if match := re.match(r"Job \d+: (.*)|(\d+ of \d+ steps .*)", line.strip()):
-                print(f"    {match[1] or match[2]}", flush=True)
+            if re.match(r"\[ *\d+/\d+\] ", line):
+                print(f"    {line.rstrip()}", flush=True)
             elif "Nothing to be done" in line:
                 print("    nothing to be done", flush=True)
     if process.returncode:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from slidebox import atomic, deposit
 from slidebox.config import Config
 from slidebox.findings import Finding
+from slidebox.ingest import progress
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.record.codes import finding
 from slidebox.vault import VOLATILE_META, Commit, Refused, Vault
@@ -86,18 +87,20 @@ def _commit(config: Config, stages: Stages, threads: int):
             if door.base not in (None, head):
                 raise deposit.DepositError([_superseded(f"version {head} came meanwhile")])
             about = {"key": stages.key, "mode": door.mode, "list_sha256": ready.list_sha256}
-            commit = vault.commit(
-                stages.accession,
-                stages.inbox,
-                ready.entries(),
-                meta=_meta(stages, plan, {**about, "kind": "deposit"}),
-                message=door.message or ("first deposit" if head is None else "new deposit"),
-                user=USER,
-                mode=door.mode,
-                given=_given(plan),
-                volatile_meta=VOLATILE_META | DERIVED_META,
-                threads=threads,
-            )
+            with progress.shown(stages, "archive") as tell:
+                commit = vault.commit(
+                    stages.accession,
+                    stages.inbox,
+                    ready.entries(),
+                    meta=_meta(stages, plan, {**about, "kind": "deposit"}),
+                    message=door.message or ("first deposit" if head is None else "new deposit"),
+                    user=USER,
+                    mode=door.mode,
+                    given=_given(plan),
+                    volatile_meta=VOLATILE_META | DERIVED_META,
+                    threads=threads,
+                    progress=tell,
+                )
     except (deposit.DepositError, Refused) as error:
         return {"status": "refused", "findings": [f.to_dict() for f in error.findings]}, []
     files = ((f.path, f.size, f.sha256, f.version) for f in commit.files)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
+import signal
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +15,27 @@ from pathlib import Path
 from slidebox.ingest import stopping
 
 log = logging.getLogger("slidebox")
+
+
+LOOKS = 2.0
+"""Seconds between two looks for the mark of a cancelled submission."""
+
+
+def _mark(path: Path) -> Path | None:
+    """Where `slidebox cancel` marks the submission whose stage logs here, results/logs/ACC/KEY/."""
+    if path.parents[2].name != "logs":
+        return None
+    key = path.parent.name.partition("-")[0]
+    return path.parents[3] / "cancelled" / f"{path.parent.parent.name}~{key}"
+
+
+def _watch(mark: Path, ended: threading.Event) -> None:
+    """End this process when the mark appears: the operator may be on another machine."""
+    while not mark.exists():
+        if ended.wait(LOOKS):
+            return
+    log.error("cancelled by an operator")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
@@ -27,12 +51,16 @@ def logged(path: str) -> Iterator[None]:
     logging.captureWarnings(True)
     stopping.catch_in_job()
     faulthandler.enable(handler.stream)
+    ended = threading.Event()
+    if mark := _mark(Path(path).absolute()):
+        threading.Thread(target=_watch, args=(mark, ended), daemon=True).start()
     try:
         yield
     except BaseException:
         handler.stream.write(traceback.format_exc())
         raise
     finally:
+        ended.set()
         faulthandler.disable()
         root.removeHandler(handler)
         handler.close()

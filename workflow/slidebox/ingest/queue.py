@@ -85,6 +85,38 @@ def settle(config: Config, accession: str) -> None:
         path.unlink(missing_ok=True)
 
 
+def cancelled(config: Config) -> set[tuple[str, str]]:
+    """(accession, 12 hex) of states that an operator took from the queue."""
+    found = set()
+    for name in _names(config.results / "cancelled"):
+        accession, tilde, state = name.partition("~")
+        if tilde:
+            found.add((accession, state))
+    return found
+
+
+def cancel(config: Config, accession: str) -> list[Item]:
+    """Take what stands in the inbox from the queue, whether it waits or runs; what it was.
+
+    Running jobs look for the mark (`ingest.log`) and end; a new deposit is another state.
+    """
+    items = scan(config.model_copy(update={"only": accession}))
+    folder = config.results / "cancelled"
+    folder.mkdir(parents=True, exist_ok=True)
+    for item in items:
+        (folder / f"{accession}~{item.key.partition('-')[0]}").touch()
+    return items
+
+
+def restore(config: Config, accession: str) -> bool:
+    """Put a cancelled submission back; whether there was one."""
+    marks = _names(config.results / "cancelled")
+    mine = [name for name in marks if name.partition("~")[0] == accession]
+    for name in mine:
+        (config.results / "cancelled" / name).unlink(missing_ok=True)
+    return bool(mine)
+
+
 def _due(config: Config, today: date) -> set[tuple[str, str]]:
     """(accession, 12 hex) of embargoed states whose release date has come.
 
@@ -116,6 +148,7 @@ def scan(
     sealed = receipts(config) if sealed is None else sealed
     sealed = {(accession, key.partition("-")[0]) for accession, key in sealed}
     due = _due(config, today)
+    dropped = cancelled(config)
     curated = _names(config.curation)
     items, standing = [], set()
     for name in sorted(_names(config.inbox)):
@@ -133,7 +166,7 @@ def scan(
         state = _state(config, name, line, curated, released=False)
         if (name, state) in due:
             state = _state(config, name, line, curated, released=True)
-        if (name, state) in sealed:
+        if (name, state) in sealed or (name, state) in dropped:
             continue
         size = header["bytes"] if header else 0
         slices = max(1, -(-size // config.slice_size))

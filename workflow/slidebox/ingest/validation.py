@@ -12,7 +12,7 @@ from pathlib import Path
 from slidebox import atomic, deposit
 from slidebox.config import Config
 from slidebox.findings import Finding
-from slidebox.ingest import queue
+from slidebox.ingest import progress, queue
 from slidebox.ingest.paths import Stages, now
 from slidebox.record import NoSubmission, curation
 from slidebox.validate import Validation, assign_slices, report
@@ -75,15 +75,17 @@ def _check(config: Config, stages: Stages, threads: int) -> tuple[Validation, st
     adds = door.mode == "add" and there
     known = [file.path for file in vault.files(stages.accession)] if adds else []
     try:
-        result = check(
-            stages.inbox,
-            ready=ready,
-            threads=threads,
-            slices=queue.slices_of(stages.key),
-            config=config,
-            known=known,
-            curation=curated,
-        )
+        with progress.shown(stages, "validate", unit="files") as tell:
+            result = check(
+                stages.inbox,
+                ready=ready,
+                threads=threads,
+                slices=queue.slices_of(stages.key),
+                config=config,
+                known=known,
+                curation=curated,
+                progress=tell,
+            )
     except NoSubmission as error:
         gone = Finding("RECORD_MISSING", "error", str(error))
         return Validation(stages.accession, [gone]), "deposit"

@@ -1,0 +1,69 @@
+"""What Slurm says of jobs, where there is a Slurm: state, reason, times, memory."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable
+from typing import Any
+
+_FIELDS = {"state": "%T", "reason": "%r", "elapsed": "%M", "limit": "%l", "requested": "%m"}
+
+
+def _ask(*command: str) -> list[list[str]]:
+    """Rows of a Slurm command's answer; nothing when it has none, or is not there."""
+    if shutil.which(command[0]) is None:
+        return []
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except subprocess.TimeoutExpired:
+        return []
+    return [line.split("|") for line in done.stdout.splitlines() if "|" in line]
+
+
+def jobs(numbers: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """State, reason, elapsed, limit, requested and peak memory of jobs by number.
+
+    `squeue` tells what waits, runs or ended a moment ago; `sacct` (where accounting is on) what
+    ended long ago, and `sstat` or `sacct` the peak memory.
+    """
+    wanted = sorted({int(n) for n in numbers})
+    if not wanted:
+        return {}
+    listed = ",".join(map(str, wanted))
+    form = "|".join(["%i", *_FIELDS.values()])
+    found: dict[int, dict[str, Any]] = {}
+    for row in _ask("squeue", "-h", "-t", "all", "-j", listed, "-o", form):
+        if row[0].isdigit():
+            found[int(row[0])] = {**dict(zip(_FIELDS, row[1:], strict=False)), "peak": None}
+    fields = "JobID,State,Reason,Elapsed,Timelimit,ReqMem,MaxRSS"
+    for row in _ask("sacct", "-n", "-P", "-j", listed, "-o", fields):
+        number, _, step = row[0].partition(".")
+        if not number.isdigit():
+            continue
+        job = found.setdefault(int(number), {**dict.fromkeys(_FIELDS), "peak": None})
+        if not step:
+            job.update(zip(_FIELDS, row[1:6], strict=False))
+        job["peak"] = max(filter(None, (job["peak"], row[6])), default=None, key=_size)
+    running = [n for n, job in found.items() if job["state"] == "RUNNING" and not job["peak"]]
+    for number in running:
+        rows = _ask("sstat", "-n", "-P", "-a", "-j", str(number), "-o", "JobID,MaxRSS")
+        sizes = [row[1] for row in rows if row[1]]
+        found[number]["peak"] = max(sizes, default=None, key=_size)
+    return found
+
+
+def _size(text: str) -> float:
+    """Bytes of Slurm's `1234K`."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+    try:
+        return float(text.rstrip("KMGT")) * units.get(text[-1:], 1)
+    except ValueError:
+        return 0.0
+
+
+def cancel(numbers: Iterable[int]) -> None:
+    """Cancel jobs; those that ended already are no error."""
+    wanted = sorted({str(int(n)) for n in numbers})
+    if wanted and shutil.which("scancel"):
+        subprocess.run(["scancel", *wanted], capture_output=True, timeout=60, check=False)
