@@ -74,11 +74,18 @@ def can_read(path: str | os.PathLike) -> str | None:
 def open_image(path: str | os.PathLike) -> ImageFile:
     """Open an image file: axes, shapes, sizes, channels of every series, without reading pixels.
 
+    ``path`` may be a folder (OME-Zarr, N5, a plate) or a pattern of files' names that are one image
+    (``img_T<01-10>_C<DAPI,GFP>_Z<>.tif``, see ``slidebox.images.sequence``).
+
     Raises
     ------
     UnreadableImage : with the reason, when the format isn't known or the file is damaged.
     """
     path = Path(path)
+    if not path.exists() and sequence.is_pattern(path.name):
+        from .readers.sequence import open_pattern
+
+        return open_pattern(path, open_one)
     if not path.exists():
         raise UnreadableImage("there is no such file", file=str(path))
     if path.is_file() and path.stat().st_size == 0:

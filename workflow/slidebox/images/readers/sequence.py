@@ -7,14 +7,38 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import sequence
 from ..model import Channel, ImageFile, Series, UnreadableImage
 
 # What MetaXpress adds to a name: the wavelength and an identifier of the single file
 _GUID = re.compile(r"(_w\d)?[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$", re.I)
 
 
+def open_pattern(path: Path, opener) -> ImageFile:
+    """One image of the files that the pattern in ``path``'s last part stands for."""
+    if not path.parent.is_dir():
+        raise UnreadableImage("there is no such folder", file=str(path.parent))
+    there = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    try:
+        members, values = sequence.expand(path.name, there)
+    except sequence.PatternError as error:
+        raise UnreadableImage(str(error), file=str(path)) from error
+    image = open_members(path, {path.parent / n: i for n, i in members.items()}, opener)
+    series = image.series[0]
+    series.name = sequence.plain(path.name)
+    names = values.get("c", [])
+    if not series.rgb and len(names) == len(series.channels):
+        for channel, name in zip(series.channels, names, strict=True):
+            if not name.isdigit():
+                channel.name = name
+    return image
+
+
 def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) -> ImageFile:
     """One image of the files in ``members`` (path -> t, c, z). ``opener`` opens a single file."""
+    lacking = sequence.lacking({p.name: i for p, i in members.items()})
+    if lacking:
+        raise UnreadableImage(lacking, file=str(path))
     planes = {index: file for file, index in members.items() if index[0] >= 0}
     with opener(planes[0, 0, 0]) as first:
         one, reader, by = first.series[0], first.reader, first.reader_version
