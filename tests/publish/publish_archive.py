@@ -130,7 +130,8 @@ def expected(archive: Archive) -> dict[str, bytes]:
     found = {}
     for path in sorted(archive.public.rglob("*")):
         key = path.relative_to(archive.public).as_posix()
-        if path.is_file() and not key.endswith(".evicted.json"):
+        hidden = any(part.startswith(".") for part in key.split("/"))
+        if path.is_file() and not hidden and not key.endswith(".evicted.json"):
             found[key] = path.read_bytes()
     for table in archive.public.glob("*/**/files.tsv"):
         from slidebox.catalogue.listing import read_table

@@ -79,7 +79,7 @@ def test_all_that_is_public_is_there_and_nothing_else(archive, out):
     assert outcome.findings == []
     have = tree(out)
     want = expected(archive)
-    del want[".secret"], want["NOT-SEALED/index.html"]
+    del want["NOT-SEALED/index.html"]
     assert have == want
     assert have["S-1/files/v1/ünder/#q?.tif"] == b"two"
     assert not any("S-EMB" in key for key in have)
@@ -200,6 +200,41 @@ def test_files_deleted_for_good_go_from_the_target_too(archive, out):
     assert "PUBLISH_PURGED" in [f.code for f in outcome.findings]
     assert "S-1/files/v1/ünder/#q?.tif" not in tree(out)
     assert "S-1/files/v1/a b.tif" in tree(out)
+
+
+def test_a_study_deleted_for_good_leaves_its_tombstone_only(archive, out):
+    once(archive)
+    archive.vault.purge("S-1", reason="court order", by="b")
+    withdrawal.after_purge(archive.config, "S-1")
+    assert publish.take_away(archive.config)
+    left = {key for key in tree(out) if key.startswith("S-1/")}
+    assert left == {"S-1/index.html", "S-1/tombstone.json"}
+    assert "court order" in (out / "S-1/index.html").read_text()
+
+
+def test_reviews_are_published_on_request_and_go_by_themselves(archive, out):
+    archive.study("S-EMB", {"e.tif": b"embargoed"}, images=0, where="embargoed")
+    token = "0123456789abcdef0123456789abcdef"
+    pages = archive.public / "review" / token
+    shutil.copytree(archive.folder / "embargoed" / "S-EMB", pages)
+    given = archive.folder / "private" / "reviews" / f"{token}.json"
+    given.parent.mkdir(parents=True)
+    one = {"token": token, "accession": "S-EMB", "created": "2026-01-01T00:00:00Z", "until": None}
+    given.write_text(json.dumps(one))
+    once(archive)
+    assert not any(key.startswith(("review/", "S-EMB/")) for key in tree(out))
+    archive.settings["publish"]["review"] = True
+    once(archive)
+    have = tree(out)
+    assert f"review/{token}/index.html" in have
+    assert have[f"review/{token}/files/v1/e.tif"] == b"embargoed"
+    assert headers_of(f"review/{token}/files/v1/e.html").content_disposition
+    assert not any(
+        token in data.decode(errors="replace") for k, data in have.items() if "/" not in k
+    )
+    given.write_text(json.dumps({**one, "ended": "2026-02-01T00:00:00Z", "why": "revoked"}))
+    assert publish.take_away(archive.config)
+    assert not any(key.startswith("review/") for key in tree(out))
 
 
 def test_what_nothing_refers_to_goes_only_with_a_word(archive, out):

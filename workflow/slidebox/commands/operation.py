@@ -176,16 +176,20 @@ def accession(a) -> int:
 
 
 def withdraw(a) -> int:
+    from slidebox import publish
     from slidebox.ingest import withdrawal
     from slidebox.vault import VaultError
 
+    config = load_config(a)
     try:
         entry = withdrawal.withdraw(
-            load_config(a), a.accession, reason=a.reason, contact=a.contact, user=user()
+            config, a.accession, reason=a.reason, contact=a.contact, user=user()
         )
     except VaultError as error:
         raise CannotRun(str(error)) from None
     print(f"{a.accession} is withdrawn since {entry['date']}; the vault keeps every byte")
+    for line in publish.take_away(config, a.directory):
+        print(line)
     return FINE
 
 

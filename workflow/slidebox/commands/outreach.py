@@ -57,6 +57,7 @@ def register(command: Command) -> None:
 
 
 def review(a) -> int:
+    from slidebox import publish
     from slidebox.ingest import review as room
 
     if a.accession is None and not a.list:
@@ -72,6 +73,8 @@ def review(a) -> int:
             shown = room.reviews(config, a.accession)
         else:
             tokens = room.revoke(config, a.accession, a.revoke or None)
+            for line in publish.take_away(config, a.directory):
+                print(line, file=sys.stderr)
             shown = [r for r in room.reviews(config, a.accession) if r["token"] in tokens]
     except room.NoReview as error:
         raise CannotRun(str(error)) from None

@@ -81,9 +81,7 @@ def publish(a) -> int:
 
 
 def _publish(a, config, room, stage, evict) -> int:
-    from slidebox.ingest import index
-
-    index.catch_up(config)
+    room.prepare(config)
     outcomes = room.publish(config, delete=a.delete, check=a.check, progress=progress("publishing"))
     wrong = False
     for outcome in outcomes:

@@ -226,4 +226,12 @@ def purge(a) -> int:
         a.accession, a.paths or None, reason=a.reason, by=user()[0], mirror=_second(a)
     )
     print(f"{a.accession}: {done.files} files, {done.bytes:,} bytes deleted for good")
+    if not a.vault:
+        from slidebox import publish
+        from slidebox.ingest import withdrawal
+
+        if done.whole:
+            withdrawal.after_purge(load_config(a), a.accession)
+        for line in publish.take_away(load_config(a), a.directory):
+            print(line)
     return FINE

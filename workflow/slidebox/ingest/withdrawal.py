@@ -26,8 +26,20 @@ def withdraw(
     entry = vault.tombstone(accession)
     if entry is None:
         entry = vault.withdraw(accession, reason=reason, contact=contact, user=user)
+    _seal(config, accession, entry, vault.head(accession))
+    return entry
+
+
+def after_purge(config: Config, accession: str) -> None:
+    """Take the public copy of a study away that was deleted from the vault for good."""
+    entry = Vault(config.vault).tombstone(accession)
+    if entry is not None:
+        contact = config.site.contact or "the staff of this archive"
+        _seal(config, accession, {"contact": contact, **entry}, entry["versions"])
+
+
+def _seal(config: Config, accession: str, entry: dict[str, Any], version: int) -> None:
     bury(config, accession, entry)
-    version = vault.head(accession)
     key = queue.digest("withdrawn", accession, str(version))
     receipt = {
         "accession": accession,
@@ -46,7 +58,6 @@ def withdraw(
     atomic.write_json(Stages(config, accession, key).receipt, receipt)
     review.refresh(config)
     index.catch_up(config)
-    return entry
 
 
 def bury(config: Config, accession: str, entry: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ images that a bucket is proven to hold, ``bring_back`` undoes that.
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 from slidebox.config import Config
@@ -14,7 +15,15 @@ from slidebox.publish.run import Outcome, Progress
 from slidebox.publish.run import publish as _publish
 from slidebox.publish.target import FolderTarget, PublishError, Target
 
-__all__ = ["Outcome", "PublishError", "ledger_of", "publish", "target_of"]
+__all__ = [
+    "Outcome",
+    "PublishError",
+    "ledger_of",
+    "prepare",
+    "publish",
+    "take_away",
+    "target_of",
+]
 
 
 def target_of(config: Config, to: str) -> Target:
@@ -45,6 +54,36 @@ def ledger_of(config: Config, to: str) -> Path:
     where = f"{config.publish.endpoint or ''} {place}"
     name = hashlib.sha256(where.encode()).hexdigest()[:12]
     return config.results / "publish" / f"{name}.sqlite"
+
+
+def prepare(config: Config) -> None:
+    """Bring the site's own pages up to date, and end the reviews whose day has come."""
+    from slidebox.ingest import index, review
+
+    index.catch_up(config)
+    today = datetime.now(UTC).date().isoformat()
+    given = review.reviews(config)
+    if any(r["until"] and r["until"] <= today for r in given if not r.get("ended")):
+        review.refresh(config)
+
+
+def take_away(config: Config, folder: Path = Path()) -> list[str]:
+    """Take what was just withdrawn, revoked or deleted out of every target; say what happened.
+
+    Nothing is raised: what could not be reached is taken away by the next publication. `folder` is
+    what targets that are folders are relative to.
+    """
+    from slidebox.publish.stage import lines
+
+    if not config.publish.to:
+        return []
+    to = [p if p.startswith("s3://") else str(folder / p) for p in config.publish.to]
+    settings = config.publish.model_copy(update={"to": to})
+    config = config.model_copy(update={"publish": settings})
+    try:
+        return [line for outcome in publish(config, takedowns=True) for line in lines(outcome)]
+    except Exception as error:
+        return [f"the published copy is still there ({error}); run slidebox publish"]
 
 
 def publish(

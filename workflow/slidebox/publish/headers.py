@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from slidebox.catalogue.media import BYTES, media_type
 
-_ORIGINAL = re.compile(r"[^/]+/files/v[1-9][0-9]*/.+", re.S)
+_ORIGINAL = re.compile(r"(review/)?[^/]+/files/v[1-9][0-9]*/.+", re.S)
 # The digest of what an image was derived from stands in its name.
 _IMAGE = re.compile(r"[^/]+/images/[^/]+\.[0-9a-f]{8}\.(ome\.zarr/.+|png|json)", re.S)
 _FIXED = "public, max-age=31536000, immutable"

@@ -6,8 +6,7 @@ import logging
 import sys
 
 from slidebox.config import Config
-from slidebox.ingest import index
-from slidebox.publish import PublishError, evict, publish
+from slidebox.publish import PublishError, evict, prepare, publish
 from slidebox.publish.run import Outcome
 
 log = logging.getLogger(__name__)
@@ -18,7 +17,7 @@ def stage(config: Config) -> None:
 
     Raises PublishError when a target could not be brought up to date; all else was published.
     """
-    index.catch_up(config)
+    prepare(config)
     problems = []
     for outcome in publish(config):
         for line in lines(outcome):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from slidebox.config import Config
-from slidebox.ingest import queue
+from slidebox.ingest import queue, review
 
 # Raised when what is sent for the same files changes (their headers, say).
 FORM = 1
@@ -62,9 +62,10 @@ def survey(config: Config) -> Survey:
     for slug in sorted(_folders(challenges)):
         found.stamps[f"challenge/{slug}"] = _digest([common, _below(challenges / slug, 3)])
     if config.publish.review:
-        review = public / "review"
-        for token in sorted(_folders(review)):
-            found.stamps[f"review/{token}"] = _digest([common, _below(review / token, 2)])
+        given = {r["token"] for r in review.reviews(config) if not r.get("ended")}
+        pages = public / "review"
+        for token in sorted(given.intersection(_folders(pages))):
+            found.stamps[f"review/{token}"] = _digest([common, _below(pages / token, 2)])
     own = [_below(public / "catalogue", 2), _files(public), _files(challenges)]
     found.stamps[SITE] = _digest([common, own])
     return found

@@ -17,6 +17,7 @@ from pathlib import Path
 from slidebox.catalogue import evicted, listing
 from slidebox.config import Config
 from slidebox.findings import Finding
+from slidebox.ingest import review
 from slidebox.publish.headers import headers_of
 from slidebox.publish.ledger import Ledger, Todo
 from slidebox.publish.units import prefix_of
@@ -58,7 +59,13 @@ class Planner:
                     self._file(unit, path.relative_to(public).as_posix(), path, found)
             self._folder(unit, public / "catalogue", found)
         else:
-            self._folder(unit, public / prefix_of(unit), found)
+            folder = public / prefix_of(unit)
+            if kind == "review" and self._config.publish.originals:
+                given = [r for r in review.reviews(self._config) if r["token"] == name]
+                for one in given:
+                    tables = [folder / "files.tsv"]
+                    self._originals(unit, one["accession"], tables, set(), found)
+            self._folder(unit, folder, found)
         return found
 
     def _study(self, unit: str, accession: str, purged: set[str], found: Planned) -> None:
@@ -88,14 +95,15 @@ class Planner:
 
     def _originals(self, unit, accession, tables, purged, found: Planned) -> set[str]:
         """Plan the files as submitted, straight from the vault; the paths that are no more."""
+        base = prefix_of(unit)
         listed: dict[int, dict[str, str]] = {}
         for table in tables:
             for row in listing.read_table(table) if table.is_file() else ():
                 listed.setdefault(row["version"], {})[row["path"]] = row["sha256"]
         lost = set()
         for version, rows in sorted(listed.items()):
-            for path, sha256 in self._unsent(accession, version, rows):
-                key = f"{accession}/files/v{version}/{path}"
+            for path, sha256 in self._unsent(base, accession, version, rows):
+                key = f"{base}files/v{version}/{path}"
                 try:
                     if self._vault is None:
                         raise FileNotFoundError(f"there is no vault at {self._config.vault}")
@@ -112,10 +120,10 @@ class Planner:
                     self._plan(unit, key, file.content, file.size, DATA, sha256, found)
         return lost
 
-    def _unsent(self, accession: str, version: int, rows: dict[str, str]):
+    def _unsent(self, base: str, accession: str, version: int, rows: dict[str, str]):
         """Those of a version's files that the target lacks: an original's address is for good."""
         for path, sha256 in sorted(rows.items()):
-            key = f"{accession}/files/v{version}/{path}"
+            key = f"{base}files/v{version}/{path}"
             row = self._ledger.row(key)
             sent = row and row.sha256 == sha256 and row.headers == headers_of(key).digest
             if sent and self._still(accession, path, version):
