@@ -15,7 +15,7 @@ from slidebox import config as slidebox_config
 from slidebox import resources
 from slidebox.ingest import challenges as challenge_plan
 from slidebox.ingest import index as slidebox_index
-from slidebox.ingest import queue, runlock, runlog, sizes, stopping
+from slidebox.ingest import capacity, queue, runlock, runlog, sizes, stopping
 
 try:
     CONFIG = slidebox_config.load(config)
@@ -30,7 +30,9 @@ JobScheduler.exit_gracefully = stopping.stop
 
 # Where queue and catalogue stand; jobs elsewhere have an empty queue and the paths they were given.
 MAIN = workflow.is_main_process
-QUEUE = queue.scan(CONFIG) if MAIN else []
+QUEUE, TOO_LARGE = capacity.fitting(CONFIG, queue.scan(CONFIG)) if MAIN else ([], [])
+for problem in TOO_LARGE:
+    print(f"slidebox: {problem}", file=sys.stderr)
 SEALED = queue.receipts(CONFIG) if MAIN else set()
 REQUESTS = queue.requests(CONFIG) if MAIN else {}
 STATE = queue.catalogue_key(SEALED | {(item.accession, item.key) for item in QUEUE})

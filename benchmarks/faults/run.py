@@ -167,12 +167,14 @@ class Trial:
         self.wait(second)
 
     def full_disk(self) -> None:
-        """The file system has room for a random part of what the run writes."""
+        """Somebody else fills the disk, all of it or nearly."""
         ballast = self.folder / "inbox" / ".ballast"
-        free = shutil.disk_usage(self.folder).free
-        room = int(self.chance.uniform(0, 1.2) * 4_000_000)
-        ballast.write_bytes(bytes(max(0, free - room)))
         run = start(self.folder)
+        self.moment()
+        room = int(self.chance.uniform(0, 1) * 300_000)
+        free = shutil.disk_usage(self.folder).free
+        with contextlib.suppress(OSError):
+            ballast.write_bytes(bytes(max(0, free - room)))
         self.wait(run)
         ballast.unlink()
 

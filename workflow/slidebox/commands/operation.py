@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 
 from slidebox.commands.common import (
+    FINDINGS,
     FINE,
     CannotRun,
     Command,
     directory_option,
     load_config,
     progress,
+    size,
     user,
 )
 
@@ -23,18 +26,47 @@ def register(command: Command) -> None:
         "status",
         status,
         "say where every submission stands",
-        "slidebox status\nslidebox status SB-1\nslidebox status --json",
+        "slidebox status\nslidebox status SB-1\nslidebox status --watch\nslidebox status --json",
     )
     c.add_argument("accession", nargs="?", metavar="ACC")
     c.add_argument("--json", action="store_true", help="for scripts")
+    c.add_argument(
+        "--watch",
+        nargs="?",
+        type=float,
+        const=5.0,
+        metavar="SECONDS",
+        help="look again every 5 seconds, or as said, until Ctrl-C",
+    )
     directory_option(c)
     c = command(
         "retry",
         retry,
         "forget a submission's receipt, so that the next run takes it in again",
-        "slidebox retry SB-1 && snakemake --cores 2",
+        "slidebox retry SB-1 && snakemake --cores 2\nslidebox retry SB-1 --memory 64GB",
     )
     c.add_argument("accession", metavar="ACC")
+    c.add_argument(
+        "--memory", metavar="SIZE", help="what its cluster jobs ask for at least, e.g. 64GB"
+    )
+    directory_option(c)
+    c = command(
+        "cancel",
+        cancel,
+        "take a submission from the queue: its running jobs end, the next runs pass it over",
+        "slidebox cancel SB-1\nslidebox retry SB-1    (puts it back)",
+    )
+    c.add_argument("accession", metavar="ACC")
+    directory_option(c)
+    c = command(
+        "plan",
+        plan,
+        "what the pending submissions will take: bytes, hours, memory and disk",
+        "slidebox plan inbox\nslidebox plan inbox --cores 32 --json",
+    )
+    c.add_argument("inbox", nargs="?", type=Path, metavar="INBOX", help="default: the archive's")
+    c.add_argument("--cores", type=int, metavar="N", help="default: this machine's")
+    c.add_argument("--json", action="store_true", help="for scripts")
     directory_option(c)
     c = command(
         "curate",
@@ -99,6 +131,8 @@ def status(a) -> int:
     from slidebox.ingest import status as room
 
     config = load_config(a)
+    if a.watch is not None and not a.json:
+        room.watch(lambda: room.rows(config, a.accession), a.accession is not None, a.watch)
     rows = room.rows(config, a.accession)
     if a.accession and not rows:
         raise CannotRun(f"{a.accession}: no such submission in {config.inbox} or the archive")
@@ -119,11 +153,53 @@ def retry(a) -> int:
     with contextlib.suppress(NotFound):
         if vault.tombstone(a.accession) is not None:
             raise CannotRun(f"{a.accession} is withdrawn; it is not taken in again")
-    gone = queue.forget(config, a.accession)
-    if not gone:
+    memory = size(a.memory)
+    back = queue.restore(config, a.accession)
+    if not queue.forget(config, a.accession) and not back:
         raise CannotRun(f"{a.accession}: nothing in the inbox has a receipt to forget")
+    if memory is not None:
+        queue.request(config, a.accession, -(-memory // (1 << 20)))
+        print(f"{a.accession}: its jobs will ask for at least {a.memory}")
     print(f"{a.accession} is pending again; run snakemake")
     return FINE
+
+
+def cancel(a) -> int:
+    from slidebox.ingest import queue, runlog, slurm
+
+    config = load_config(a)
+    running = runlog.jobs(config).get(a.accession, [])
+    items = queue.cancel(config, a.accession)
+    if not items:
+        raise CannotRun(f"{a.accession}: nothing of that name is waiting or running")
+    # A cluster job that small submissions share goes on: only this one's stages end in it.
+    own = {job["slurm"] for job in running if job["slurm"]} - _shared(runlog.jobs(config), a)
+    slurm.cancel(own)
+    print(f"{a.accession} is cancelled: what runs of it ends, the next run passes it over")
+    print(f"slidebox retry {a.accession} puts it back")
+    return FINE
+
+
+def _shared(jobs: dict, a) -> set[int]:
+    """Slurm jobs that other submissions are in as well."""
+    return {job["slurm"] for name, own in jobs.items() if name != a.accession for job in own}
+
+
+def plan(a) -> int:
+    from slidebox.ingest import capacity
+
+    config = load_config(a)
+    if a.inbox is not None:
+        if not a.inbox.is_dir():
+            raise CannotRun(f"{a.inbox} is not a folder")
+        config = config.model_copy(update={"inbox": a.inbox})
+    found = capacity.plan(config, a.cores or os.cpu_count() or 1)
+    if a.json:
+        json.dump(found, sys.stdout, indent=2)
+        print()
+    else:
+        capacity.print_terminal(found)
+    return FINE if all(row["fits"] for row in found["submissions"]) else FINDINGS
 
 
 def curate(a) -> int:

@@ -43,6 +43,20 @@ def hold(config: Config) -> None:
     _held.append(handle)
 
 
+def holder(config: Config) -> str | None:
+    """Who is at work in this archive (host, process, since), or None."""
+    try:
+        with (config.results / "running").open(encoding="utf-8") as handle:
+            words = handle.read().strip()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                return words if error.errno in (errno.EAGAIN, errno.EACCES) else None
+    except FileNotFoundError:
+        pass
+    return None
+
+
 def release() -> None:
     """Let go before the process ends."""
     while _held:

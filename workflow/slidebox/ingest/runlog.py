@@ -1,8 +1,8 @@
 """What a run did: one JSON line an event, and a quiet console with a bar.
 
 Snakemake logs through Python's logging, each record with an `event` and its facts; `attach` adds a
-handler that keeps them. ``results/logs/runs/<start>-<process>.jsonl`` then has a line for the start of
-the run, each job (submission, stage, threads, memory, minutes, attempt, Slurm's job id), what
+handler that keeps them. ``results/logs/runs/<start>-<process>.jsonl`` then has a line for the start
+of the run, each job (submission, stage, threads, memory, minutes, attempt, Slurm's job id), what
 failed and why, each warning, and the end. `jobs` reads the last one for `slidebox status`.
 """
 
@@ -148,8 +148,14 @@ class Console:
         self.stream, self.bar, self.done, self.total = stream, None, 0, steps
         if stream.isatty():
             from rich.console import Console as Rich
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-            from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
 
             self.bar = Progress(
                 TextColumn("{task.description}", markup=False),

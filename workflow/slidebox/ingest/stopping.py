@@ -1,8 +1,8 @@
 """How a run and its jobs end when they are told to: SIGTERM, SIGINT or SIGHUP.
 
-Snakemake 9.27's handler of SIGTERM takes a lock that the interrupted thread may hold, and then waits
-for ever; and after a SIGINT to its process alone it waits until the running jobs are done. `stop`
-takes the place of both: the jobs are told to end, get `PATIENCE` seconds to clean up behind
+Snakemake 9.27's handler of SIGTERM takes a lock that the interrupted thread may hold, and then
+waits for ever; and after a SIGINT to its process alone it waits until the running jobs are done.
+`stop` takes the place of both: the jobs are told to end, get `PATIENCE` seconds to clean up behind
 themselves, and the main process goes the way of Ctrl-C, on which Slurm jobs are cancelled too.
 """
 
