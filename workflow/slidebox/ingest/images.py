@@ -6,6 +6,7 @@ no second derivation. A failed image is a finding with its reason; the others go
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 import shutil
@@ -197,7 +198,7 @@ class _Fileset:
 
     def _field(self, file, series, image, labels, thumbnail) -> None:
         """An image on a plate; its address is known when the plate is whole."""
-        well = series.well
+        well = self._well(series)
         image |= {"plate": well.plate, "well": well.name, "field": well.field}
 
         def derive(place: Path) -> images.Derived:
@@ -220,6 +221,13 @@ class _Fileset:
         place = self.plates.field(key, well, image, derive)
         if not thumbnail.is_file():
             image["thumbnail_size"] = images.write_thumbnail(place, thumbnail)
+
+    def _well(self, series: images.Series) -> images.Well:
+        """Where a field lies, as validation saw it: with all files around it, not its own alone."""
+        told = [s for s in self.fileset.get("series") or [] if s["index"] == series.index]
+        if told and told[0].get("well"):
+            return dataclasses.replace(series.well, plate=told[0]["well"]["plate"])
+        return series.well
 
     def _labels_left_out(self, image: dict[str, Any]) -> Finding:
         said = "; ".join(f"{one['file']}: {one['reason']}" for one in image["left_out"])

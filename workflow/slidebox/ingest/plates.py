@@ -89,7 +89,8 @@ class Plates:
 
     def finish(self) -> list[dict[str, Any]]:
         """Publish the plates; their fields' images get their addresses. One dictionary a plate."""
-        return [plate.finish(self.recipe) for plate in self.open.values() if plate.fields]
+        made = [plate.finish(self.recipe) for plate in self.open.values() if plate.fields]
+        return sorted(made, key=lambda plate: (plate["name"], plate["id"]))
 
 
 class _Plate:
@@ -99,6 +100,11 @@ class _Plate:
         self.kept = hcs.kept(folder)
 
     def field(self, well: images.Well, image: dict[str, Any], derive) -> Path:
+        taken = [i["path"] for f, i in self.fields if f.well.path == well.path]
+        if taken:
+            raise images.UnreadableImage(
+                f"well {well.name} field {well.field} of plate {well.plate} is {taken[0]} already"
+            )
         place = self.folder / well.path
         made = f"{image['id']}.{image['derivation']}"
         derived = images.load(place) if self.kept.get(well.path) == made else None
