@@ -9,10 +9,11 @@ from pathlib import Path
 def resource(name: str) -> Path:
     """Path of a shipped folder or file, e.g. ``resource("site/templates")``.
 
-    A wheel carries them in ``slidebox/_data``; a checkout has them in ``workflow/``.
+    A wheel carries them in ``slidebox/_data``; a checkout has them in ``workflow/``, and the
+    Snakefile above it.
     """
     package = Path(__file__).parent
-    for base in (package / "_data", package.parent):
+    for base in (package / "_data", package.parent, package.parents[1]):
         if (base / name).exists():
             return base / name
     raise FileNotFoundError(f"slidebox ships no {name!r}; is the installation whole?")

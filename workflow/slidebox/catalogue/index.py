@@ -16,10 +16,10 @@ from slidebox import atomic
 from slidebox.catalogue import tables
 from slidebox.catalogue.feed import write_feed
 from slidebox.catalogue.pages import install_assets, render_page
-from slidebox.catalogue.search import read_card, write_search
+from slidebox.catalogue.search import read_card, segments_of, write_search
 
 STUDIES_PER_PAGE = 48
-INNER = ("classes", "words", "study_bytes")  # of a card: for the search only
+INNER = ("classes", "state", "study_bytes")  # of a card: for the search only
 
 
 def build_index(
@@ -49,18 +49,20 @@ def build_index(
     cards = [read_card(Path(study)) for study in studies]
     cards.sort(key=lambda c: c["accession"].casefold())
     cards.sort(key=lambda c: c["date"], reverse=True)
-    write_search(cards, site_root)
+    segments = segments_of(cards)
+    write_search(segments, site_root)
+    written = tables.compact(segments, site_root)
     for card in cards:
         for key in INNER:
             del card[key]
         card["pictures"] = [f"{card['accession']}/{p}" for p in card["pictures"]]
     catalogue = site_root / "catalogue"
     with atomic.replacing(catalogue / "studies.json") as handle:
-        json.dump({"studies": cards}, handle, ensure_ascii=False, separators=(",", ":"))
-        handle.write("\n")
+        handle.write(
+            json.dumps({"studies": cards}, ensure_ascii=False, separators=(",", ":")) + "\n"
+        )
     write_feed(cards, withdrawn, catalogue, site_url=site_url, site_name=site_name)
-    folders = [site_root / card["accession"] / "tables" for card in cards]
-    context = {"section": "data", "tables": tables.compact(folders, catalogue)}
+    context = {"section": "data", "tables": written}
     render_page(
         "tables.html", context, catalogue / "index.html", site_root=site_root, site_name=site_name
     )

@@ -23,7 +23,8 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ from slidebox.catalogue import facts
 from slidebox.catalogue.cards import study_card
 from slidebox.catalogue.words import pack, study_words, unpack, varint
 
-SEGMENT = 1000  # studies, on average
-SEGMENT_STUDIES = 4 * SEGMENT
+SEGMENT = 500  # studies, on average
+SEGMENT_STUDIES = 2 * SEGMENT
 SEGMENT_IMAGES = 300_000
 BLOCK = 16_384
 CHUNK = 100  # images
@@ -58,12 +59,22 @@ def write_card(study: dict[str, Any], folder: Path) -> dict[str, Any]:
             old.unlink()
     card = {
         **study_card(study),
-        "words": hashlib.sha256(words).hexdigest()[:16],
+        "state": _digest(words, folder / "study.json", folder / "files.tsv"),
         # It vouches for the study.json beside it.
         "study_bytes": (folder / "study.json").stat().st_size,
     }
     atomic.write_json(folder / "card.json", card)
     return card
+
+
+def _digest(words: bytes, *files: Path) -> str:
+    """What tells two makings of a study apart."""
+    whole = hashlib.sha256(words)
+    for path in files:
+        if path.is_file():
+            with path.open("rb") as handle:
+                whole.update(hashlib.file_digest(handle, "sha256").digest())
+    return whole.hexdigest()[:16]
 
 
 def read_card(study: Path) -> dict[str, Any]:
@@ -81,26 +92,43 @@ def _shown(image: dict[str, Any]) -> list[Any]:
     return [image["id"], facts.image_label(image), facts.image_facts(image), image.get("thumbnail")]
 
 
-def write_search(cards: list[dict[str, Any]], site_root: Path) -> None:
-    """Write ``catalogue/search/`` for these studies; what has not changed is left as it is."""
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Some studies, whose part of the index is made anew when their state is another."""
+
+    name: str
+    state: str
+    cards: list[dict[str, Any]]
+
+
+def segments_of(cards: Iterable[dict[str, Any]]) -> list[Segment]:
+    """The studies of an archive in segments, the oldest first."""
+    found = []
+    for part in _cut(sorted(cards, key=lambda c: (c["date"], c["accession"]))):
+        name = hashlib.sha256(part[0]["accession"].encode()).hexdigest()[:12]
+        found.append(Segment(name, hashlib.sha256(_compact(part)).hexdigest()[:16], part))
+    return found
+
+
+def write_search(parts: list[Segment], site_root: Path) -> None:
+    """Write ``catalogue/search/``; a segment that has not changed is left as it is."""
     folder = site_root / "catalogue" / "search"
     known = _known(folder / "index.json")
     segments = []
-    for part in _segments(sorted(cards, key=lambda c: (c["date"], c["accession"]))):
-        name = hashlib.sha256(part[0]["accession"].encode()).hexdigest()[:12]
-        state = hashlib.sha256(_compact(part)).hexdigest()[:16]
+    for part in parts:
+        name, state = part.name, part.state
         held = known.get(name)
         files = ("facets.json", "cards.json", "words.bin")
         whole = all((folder / name / file).is_file() for file in files)
         if held is None or held["state"] != state or not whole:
-            blocks = _write_segment(part, folder / name, site_root)
-            images = sum(card["images"] for card in part)
-            held = {"name": name, "state": state, "studies": len(part), "images": images}
+            blocks = _write_segment(part.cards, folder / name, site_root)
+            images = sum(card["images"] for card in part.cards)
+            held = {"name": name, "state": state, "studies": len(part.cards), "images": images}
             held["blocks"] = blocks
         segments.append(held)
     index = {
-        "studies": len(cards),
-        "images": sum(card["images"] for card in cards),
+        "studies": sum(segment["studies"] for segment in segments),
+        "images": sum(segment["images"] for segment in segments),
         "segments": segments,
     }
     _write(folder / "index.json", _compact(index))
@@ -119,7 +147,7 @@ def _known(index: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _segments(cards: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _cut(cards: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Cut where a digest says so, so that one more study moves no other cut."""
     held: list[dict[str, Any]] = []
     images = 0

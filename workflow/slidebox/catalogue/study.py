@@ -192,6 +192,7 @@ def _front_page(
         "findings": study.findings[:SHOWN_FINDINGS],
         "findings_total": len(study.findings),
         "provenance_rows": _rows(study.provenance),
+        "run_crate": study.provenance.get("run_crate"),
         **machines,
     }
     render_page(
@@ -365,7 +366,7 @@ def _changed_files(folder: Path, version: int) -> list[dict[str, Any]]:
 def _rows(provenance: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for key, value in provenance.items():
-        if value in (None, "", [], {}):
+        if key == "run_crate" or value in (None, "", [], {}):
             continue
         if not isinstance(value, str | int | float):
             value = json.dumps(value, ensure_ascii=False, sort_keys=True)

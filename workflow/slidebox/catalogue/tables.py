@@ -2,7 +2,8 @@
 
 Each study writes its own part beside its pages: ``<accession>/tables/*.parquet`` for readers, and
 the same rows as ``*.arrow``, which open ten times as fast. :func:`compact` strings the latter
-together into ``catalogue/*.parquet`` a row group at a time, so that memory doesn't grow with the
+together, a segment of the archive at a time (``catalogue/.parts/<segment>/``, kept for the next
+time), and those into ``catalogue/*.parquet``, a row group at a time: memory doesn't grow with the
 archive.
 
 Text is written as it is: a cell that begins with ``=`` is a string to every reader of Parquet.
@@ -11,7 +12,9 @@ Text is written as it is: a cell that begins with ``=`` is a string to every rea
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ import pyarrow.parquet as pq
 
 from slidebox import atomic
 from slidebox.catalogue import facts, listing
+from slidebox.catalogue.search import Segment
 from slidebox.catalogue.text import bare_doi, file_url
 
 _TEXTS = pa.list_(pa.string())
@@ -117,23 +121,28 @@ def write_parts(
     _write(folder / "annotations.parquet", SCHEMAS["annotations"], _annotation_rows(study, home))
 
 
-def compact(folders: Iterable[Path], out: Path) -> list[dict[str, Any]]:
-    """String the parts in ``folders`` together into ``out/<table>.parquet``.
+def compact(segments: Iterable[Segment], site_root: Path) -> list[dict[str, Any]]:
+    """String all studies' parts together into ``catalogue/<table>.parquet`` under ``site_root``.
 
-    Returns ``{"href", "rows", "bytes", "what"}`` for each table. A folder without parts is skipped.
+    Returns ``{"href", "rows", "bytes", "what"}`` for each table. A study without parts is skipped.
     """
-    folders = list(folders)
     what = {
         "studies": "one row a study",
         "images": "one row an image, with sizes, channels and addresses",
         "files": "one row a file as submitted, with its sha256 and address",
         "annotations": "one row a label image",
     }
+    out = site_root / "catalogue"
+    parts = [_segment(segment, site_root) for segment in segments]
+    kept = {part.name for part in parts}
+    for old in (out / ".parts").glob("*"):
+        if old.name not in kept:
+            shutil.rmtree(old)
     tables = []
     for name, schema in SCHEMAS.items():
         target = out / f"{name}.parquet"
-        parts = (p for f in folders if (p := f / f"{name}.arrow").is_file())
-        rows = _write_batches(target, schema, _gathered(parts, schema))
+        arrows = [part / f"{name}.arrow" for part in parts]
+        rows = _write_batches(target, schema, _gathered(arrows, schema))
         tables.append(
             {
                 "href": target.name,
@@ -143,6 +152,32 @@ def compact(folders: Iterable[Path], out: Path) -> list[dict[str, Any]]:
             }
         )
     return tables
+
+
+def _segment(segment: Segment, site_root: Path) -> Path:
+    """The folder with a segment's tables, made anew when its studies are others."""
+    folder = site_root / "catalogue" / ".parts" / segment.name
+    schemas = {name: str(schema) for name, schema in SCHEMAS.items()}
+    state = json.dumps([segment.state, schemas])
+    if (folder / "state").is_file() and (folder / "state").read_text(encoding="utf-8") == state:
+        return folder
+    for name, schema in SCHEMAS.items():
+        own = (site_root / card["accession"] / "tables" / f"{name}.arrow" for card in segment.cards)
+        with _arrow(folder / f"{name}.arrow", schema) as part:
+            for table in _gathered((p for p in own if p.is_file()), schema):
+                part.write_table(table)
+    atomic.write_text(folder / "state", state)  # last: it vouches for the others
+    return folder
+
+
+@contextmanager
+def _arrow(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFileWriter]:
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with (
+        atomic.replacing(path, "wb") as handle,
+        pa.ipc.new_file(handle, schema, options=options) as part,
+    ):
+        yield part
 
 
 def _gathered(parts: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
@@ -178,11 +213,7 @@ def _write(path: Path, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> Non
         while part := list(islice(rows, _ROWS)):
             yield pa.Table.from_pylist(part, schema=schema)
 
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with (
-        atomic.replacing(path.with_suffix(".arrow"), "wb") as handle,
-        pa.ipc.new_file(handle, schema, options=options) as part,
-    ):
+    with _arrow(path.with_suffix(".arrow"), schema) as part:
 
         def both() -> Iterator[pa.Table]:
             for table in batches():

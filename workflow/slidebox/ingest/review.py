@@ -154,7 +154,9 @@ def _build(config: Config, review: dict[str, Any], receipt: dict[str, Any]) -> N
         raise NoReview(f"{stages.folder} is gone; run slidebox rebuild {review['accession']} first")
     given = study.study_input(stages, receipt["version"])
     folder = f"review/{review['token']}"
-    given = replace(given, state="review", folder=folder, curation=[], versions=[])
+    software = {k: v for k, v in given.provenance.items() if k != "run_crate"}
+    given = replace(given, state="review", folder=folder, provenance=software)
+    given = replace(given, curation=[], versions=[])
     blot = None
     if review["anonymous"]:
         blot = Anonymous(read_json(stages.filesets)["record"])

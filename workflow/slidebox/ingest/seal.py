@@ -11,9 +11,9 @@ from typing import Any
 from slidebox import atomic
 from slidebox.config import Config
 from slidebox.findings import Finding
-from slidebox.ingest import queue
+from slidebox.ingest import provenance, queue
 from slidebox.ingest.paths import Stages, now, read_json
-from slidebox.ingest.release import embargoed_until
+from slidebox.ingest.release import embargoed_until, site_root
 from slidebox.ingest.software import software
 from slidebox.validate import Validation, report
 
@@ -24,7 +24,7 @@ IMAGE_FACTS = ("id", "series", "path", "derivation", "status", "digest", "tree",
 
 def seal(config: Config, accession: str, key: str) -> None:
     """Write the receipt of a submission's state, whether accepted or rejected."""
-    stages = Stages(config, accession, key)
+    stages, started = Stages(config, accession, key), now()
     atomic.sweep(stages.folder)
     atomic.sweep(stages.receipt.parent)
     validation, archived = read_json(stages.validation), read_json(stages.archived)
@@ -69,6 +69,15 @@ def seal(config: Config, accession: str, key: str) -> None:
         },
         "sealed": now(),
     }
+    if record:
+        provenance.write(
+            site_root(config, record) / accession / provenance.FOLDER,
+            accession=accession,
+            version=archived["version"],
+            licence=record.get("license"),
+            times={**receipt["stages"], "seal": {"started": started, "ended": receipt["sealed"]}},
+            software=receipt["software"],
+        )
     if until:
         # A name that the queue can read without opening anything.
         marker = f"{accession}~{key.partition('-')[0]}~{until.isoformat()}"

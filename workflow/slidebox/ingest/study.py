@@ -79,6 +79,7 @@ def study_input(stages: Stages, version: int) -> catalogue.StudyInput:
         provenance={
             "made with": ", ".join(f"{k} {v}" for k, v in software().items()),
             "state": stages.key,
+            "run_crate": "provenance/ro-crate-metadata.json",  # sealing writes it
         },
     )
 
