@@ -16,10 +16,9 @@ from slidebox import atomic
 from slidebox.catalogue import tables
 from slidebox.catalogue.feed import write_feed
 from slidebox.catalogue.pages import install_assets, render_page
-from slidebox.catalogue.search import read_card, segments_of, write_search
+from slidebox.catalogue.search import INNER, read_card, segments_of, write_search
 
 STUDIES_PER_PAGE = 48
-INNER = ("classes", "state", "study_bytes")  # of a card: for the search only
 
 
 def build_index(

@@ -38,6 +38,7 @@ SEGMENT_STUDIES = 2 * SEGMENT
 SEGMENT_IMAGES = 300_000
 BLOCK = 16_384
 CHUNK = 100  # images
+INNER = {"classes", "state", "study_bytes"}  # of a card: for the search only
 SHOWN = ("title", "year", "images", "facts", "pictures")
 FACETS = ("organism", "method", "dimensions", "modality", "annotated", "licence", "year")
 OWN = ("dimensions", "modality", "annotated")  # of each image; the others are the study's
@@ -82,7 +83,7 @@ def read_card(study: Path) -> dict[str, Any]:
     beside = study.with_name("card.json")
     if beside.is_file():
         card = json.loads(beside.read_bytes())
-        if card.get("study_bytes") == study.stat().st_size and "classes" in card:
+        if card.get("study_bytes") == study.stat().st_size and card.keys() >= INNER:
             return card
     return write_card(json.loads(study.read_bytes()), study.parent)
 
