@@ -326,9 +326,9 @@ def _pixels(
 
 def _journal_key(file: ImageFile, series: Series, recipe: Recipe, prove: bool) -> dict[str, Any]:
     """What a journal must be of, to be gone on from."""
-    stat = Path(file.path).stat()
+    stats = [Path(path).stat() for path in series.files or [file.path]]
     return {
-        "source": [file.path, stat.st_size, stat.st_mtime_ns],
+        "source": [file.path, [[stat.st_size, stat.st_mtime_ns] for stat in stats]],
         "reader": [file.reader, file.reader_version],
         "series": [series.index, series.axes, list(series.shape), series.dtype.name],
         "recipe": recipe.to_json(),
@@ -478,7 +478,7 @@ def _channels(series: Series, shown: list[dict]) -> list[dict[str, Any]]:
             "color": display["color"],
             "window": display["window"],
             "active": display["active"],
-            **{k: v for k, v in channel.to_dict().items() if k not in ("name", "color")},
+            **{k: v for k, v in channel.to_dict().items() if k not in ("name", "color", "window")},
         }
         for channel, display in zip(series.channels, shown, strict=True)
     ]

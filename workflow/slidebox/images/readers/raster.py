@@ -1,14 +1,16 @@
-"""PNG, JPEG, JPEG 2000, BMP, GIF, WebP and Netpbm: one picture, or GIF's frames as time."""
+"""PNG, JPEG, JPEG 2000, BMP, GIF, WebP and Netpbm: a picture, or an animation's frames as time."""
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
 
 from .. import units
-from ..model import ImageFile, Series, UnreadableImage
+from ..model import Channel, ImageFile, Series, UnreadableImage
 from ..registry import version
 
 _BY_IMAGECODECS = {
@@ -28,6 +30,11 @@ def open_file(path: Path, name: str) -> ImageFile:
     samples = 1 if first.ndim == 2 else first.shape[2]
     height, width = first.shape[:2]
     n = {"t": len(frames), "c": samples, "z": 1}
+    colours = samples in (3, 4)
+    channels = []
+    if name == "jpeg" and samples == 4:
+        colours, channels = False, [Channel(name=c) for c in ("cyan", "magenta", "yellow", "black")]
+        notes.append("printing colours (CMYK) are kept as channels")
     if samples == 2:
         notes.append("grey with alpha: alpha is kept as a channel")
 
@@ -47,38 +54,82 @@ def open_file(path: Path, name: str) -> ImageFile:
         read,
         pixel_size,
         step,
-        rgb=samples in (3, 4),
+        channels,
+        rgb=colours,
         samples=samples,
         rows=1,
         notes=notes,
     )
-    by = "imagecodecs" if name in _BY_IMAGECODECS else "imageio"
+    by = "imagecodecs" if name in _BY_IMAGECODECS and len(frames) == 1 else "imageio"
+    by = "slidebox" if name == "netpbm" else by
     return ImageFile(str(path), name, by, version(by), [series])
 
 
 def _frames(path: Path, name: str, notes: list[str]) -> tuple[list[np.ndarray], float | None]:
-    if name in _BY_IMAGECODECS:
+    data = path.read_bytes()
+    if name == "netpbm":
+        return [_netpbm(data)], None
+    if name == "gif" or (name == "png" and b"acTL" in data[:4096]):
+        return _animation(path)
+    if name == "webp" and b"ANIM" in data[:256]:
+        return _animation(path)
+    if name == "jpeg" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise UnreadableImage("cut off: the picture has no end")
+    try:
+        return [np.asarray(_BY_IMAGECODECS[name](data))], None
+    except Exception as error:
         try:
-            return [np.asarray(_BY_IMAGECODECS[name](path.read_bytes()))], None
-        except Exception as error:
-            if name not in ("bmp", "png", "jpeg"):
-                raise
-            try:
-                return _by_imageio(path, name, notes)
-            except Exception:
-                raise UnreadableImage(f"damaged: {error}") from error
-    return _by_imageio(path, name, notes)
+            import imageio.v3 as iio
+
+            return [np.asarray(iio.imread(path, plugin="pillow"))], None
+        except Exception:
+            raise UnreadableImage(f"damaged: {error}") from error
 
 
-def _by_imageio(path: Path, name: str, notes: list[str]) -> tuple[list[np.ndarray], float | None]:
+def _animation(path: Path) -> tuple[list[np.ndarray], float | None]:
+    """Frames of a GIF, APNG or WebP, and the time from one to the next, if all take as long."""
     import imageio.v3 as iio
 
-    if name == "gif":
-        frames = [np.asarray(f) for f in iio.imiter(path, plugin="pillow")]
-        frames = [_plain(f) for f in frames]
-        duration = iio.immeta(path, plugin="pillow").get("duration")
-        return frames, units.seconds(duration, "ms") if len(frames) > 1 else None
-    return [np.asarray(iio.imread(path, plugin="pillow"))], None
+    frames = [_plain(np.asarray(f)) for f in iio.imiter(path, plugin="pillow")]
+    if len({f.ndim for f in frames}) > 1:  # some frames are grey, some in colour
+        frames = [np.stack([f] * 3, axis=-1) if f.ndim == 2 else f[..., :3] for f in frames]
+    times = {iio.immeta(path, plugin="pillow", index=n).get("duration") for n in range(len(frames))}
+    step = times.pop() if len(times) == 1 else None
+    return frames, units.seconds(step, "ms") if len(frames) > 1 else None
+
+
+def _netpbm(data: bytes) -> np.ndarray:
+    """A PBM, PGM or PPM: Pillow makes 8 bits of 16. See https://netpbm.sourceforge.net/doc/."""
+    kind = data[1:2]
+    at, head = 2, []
+    while len(head) < (2 if kind in b"14" else 3):
+        match = re.compile(rb"(?:\s|#[^\n\r]*[\n\r])*(\d+)").match(data, at)
+        if match is None:
+            raise UnreadableImage("its header is cut off")
+        head.append(int(match[1]))
+        at = match.end()
+    width, height, most = (*head, 1)[:3]
+    samples = 3 if kind in b"36" else 1
+    shape = (height, width, samples) if samples > 1 else (height, width)
+    if kind in b"123":
+        text = re.sub(rb"#[^\n\r]*", b"", data[at:])
+        digits = [c - 48 for c in text if c in b"01"] if kind == b"1" else text.split()
+        values = np.array(digits[: math.prod(shape)], "u1" if most < 256 else "u2")
+    elif kind == b"4":
+        row = -(-width // 8)
+        packed = np.frombuffer(data[at + 1 : at + 1 + row * height], "u1")
+        if packed.size == row * height:
+            packed = np.unpackbits(packed.reshape(height, row), axis=1)[:, :width].ravel()
+        values = packed
+    else:
+        item = np.dtype("u1" if most < 256 else ">u2")
+        count = math.prod(shape)
+        values = np.frombuffer(data[at + 1 : at + 1 + count * item.itemsize], item)
+    if values.size != math.prod(shape):
+        raise UnreadableImage(f"cut off: {values.size} of {math.prod(shape)} values")
+    values = values.reshape(shape)
+    # in a bitmap 1 is ink
+    return values == 0 if kind in b"14" else values.astype(values.dtype.newbyteorder("="))
 
 
 def _plain(frame: np.ndarray) -> np.ndarray:

@@ -108,6 +108,7 @@ def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) 
         samples=samples,
         rows=one.rows,
         stage_position=places[0],
+        files=[str(p) for p in members],
         notes=[f"joined from {len(planes)} files by their names", *one.notes],
     )
     return ImageFile(str(path), "sequence", reader, by, [series], metadata, close)
