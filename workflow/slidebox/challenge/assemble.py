@@ -12,7 +12,7 @@ from typing import Any
 
 from ..findings import Finding
 from .archive import Archive, Study
-from .model import Challenge, Source
+from .model import Challenge, Crop, Source
 
 TRUTH_ROLES = {
     "instance-segmentation": ("labels",),
@@ -109,6 +109,8 @@ def assemble(
     pairs = _name(pairs)
     if challenge.data.tiles:
         pairs = [tile for pair in pairs for tile in cut(pair, challenge.data.tiles.size)]
+    if challenge.data.crop:
+        pairs = [crop(pair, challenge.data.crop) for pair in pairs]
     if not pairs and not findings:
         findings.append(
             _problem("NOTHING_SELECTED", "no image has a truth", "challenge.yaml",
@@ -254,6 +256,14 @@ def cut(pair: Pair, size: tuple[int, int]) -> list[Pair]:
         replace(pair, id=f"{pair.id}_y{y:05d}_x{x:05d}", box=(y, x, h, w))
         for y in starts(height, h) for x in starts(width, w)
     ]  # fmt: skip
+
+
+def crop(pair: Pair, wanted: Crop) -> Pair:
+    """One box of a pair; it moves inwards where it would leave the image."""
+    height, width = pair.image["series"][pair.series]["shape"][-2:]
+    h, w = min(wanted.size[0], height), min(wanted.size[1], width)
+    y, x = wanted.origin or ((height - h) // 2, (width - w) // 2)
+    return replace(pair, box=(min(y, height - h), min(x, width - w), h, w))
 
 
 def stem(path: str) -> str:

@@ -10,6 +10,7 @@ import slidebox
 from ..scoring import catalog
 from ..scoring.release import sha256_file
 from ..scoring.settings import Settings
+from . import baseline
 from .wheel import wheel_name
 
 if TYPE_CHECKING:
@@ -29,12 +30,16 @@ LAYOUT = {
 }
 
 
+BASELINE = """`baseline.py` is a classical method to start from: `uv run baseline.py predictions/`.
+"""
+
+
 def license_url(spdx: str) -> str:
     """Address of a licence by its SPDX identifier; addresses stay what they are."""
     return spdx if "://" in spdx else f"{SPDX}{spdx}.html"
 
 
-def readme(resolved: dict[str, Any], rows: list[dict[str, str]], folder: Path) -> str:
+def readme(resolved: dict[str, Any], rows: list[dict[str, str]], folder: Path, strata: str) -> str:
     """README.md of a release. Says nothing about hidden truth but that there is some."""
     task = resolved["task"]
     settings = Settings(**resolved["scoring"]).resolved(task)
@@ -62,6 +67,7 @@ def readme(resolved: dict[str, Any], rows: list[dict[str, str]], folder: Path) -
         f"uv run score.py predictions/ --split {open_split} --out scores/   # and score\n"
         if open_split else ""
     )  # fmt: skip
+    start = BASELINE if task in baseline.TASKS else ""
     waivers = (resolved.get("leakage") or {}).get("waivers", [])
     waived = (
         "## Images that are alike and stay\n\n"
@@ -87,7 +93,16 @@ Version {resolved["version"]}. Organised by {people}.
 
 Images are in `<split>/images`, their truth in `<split>/labels`. `splits.csv` names every image with
 its split, group, axes, shape, pixel size, origin and licence. `SHA256SUMS` has the digest of each
-file (`sha256sum -c SHA256SUMS`).
+file (`sha256sum -c SHA256SUMS`); `pixels_sha256` and `truth_sha256` are of the decoded values, the
+same whatever the platform that wrote the files.
+
+## How the splits are made
+
+Images of one group ({", ".join(resolved["splits"]["group_by"])}) are never divided. Images of each
+split, and their share of it:
+
+{strata}
+![Share of each split's images, by stratum and study](splits.svg)
 
 ## Take part
 
@@ -99,8 +114,8 @@ uv run score.py empty/ --template        # writes valid empty predictions to sta
 uv run score.py predictions/ --check     # only check
 {try_it}```
 
-Without uv: `pip install {wheel_name()}`, then `python score.py ...` with the same arguments. Every
-problem of the predictions is listed at once; the exit code is 0 when all is well, 1 when
+{start}Without uv: `pip install {wheel_name()}`, then `python score.py ...` with the same
+arguments. Every problem of the predictions is listed at once; the exit code is 0 when all is well, 1 when
 predictions have errors. `scores/report.html` shows distributions and the worst images first.
 
 {hand_in}
@@ -195,7 +210,7 @@ def _format(path: Path) -> str:
     return {
         ".tif": "image/tiff", ".csv": "text/csv", ".json": "application/json",
         ".yaml": "application/yaml", ".md": "text/markdown", ".py": "text/x-python",
-        ".whl": "application/zip", ".txt": "text/plain",
+        ".whl": "application/zip", ".txt": "text/plain", ".svg": "image/svg+xml",
     }.get(path.suffix, "application/octet-stream")  # fmt: skip
 
 

@@ -59,6 +59,8 @@ data:
       # annotations: ["Nuclei, training", "Nuclei, test"]   # annotation sets that are the truth
   # channels: [0]              # default: all
   # tiles: {{size: [256, 256]}}   # height and width
+  # crop: {{size: [512, 512]}}    # the middle of each image; or with from: [y, x]
+  images: tiff                 # or ome-zarr
 
 splits:
   group_by: [study]            # never cut: specimen, donor, plate, biosample, any column

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
+import html
+import itertools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import tifffile
-from scipy import ndimage
 
+from ..atomic import write_text
 from ..findings import Finding
 from ..scoring.overlays import write_png
 from ..scoring.release import sha256_file
-from . import similar
+from . import keypoints, similar
+from .pixels import released_image
 from .release import Writer
 
 PICTURES = 200
-PLANES = 3  # of a stack or time-lapse: first, middle and last
+PLANES = 8  # of a stack or time-lapse, evenly spread
+CHANNELS = 4  # looked at one by one: the same field may come in another stain
 
 
 def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding]:
     """Pairs of images in two splits that are the same bytes, pixels or view; and groups that cross.
 
-    A pair that a waiver names is reported as info, with the reason. Every pair found is drawn into
-    the private folder's ``leakage/``: these pictures are for the organiser.
+    A pair that a waiver names is reported as info, with the reason. Every pair found is shown in
+    the private folder's ``leakage/report.html``: it is for the organiser.
     """
     findings = _groups(writer)
     waived = {frozenset(w.images): w for w in writer.challenge.leakage.waivers}
     used: set[frozenset] = set()
-    number = 0
+    number, shown = 0, []
     for a, b, what, picture in _pairs(writer, tell):
         key = frozenset((a["id"], b["id"]))
         if key in used:
             continue
         used.add(key)
         where = ""
-        if picture is not None and number < PICTURES:
+        if number < PICTURES:
             number += 1
-            name = f"leakage/{a['id']}~{b['id']}.png"
-            write_png(writer.hidden / name, picture)
-            where = f"; see {name} under private/"
+            name = f"{a['id']}~{b['id']}.png"
+            write_png(writer.hidden / "leakage" / name, picture())
+            shown.append((a, b, what, name, waived.get(key)))
+            where = f"; see leakage/{name} under private/"
         text = f"{a['id']} ({a['split']}) and {b['id']} ({b['split']}) {what}"
         if key in waived:
             findings.append(
@@ -52,6 +59,8 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
                         field="leakage", mend="put both into one group, leave one out, or waive "
                         "the pair with a reason")
             )  # fmt: skip
+    if shown:
+        write_text(writer.hidden / "leakage" / "report.html", report(writer, shown, len(used)))
     known = {row["id"] for row in writer.rows}
     for pair in waived:
         if not pair <= known:
@@ -73,7 +82,8 @@ def _groups(writer: Writer) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, np.ndarray | None]]:
+def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
+    """(row, row, what is the matter, a function that draws it) of images in two splits."""
     rows = writer.rows
     source = {p.id: p for p in writer.pairs}
     for what, key in (
@@ -90,69 +100,100 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, np.ndarray |
             for k, a in enumerate(same):
                 for b in same[k + 1 :]:
                     if a["split"] != b["split"]:
-                        yield a, b, what, None
-    found, owner = [], []
-    for done, row in enumerate(rows, 1):
-        for plane in planes(writer.staging / row["image"]):
-            found.append(similar.features(plane))
-            owner.append(row)
+                        yield a, b, what, lambda a=a, b=b: _plain(writer, a, b)
+    many = len(rows) > keypoints.MANY
+    done = 0
+
+    def look(row: dict) -> list[similar.Features]:
+        nonlocal done
+        made = [similar.features(p, many=many) for p in planes(writer.staging / row["image"])]
+        done += 1
         tell("looking for leakage", done, len(rows))
+        return made
+
+    found, owner = [], []
+    with ThreadPoolExecutor(writer.threads) as pool:
+        for row, made in zip(rows, pool.map(look, rows), strict=True):
+            found += made
+            owner += [row] * len(made)
     order = {name: k for k, name in enumerate(writer.challenge.splits.rules)}
-    for match in similar.find(found, [order[row["split"]] for row in owner]):
+    labels = [order[row["split"]] for row in owner]
+    for match in similar.find(found, labels, writer.threads):
         a, b = owner[match.a], owner[match.b]
-        turn = "mirrored, " if match.mirrored else ""
+        how = "mirrored, " * match.mirrored + "inverted, " * match.inverted
         what = (
-            f"show the same ({turn}scale {match.scale:.2f}, correlation {match.correlation:.2f}, "
+            f"show the same ({how}scale {match.scale:.2f}, correlation {match.correlation:.2f}, "
             f"{match.inliers} places agree)"
         )
-        yield a, b, what, side_by_side(found[match.a], found[match.b], match)
+        one, two = found[match.a].preview, found[match.b].preview
+        yield a, b, what, lambda p=one, q=two, m=match.matrix: side_by_side(p, q, m)
+
+
+def _plain(writer: Writer, a: dict, b: dict) -> np.ndarray:
+    one, two = (
+        keypoints.preview(next(planes(writer.staging / row["image"]))) for row in (a, b)
+    )  # fmt: skip
+    return side_by_side(one, two, np.eye(2, 3, dtype=np.float32))
 
 
 def planes(path: Path) -> Iterator[np.ndarray]:
-    """(y, x) planes of a released image that stand for it: channels averaged."""
+    """(y, x) planes of a released image that stand for it: up to PLANES of a stack or time-lapse,
+    in each of up to CHANNELS channels; colours are averaged."""
     if path.is_dir() and path.suffix != ".zarr":
-        frames = sorted(path.glob("t*.tif"))
-        chosen = sorted({0, len(frames) // 2, len(frames) - 1})
-        for k in chosen:
-            array = tifffile.imread(frames[k])
-            stack = array.reshape(-1, *array.shape[-2:])
+        for name in _spread(sorted(path.glob("t*.tif"))):
+            frame = tifffile.imread(name)
+            stack = frame.reshape(-1, *frame.shape[-2:])
             yield stack[len(stack) // 2]
         return
-    if path.suffix == ".zarr":
-        import zarr
-
-        array = zarr.open(path, mode="r")["0"]
-        stack = np.asarray(array[...]).reshape(-1, *array.shape[-2:])
-        yield stack[len(stack) // 2]
-        return
-    with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
-        if series.axes.endswith("S"):
-            yield series.asarray().mean(-1)
+    with released_image(path) as image:
+        if image.rgb:
+            yield np.mean(list(image.planes()), 0)
             return
-        pages = len(tiff.pages)
-        if "C" in series.axes and "Z" not in series.axes and "T" not in series.axes:
-            yield np.mean([page.asarray().astype(np.float32) for page in tiff.pages], axis=0)
-            return
-        for k in sorted({0, pages // 2, pages - 1}) if pages > PLANES else range(pages):
-            yield tiff.pages[k].asarray()
+        ranges = [
+            _spread(list(range(n)), CHANNELS if axis == "c" else PLANES)
+            for axis, n in zip(image.axes[:-2], image.shape[:-2], strict=True)
+        ]
+        for index in _spread(list(itertools.product(*ranges)), PLANES * CHANNELS):
+            yield image.read(index)
 
 
-def side_by_side(a: similar.Features, b: similar.Features, match: similar.Match) -> np.ndarray:
-    """Both previews and the second laid over the first, (y, 3 x, 3) uint8, enlarged."""
-    grid = np.indices(a.preview.shape).reshape(2, -1)
-    where = match.matrix[:, :2] @ grid + match.matrix[:, 2:]
-    moved = ndimage.map_coordinates(b.preview, where, order=1, cval=b.preview.min())
-    moved = moved.reshape(a.preview.shape)
+def _spread(items: list, most: int = PLANES) -> list:
+    if len(items) <= most:
+        return items
+    return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
 
-    def grey(image: np.ndarray) -> np.ndarray:
-        low, high = np.percentile(image, [1, 99.5])
-        return (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
 
-    one, two = grey(a.preview), grey(moved)
-    other = np.zeros(one.shape, np.uint8)
-    small = grey(b.preview)[: one.shape[0], : one.shape[1]]
+def side_by_side(one: np.ndarray, two: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Two previews, and the second laid over the first (red and cyan): (y, x, 3) uint8, doubled."""
+    height, width = one.shape
+    moved = cv2.warpAffine(
+        two, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+    other = np.zeros_like(one)
+    small = two[:height, :width]
     other[: small.shape[0], : small.shape[1]] = small
-    merged = np.stack([one, two, two], -1)
-    flat = np.hstack([np.repeat(x[..., None], 3, -1) for x in (one, other)] + [merged])
-    return flat.repeat(2, 0).repeat(2, 1)
+    flat = [np.repeat(x[..., None], 3, -1) for x in (one, other)]
+    return np.hstack([*flat, np.stack([one, moved, moved], -1)]).repeat(2, 0).repeat(2, 1)
+
+
+def report(writer: Writer, shown: list[tuple], total: int) -> str:
+    """A page that shows each pair: its two images and one laid over the other."""
+    parts = []
+    for a, b, what, name, waiver in shown:
+        text = f"{a['id']} ({a['split']}) and {b['id']} ({b['split']}) {what}"
+        files = f"{a['accession']}/{a['source']} and {b['accession']}/{b['source']}"
+        reason = f"<p>Waived: {html.escape(waiver.reason)}</p>" if waiver else ""
+        parts.append(
+            f"<figure><img src='{html.escape(name)}' alt='{html.escape(text)}'>"
+            f"<figcaption>{html.escape(text)}<br>{html.escape(files)}</figcaption>{reason}</figure>"
+        )
+    title = f"Leakage between splits of {writer.challenge.slug} {writer.challenge.version}"
+    more = f" The first {len(shown)} are shown." if total > len(shown) else ""
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title>"
+        "<style>body{font:16px sans-serif;max-width:60em;margin:2em auto}img{max-width:100%}"
+        "figure{margin:2em 0}</style>"
+        f"<h1>{title}</h1><p>{total} pairs of images are alike.{more} Left and middle: the two "
+        "images; right: the second (cyan) laid over the first (red); grey where they agree.</p>"
+        + "\n".join(parts) + "</html>\n"
+    )  # fmt: skip

@@ -71,12 +71,25 @@ class Tiles(_Part):
     )
 
 
+class Crop(_Part):
+    """Keep one box of every image, at its pixels as they are."""
+
+    size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
+        description="height and width in pixels; an image that is smaller stays whole"
+    )
+    origin: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] | None = Field(
+        None, alias="from", description="y and x of the corner; default: the middle"
+    )
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
 class Data(_Part):
     """Which images and truth, and how they are released."""
 
     sources: list[Source] = Field(min_length=1)
     channels: list[int] | None = Field(None, description="channels to keep; default: all")
     tiles: Tiles | None = None
+    crop: Crop | None = None
     images: Literal["tiff", "ome-zarr"] = Field(
         "tiff",
         description="how images are released; truth is TIFF (tracking: Cell Tracking Challenge)",
@@ -209,8 +222,10 @@ class Challenge(_Part):
         unknown = [s for s in self.hidden if s not in self.splits.rules]
         if unknown:
             raise ValueError(f"hidden names no split: {', '.join(unknown)}")
-        if self.data.tiles and self.task in ("tracking", "points"):
-            raise ValueError(f"data.tiles can't be used with {self.task}")
+        if (self.data.tiles or self.data.crop) and self.task in ("tracking", "points"):
+            raise ValueError(f"data.tiles and data.crop can't be used with {self.task}")
+        if self.data.tiles and self.data.crop:
+            raise ValueError("give data.tiles or data.crop, not both")
         self.scoring.resolved(self.task)
         return self
 

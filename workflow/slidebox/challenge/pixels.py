@@ -1,4 +1,4 @@
-"""Pixels of a release: read plane by plane through `images`, written as OME-TIFF."""
+"""Pixels of a release: read plane by plane through `images`, written as OME-TIFF or OME-Zarr."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import tifffile
 
 from ..images import open_image
 
+LARGEST_CHUNK = 1024
 NAMESPACE = uuid.UUID("6f0f6a3e-6f5c-5b8f-9a39-2d8fb4a8b8a1")
 
 
@@ -174,6 +175,74 @@ def write_tiff(path: Path, source: Source, identity: str) -> str:
         bigtiff=int(np.prod(shape, dtype=np.int64)) * source.dtype.itemsize > 1 << 31,
     )  # fmt: skip
     return tally.hexdigest()
+
+
+def write_zarr(path: Path, source: Source, identity: str) -> str:
+    """Write an OME-Zarr 0.5 image of one level, a chunk a plane; digest of the pixels.
+
+    One plane in memory. Its files depend on pixels and metadata alone.
+    """
+    import zarr
+
+    tally = Tally(source.shape, source.dtype)
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    sides = [min(n, LARGEST_CHUNK) for n in source.shape[-2:]]
+    array = group.create_array(
+        "0", shape=source.shape, dtype=source.dtype.newbyteorder("="), overwrite=True,
+        chunks=(*(1 for _ in source.shape[:-2]), *sides), dimension_names=list(source.axes),
+        compressors=zarr.codecs.ZstdCodec(level=5), fill_value=0,
+    )  # fmt: skip
+    indices = itertools.product(*(range(n) for n in source.shape[:-2]))
+    for index, plane in zip(indices, tally.pass_on(source.planes()), strict=True):
+        array[index] = plane
+    kind = {"t": "time", "c": "channel"}
+    unit = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
+    sizes = {**source.pixel_size, **({"t": source.time_step} if source.time_step else {})}
+    axes = [
+        {"name": a, "type": kind.get(a, "space")} | ({"unit": unit[a]} if sizes.get(a) else {})
+        for a in source.axes
+    ]
+    scale = [float(sizes.get(a) or 1) for a in source.axes]
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [
+            {
+                "name": path.name.split(".")[0],
+                "axes": axes,
+                "datasets": [
+                    {"path": "0",
+                     "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+                ],
+            }
+        ],
+    }  # fmt: skip
+    if "c" in source.axes:
+        names = source.channel_names[: source.shape[source.axes.index("c")]]
+        group.attrs["slidebox"] = {"channels": names, "rgb": source.rgb, "id": identity}
+    return tally.hexdigest()
+
+
+@contextmanager
+def released_image(path: Path) -> Iterator[Source]:
+    """Open an image of a release, OME-TIFF or OME-Zarr."""
+    if path.suffix != ".zarr":
+        with opened(path) as source:
+            yield source
+        return
+    import zarr
+
+    group = zarr.open_group(path, mode="r")
+    described = group.attrs["ome"]["multiscales"][0]
+    axes = "".join(axis["name"] for axis in described["axes"])
+    more = group.attrs.get("slidebox", {})
+    array = group["0"]
+    scale = described["datasets"][0]["coordinateTransformations"][0]["scale"]
+    known = {a["name"]: s for a, s in zip(described["axes"], scale, strict=True) if "unit" in a}
+    yield Source(
+        axes, array.shape, array.dtype, {a: s for a, s in known.items() if a != "t"},
+        bool(more.get("rgb")), lambda index: np.asarray(array[index]), more.get("channels", []),
+        known.get("t"),
+    )  # fmt: skip
 
 
 def write_frames(folder: Path, pattern: str, source: Source, identity: str) -> str:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import itertools
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from ..findings import Finding
+from ..images import UnreadableImage, open_image
 from . import pixels
+from .archive import Study
 from .release import Writer, sha256_file
 
 TEXT = {".json", ".tsv", ".csv", ".txt", ".md", ".html", ".xml", ".yaml", ".yml", ".jsonl", ""}
 LARGEST_TEXT = 256 << 20
+TABLES = {".csv", ".tsv", ".txt"}
+IMAGES = {".tif", ".tiff", ".png", ".bmp", ".npy", ".npz", ".h5", ".jp2", ".nd2", ".czi", ".mrc"}
 BLOCK = 4 << 20
 
 
@@ -85,6 +93,13 @@ def _bytes_and_digests(writer: Writer, hidden: list, tell) -> list[Finding]:
                     _error(where, f"is the hidden truth of {which}, byte for byte",
                            "withdraw it, or choose another test set: what was public stays known")
                 )  # fmt: skip
+        for inside, digest in _packed(path, set(sizes)):
+            for known, which in sizes.get(digest[0], []):
+                if known == digest[1]:
+                    findings.append(
+                        _error(where, f"holds the hidden truth of {which} as {inside}",
+                               "withdraw it, or choose another test set")
+                    )  # fmt: skip
         if path.suffix.lower() in TEXT and 0 < size <= LARGEST_TEXT:
             for word in sorted(_found(path, words)):
                 what = "names the file" if word in names else "has a digest"
@@ -95,6 +110,27 @@ def _bytes_and_digests(writer: Writer, hidden: list, tell) -> list[Finding]:
         if done % 1000 == 0 or done == len(files):
             tell("looking for hidden truth", done, len(files))
     return findings
+
+
+def _packed(path: Path, sizes: set[int]) -> Iterator[tuple[str, tuple[int, str]]]:
+    """(name, (size, sha256)) of what a ZIP or gzip file holds, if it has one of the sizes."""
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as packed:
+                for info in packed.infolist():
+                    if info.file_size in sizes:
+                        with packed.open(info) as handle:
+                            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+                        yield info.filename, (info.file_size, digest)
+        elif path.suffix.lower() == ".gz":
+            total, count = hashlib.sha256(), 0
+            with gzip.open(path) as handle:
+                while (block := handle.read(BLOCK)) and count <= max(sizes):
+                    total.update(block)
+                    count += len(block)
+            yield path.stem, (count, total.hexdigest())
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError):
+        return
 
 
 def _walk(root: Path, writer: Writer) -> Iterator[Path]:
@@ -123,64 +159,186 @@ def _found(path: Path, words: dict[bytes, str]) -> set[bytes]:
     return found
 
 
+def values_digest(planes: Iterable[np.ndarray]) -> str:
+    """Digest of what values an image has, whatever the dtype and the file format."""
+    total = hashlib.sha256()
+    for plane in planes:
+        total.update(np.asarray(plane.shape, np.int64).tobytes())
+        total.update(np.ascontiguousarray(plane, np.float64).tobytes())
+    return total.hexdigest()
+
+
+def points_digest(points: Iterable[tuple[float, ...]]) -> str:
+    """Digest of a set of points, whatever their order and the digits beyond the third."""
+    rows = sorted(tuple(round(float(v), 3) + 0.0 for v in p) for p in points)
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+def _turned(planes: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """An image as it is, and rotated and flipped in the plane."""
+    for mirrored in (planes, [p[:, ::-1] for p in planes]):
+        for k in range(4):
+            yield [np.rot90(p, k) for p in mirrored]
+
+
 def _pixels(writer: Writer, tell) -> list[Finding]:
-    """Public label images, and labels beside public images, with the same objects."""
-    if writer.challenge.task not in ("instance-segmentation", "semantic-segmentation", "tracking"):
-        return []
+    """Images anywhere in public with the hidden objects or values, in any format; so of points."""
+    if writer.challenge.task == "points":
+        return _points(writer)
+    digest = values_digest if writer.challenge.task == "restoration" else partition_digest
     wanted: dict[str, str] = {}
-    shapes: set[tuple[int, ...]] = set()
+    sizes: set[tuple[int, ...]] = set()
     for pair in writer.pairs:
         if writer.is_hidden(pair):
             with pixels.opened(pair.truth_path, 0, pair.truth["path"]) as truth:
-                if not any(plane.any() for plane in truth.planes()):
+                planes = list(truth.planes())
+                if not any(plane.any() for plane in planes):
                     continue  # an empty image is no secret
-                wanted[partition_digest(truth.planes())] = pair.id
-                shapes.add(_spatial(truth.axes, truth.shape))
+                wanted |= {digest(turned): pair.id for turned in _turned(planes)}
+                sizes.add(_size(truth.axes, truth.shape))
     findings = []
-    for accession in writer.archive.accessions():
-        study = writer.archive.study(accession)
-        if study is None:
-            continue
+
+    def look(source: pixels.Source, where: str, mend: str) -> None:
+        if source.dtype.kind not in "uibf" or _size(source.axes, source.shape) not in sizes:
+            return
+        channel = source.axes.find("c")
+        count = source.shape[channel] if channel >= 0 else 1
+        for c in range(count):
+            # Labels may be one channel of an image
+            indices = [
+                i for i in itertools.product(*map(range, source.shape[:-2]))
+                if channel < 0 or i[channel] == c
+            ]  # fmt: skip
+            found = wanted.get(digest(source.read(i) for i in indices))
+            if found:
+                findings.append(
+                    _error(where, f"shows the same as the hidden truth of {found}", mend)
+                )
+                return
+
+    for study in _studies(writer):
         for fileset in study.filesets:
             if study.is_restricted(fileset) or fileset.get("role") not in ("labels", "image"):
                 continue
             for number, series in enumerate(fileset.get("series") or []):
-                kind = np.dtype(series.get("dtype", "u1")).kind
-                if kind not in "uib" or _spatial(series["axes"], series["shape"]) not in shapes:
-                    continue
-                path = study.content(fileset["path"])
-                with pixels.opened(path, number, fileset["path"]) as image:
-                    found = wanted.get(partition_digest(image.planes()))
-                if found:
-                    findings.append(
-                        _error(f"{accession}/{fileset['path']}",
-                               f"shows the same objects as the hidden truth of {found}",
-                               "choose another test set: these objects are public")
-                    )  # fmt: skip
-    return findings + _zarr_labels(writer, wanted, shapes)
-
-
-def _zarr_labels(writer: Writer, wanted: dict[str, str], shapes: set) -> list[Finding]:
-    import zarr
-
-    findings = []
-    for path in sorted(writer.public.glob("*/images/*.zarr/labels/*/zarr.json")):
-        try:
-            array = zarr.open(path.parent, mode="r")["0"]
-        except (KeyError, ValueError, OSError):
-            continue
-        shape = tuple(n for n in array.shape if n > 1)
-        if shape in shapes:
-            planes = np.asarray(array[...]).reshape(-1, *array.shape[-2:])
-            found = wanted.get(partition_digest(planes))
-            if found:
-                where = path.parent.relative_to(writer.public).as_posix()
-                findings.append(
-                    _error(f"public/{where}", f"shows the hidden truth of {found}",
-                           "derive the image again without it")
-                )  # fmt: skip
+                if _size(series["axes"], series["shape"]) in sizes:
+                    path = study.content(fileset["path"])
+                    where = f"{study.accession}/{fileset['path']}"
+                    with pixels.opened(path, number, fileset["path"]) as image:
+                        look(image, where, "choose another test set: these objects are public")
+    images = list(_images(writer))
+    for done, path in enumerate(images, 1):
+        for source in _open_any(path):
+            look(source, _where(path, writer), "withdraw it, or derive the image without it")
+        tell("looking at public images", done, len(images))
     return findings
 
 
-def _spatial(axes: str, shape) -> tuple[int, ...]:
-    return tuple(int(n) for a, n in zip(axes, shape, strict=True) if n > 1 and a != "c")
+def _studies(writer: Writer) -> Iterator[Study]:
+    """Every public study at every version that has public pages."""
+    for accession in writer.archive.accessions():
+        versions = {None} | {
+            int(p.parent.name[1:])
+            for p in (writer.public / accession).glob("v*/study.json")
+            if p.parent.name[1:].isdigit()
+        }
+        for version in sorted(versions, key=lambda v: v or 0):
+            study = writer.archive.study(accession, version)
+            if study is not None:
+                yield study
+
+
+def _images(writer: Writer) -> Iterator[Path]:
+    """Image files and Zarr arrays under public/ and in the release, but for the derived images of
+    studies, whose originals are looked at in the vault."""
+    for root in (writer.public, writer.staging):
+        for path in _walk(root, writer):
+            if path.name in ("zarr.json", ".zarray"):
+                parts = path.relative_to(root).parts
+                if parts[1:2] == ("images",) and "labels" not in parts and root == writer.public:
+                    continue
+                yield path
+            elif path.suffix.lower() in IMAGES:
+                yield path
+
+
+def _open_any(path: Path) -> Iterator[pixels.Source]:
+    if path.name in ("zarr.json", ".zarray"):
+        import zarr
+
+        try:
+            array = zarr.open_array(path.parent, mode="r")
+        except (KeyError, ValueError, OSError, TypeError):
+            return  # a group
+        if array.ndim >= 2 and array.dtype.kind in "uibf":
+            yield _plain(array)
+        return
+    if path.suffix.lower() in (".npy", ".npz"):
+        try:
+            loaded = np.load(path, allow_pickle=False, mmap_mode="r")
+            arrays = [loaded] if isinstance(loaded, np.ndarray) else [loaded[k] for k in loaded]
+        except (ValueError, OSError):
+            return
+        yield from (_plain(a) for a in arrays if a.ndim >= 2)
+        return
+    try:
+        with open_image(path) as file:
+            count = len(file.series)
+        for number in range(count):
+            with pixels.opened(path, number) as source:
+                yield source
+    except (UnreadableImage, OSError, ValueError):
+        return
+
+
+def _plain(array) -> pixels.Source:
+    """An array without named axes: sizes of 1 aside, in order."""
+    axes = "tczyx"[-array.ndim :] if array.ndim <= 5 else "?" * (array.ndim - 2) + "yx"
+    axes = axes.replace("c", "q")  # not known to be a channel
+    return pixels.Source(
+        axes, tuple(array.shape), np.dtype(array.dtype), {}, False,
+        lambda index: np.asarray(array[index]),
+    )  # fmt: skip
+
+
+def _points(writer: Writer) -> list[Finding]:
+    wanted: dict[str, str] = {}
+    for pair in writer.pairs:
+        if writer.is_hidden(pair):
+            for axes in ("yx", "zyx", "tyx", "tzyx"):
+                with suppress(pixels.Unfit):
+                    points = pixels.read_points(pair.truth_path, axes)
+                    if points:
+                        wanted[points_digest(points)] = pair.id
+    findings = []
+    places = [
+        (study.content(f["path"]), f"{study.accession}/{f['path']}")
+        for study in _studies(writer) for f in study.filesets
+        if not study.is_restricted(f) and Path(f["path"]).suffix.lower() in TABLES
+    ]  # fmt: skip
+    places += [
+        (path, _where(path, writer))
+        for root in (writer.public, writer.staging) for path in _walk(root, writer)
+        if path.suffix.lower() in TABLES
+    ]  # fmt: skip
+    for path, where in places:
+        if path.stat().st_size > LARGEST_TEXT:
+            continue
+        for axes in ("yx", "zyx", "tyx", "tzyx"):
+            try:
+                found = wanted.get(points_digest(pixels.read_points(path, axes)))
+            except (pixels.Unfit, UnicodeDecodeError):
+                continue
+            if found:
+                findings.append(
+                    _error(where, f"has the points of the hidden truth of {found}",
+                           "choose another test set: these points are public")
+                )  # fmt: skip
+                break
+    return findings
+
+
+def _size(axes: str, shape) -> tuple[int, ...]:
+    """Sizes that tell images apart, those of a plane in any order."""
+    outer = [int(n) for a, n in zip(axes[:-2], shape[:-2], strict=True) if n > 1 and a != "c"]
+    return (*outer, *sorted(int(n) for n in shape[-2:]))

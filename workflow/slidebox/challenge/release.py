@@ -20,7 +20,7 @@ import yaml
 from ..atomic import fsync_dir, write_json, write_text
 from ..findings import Finding, has_errors
 from ..scoring.release import sha256_file
-from . import pixels, splits, wheel
+from . import baseline, pixels, splits, strata, wheel
 from .archive import Archive
 from .assemble import Pair, assemble, resolve
 from .model import Challenge, Invalid, load
@@ -147,7 +147,7 @@ def release(
     hidden.chmod(0o700)
     try:
         writer = Writer(challenge, folder, archive, pairs, split_of, staging, hidden, public)
-        writer.pinned = pinned
+        writer.pinned, writer.threads = pinned, threads
         writer.images(tell, result.findings)
         if has_errors(result.findings):
             return result
@@ -228,9 +228,8 @@ def what_changed(old: Path, new: Path) -> list[str]:
     like may differ; then pixels, truth, splits and every setting that the old one has must agree.
     """
     a, b = _manifest(old), _manifest(new)
-    if a.get("score.py") == b.get("score.py") and {n for n in a if n.endswith(".whl")} == {
-        n for n in b if n.endswith(".whl") and a.get(n) == b[n]
-    }:
+    scorer = {n for n in (*a, *b) if n == "score.py" or n.endswith(".whl")}
+    if a.keys() == b.keys() and all(a[n] == b[n] for n in scorer):
         return differing(a, b)
     lasting = [n for n in a.keys() | b.keys() if n in ("splits.csv", "commitment.json")
                or n.startswith("metrics/")]  # fmt: skip
@@ -317,6 +316,7 @@ class Writer:
         self.rows: list[dict[str, str]] = []
         self.secrets: list[dict[str, str]] = []
         self.pinned: dict[str, int] | None = None
+        self.threads = 1
 
     def is_hidden(self, pair: Pair) -> bool:
         return self.split_of[pair.id] in self.challenge.hidden
@@ -347,7 +347,10 @@ class Writer:
             pair.image_path, pair.series, pair.image["path"], challenge.data.channels, pair.box
         ) as source:
             sizes, axes, shape = source.pixel_size, source.axes, source.shape
-            if challenge.task == "tracking":
+            if challenge.data.images == "ome-zarr":
+                image_name += ".ome.zarr"
+                digest = pixels.write_zarr(self.staging / image_name, source, identity)
+            elif challenge.task == "tracking":
                 if "c" in source.axes and source.shape[source.axes.index("c")] == 1:
                     source = _squeeze(source, "c")
                 digest = pixels.write_frames(self.staging / image_name, "t{}.tif", source, identity)
@@ -456,9 +459,14 @@ class Writer:
             shutil.copyfile(self.folder / custom.file, staging / "metrics" / custom.file)
         (staging / wheel.wheel_name()).write_bytes(wheel.build())
         write_text(staging / "score.py", wheel.script())
+        if self.challenge.task in baseline.TASKS:
+            write_text(staging / "baseline.py", wheel.baseline())
         self._commit(secret)
         write_text(staging / "CHANGELOG.md", versions.changelog(self, earlier, private))
-        write_text(staging / "README.md", describe.readme(resolved, self.rows, self.folder))
+        spread = strata.spread(self.challenge, self.pairs, self.split_of)
+        write_text(staging / "splits.svg", strata.svg(spread))
+        tables = strata.markdown(spread)
+        write_text(staging / "README.md", describe.readme(resolved, self.rows, self.folder, tables))
 
     def seal(self) -> None:
         """Describe every file for machines, the manifest last."""

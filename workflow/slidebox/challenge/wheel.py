@@ -76,10 +76,10 @@ def _b64(data: bytes) -> str:
 
 
 @cache
-def pins() -> list[str]:
-    """Exact versions of all that the scorer needs, itself first, as they are installed here."""
+def pins(more: tuple[str, ...] = ()) -> list[str]:
+    """Exact versions of all that the scorer (and `more`) needs, as they are installed here."""
     found: dict[str, str] = {}
-    queue = list(DEPENDENCIES)
+    queue = [*DEPENDENCIES, *more]
     while queue:
         name = canonicalize_name(queue.pop())
         if name in found:
@@ -96,9 +96,9 @@ def pins() -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 
-def script() -> str:
-    """score.py: `uv run score.py predictions/` works with nothing installed but uv."""
-    lines = [f"{NAME}=={slidebox.__version__}", *pins()]
+def _header(*more: str) -> str:
+    """Inline dependencies (PEP 723): exact pins, and the wheel beside the script."""
+    lines = [f"{NAME}=={slidebox.__version__}", *pins(more)]
     listed = "\n".join(f'#   "{line}",' for line in lines)
     return f'''# /// script
 # requires-python = ">=3.12"
@@ -109,7 +109,19 @@ def script() -> str:
 # [tool.uv.sources]
 # {NAME} = {{ path = "{wheel_name()}" }}
 # ///
-"""Check and score predictions: `uv run score.py predictions/` (see README.md).
+'''
+
+
+def baseline() -> str:
+    """baseline.py: this library's own file, with inline dependencies."""
+    return _header("scikit-image") + (Path(__file__).parent / "baseline.py").read_text("utf-8")
+
+
+def script() -> str:
+    """score.py: `uv run score.py predictions/` works with nothing installed but uv."""
+    return (
+        _header()
+        + f'''"""Check and score predictions: `uv run score.py predictions/` (see README.md).
 
 Without uv: `pip install {wheel_name()}`, then `python score.py predictions/`.
 """
@@ -122,3 +134,4 @@ from slidebox.scoring.cli import main
 if __name__ == "__main__":
     sys.exit(main(release=Path(__file__).resolve().parent))
 '''
+    )

@@ -66,11 +66,41 @@ def register(command: Command) -> None:
     k.set_defaults(run=reveal)
     k.add_argument("release", type=Path, metavar="RELEASE")
     directory_option(k)
+    k = kinds.add_parser("export", help="the same challenge for CodaBench or grand-challenge")
+    k.set_defaults(run=export)
+    k.add_argument("release", type=Path, metavar="RELEASE")
+    k.add_argument("--codabench", action="store_true", help="a competition bundle (ZIP)")
+    k.add_argument("--grand-challenge", action="store_true", help="an evaluation folder")
+    k.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="default: here")
+    k.add_argument("--split", help="the split to predict (default: the hidden or last one)")
+    k.add_argument("--private", type=Path, metavar="DIR", help="default: the archive's private/")
+    directory_option(k)
     k = kinds.add_parser("template", help="write a valid empty prediction")
     k.set_defaults(run=template)
     k.add_argument("release", type=Path, metavar="RELEASE")
     k.add_argument("predictions", type=Path, metavar="DIR")
     k.add_argument("--split")
+
+
+def export(a) -> int:
+    from slidebox.challenge import bridges
+    from slidebox.scoring import NotARelease
+
+    private = a.private or load_config(a).private
+    private = private if private.is_dir() else None
+    made = []
+    try:
+        if a.codabench:
+            made.append(bridges.codabench(a.release, a.out, private, a.split))
+        if a.grand_challenge:
+            made.append(bridges.grand_challenge(a.release, a.out, private, a.split))
+    except (NotARelease, OSError) as error:
+        raise CannotRun(str(error)) from None
+    if not made:
+        raise CannotRun("say which host: --codabench, --grand-challenge")
+    for path in made:
+        print(f"wrote {path}; it holds the truth of the split: keep it private")
+    return FINE
 
 
 def _usage(parser) -> int:
