@@ -11,6 +11,7 @@ from .damage import damage
 from .group import group_files
 from .hcs import DerivedPlate, PlateField, convert_plate, plates, verify_plate
 from .ids import derivation_id, image_id
+from .label_table import read_table
 from .model import Channel, ImageFile, Series, UnreadableImage, Well
 from .opinion import second_opinion
 from .plan import Recipe
@@ -44,6 +45,7 @@ __all__ = [
     "partial",
     "plates",
     "publish_folder",
+    "read_table",
     "second_opinion",
     "verify",
     "verify_plate",

@@ -57,6 +57,8 @@ class Channel:
     contrast_method: str | None = None
     acquisition_mode: str | None = None
     exposure_time: float | None = None
+    window: tuple[float, float] | None = None
+    """What the file says is to be shown as black and as white; None: to be found in the data."""
 
     def to_dict(self) -> dict[str, Any]:
         return {k: v for k, v in asdict(self).items() if v is not None}

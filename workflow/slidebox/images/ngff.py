@@ -100,6 +100,8 @@ def channel_facts(series: Series, low, high, samples) -> list[dict[str, Any]]:
         bottom, top = _limits(series.dtype, low[c], high[c])
         if series.rgb and series.dtype == np.uint8:
             start, end = 0.0, 255.0
+        elif channel.window is not None:
+            start, end = channel.window
         else:
             start, end = _window(samples[c], bottom, top)
         if series.rgb:
@@ -194,6 +196,7 @@ def label_attributes(
         said = dict(known.get(value, {}))
         rgba = said.pop("rgba", None) or label_color(value)
         colors.append({"label-value": value, "rgba": rgba})
+        said.pop("label-value", None)
         properties.append({"label-value": value, **said, "pixels": areas[value]})
     attributes = {
         "version": "0.5",

@@ -12,9 +12,10 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from slidebox import atomic, images
@@ -59,6 +60,9 @@ def _derive(
     for fileset in sets:
         if fileset["role"] == "labels" and fileset["source_image"]:
             labels.setdefault(fileset["source_image"], []).append(fileset)
+    tables = label_tables(plan["filesets"], [f for own in labels.values() for f in own])
+    wanted = set(tables.values())
+    sha256 |= {f["path"]: f["sha256"] for f in stages.iter_files() if f["path"] in wanted}
     vault = Vault(stages.config.vault)
     root = site_root(stages.config, plan["record"])
     if root == stages.config.public:
@@ -75,6 +79,7 @@ def _derive(
         for fileset in chosen:
             own = labels.get(fileset["path"], [])
             job = _Fileset(stages, vault, version, fileset, own, sha256, target, threads, plates)
+            job.tables = tables
             job.tell = partial(_tell, tell, before, fileset["bytes"], total)
             tell(before, total)
             done += job.images()
@@ -97,17 +102,21 @@ class _Fileset:
 
     tell: Callable[[int, int], None] | None = None
     """Called with an image's (done, total) bytes."""
+    tables: Mapping[str, str] = MappingProxyType({})
+    """Tables about label images: path of the label image -> path of the table."""
 
     def __init__(self, stages, vault, version, fileset, labels, sha256, target, threads, plates):
         self.stages, self.vault, self.version = stages, vault, version
         self.fileset, self.labels, self.sha256 = fileset, labels, sha256
         self.target, self.threads = target, threads
         self.plates, self.recipe = plates, plates.recipe
+        self.unread: dict[str, str] = {}
 
     def images(self) -> Iterator[dict[str, Any]]:
         """One dictionary a series, or one that says why there is none."""
         paths = [file["path"] for file in self.fileset["files"]]
         paths += [file["path"] for labels in self.labels for file in labels["files"]]
+        paths += [self.tables[f["path"]] for f in self.labels if f["path"] in self.tables]
         view = Path(tempfile.mkdtemp(prefix=f"view-{atomic.owner()}-", dir=self.stages.folder))
         try:
             self.vault.view(self.stages.accession, paths, view, self.version)
@@ -178,7 +187,7 @@ class _Fileset:
                 self._field(file, series, image, labels, thumbnail)
         except images.UnreadableImage as error:
             return self._without(common, "failed", str(error).replace(f"{view}/", ""))
-        if image.get("left_out"):
+        if image.get("left_out") or (labels and self.unread):
             image["finding"] = self._labels_left_out(image).to_dict()
         return image
 
@@ -229,13 +238,24 @@ class _Fileset:
             return dataclasses.replace(series.well, plate=told[0]["well"]["plate"])
         return series.well
 
+    def _table(self, view: Path, path: str) -> dict[int, dict[str, Any]]:
+        """What a table says of the objects; one that can't be read says nothing, and is named."""
+        try:
+            return images.read_table(view / path)
+        except (images.UnreadableImage, OSError, UnicodeDecodeError) as error:
+            self.unread[path] = str(error).replace(f"{view}/", "")
+            return {}
+
     def _labels_left_out(self, image: dict[str, Any]) -> Finding:
-        said = "; ".join(f"{one['file']}: {one['reason']}" for one in image["left_out"])
+        said = "; ".join(
+            [f"{one['file']}: {one['reason']}" for one in image.get("left_out") or []]
+            + list(self.unread.values())
+        )
         where = f"{image['path']}, series {image['series']}"
         return Finding(
             "LABELS_LEFT_OUT",
             "warning",
-            f"{where}: label images are not shown over it: {said}",
+            f"{where}: label images, or tables about them, are not shown over it: {said}",
             image["path"],
             mend="Submit label images of whole numbers from 0, of the image's size, one channel.",
         )
@@ -276,9 +296,33 @@ class _Fileset:
                 number += 1
                 name = f"{base}-{number}"
             used.add(name)
-            sources.append(images.LabelSource(name=name, path=view / labels["path"]))
-            inputs.append((name, self.sha256[labels["path"]]))
+            source = images.LabelSource(name=name, path=view / labels["path"])
+            given: list[Any] = [name, self.sha256[labels["path"]]]
+            if table := self.tables.get(labels["path"]):
+                source.known = self._table(view, table)
+                given.append(self.sha256[table])
+            sources.append(source)
+            inputs.append(given)
         return sources, inputs
+
+
+def label_tables(filesets: list[dict[str, Any]], labels: list[dict[str, Any]]) -> dict[str, str]:
+    """Tables about label images: a CSV or TSV that names one as its source image, or stands beside
+    it under the same name. Only what is public.
+    """
+    tables = [
+        f
+        for f in filesets
+        if f["path"].lower().endswith((".csv", ".tsv")) and f["access"] == "public"
+    ]
+    found: dict[str, str] = {}
+    for one in labels:
+        stem = re.sub(r"(\.ome)?\.[^./]+$", "", one["path"])
+        for table in tables:
+            beside = table["path"].rpartition(".")[0] == stem
+            if table.get("source_image") == one["path"] or beside:
+                found[one["path"]] = table["path"]
+    return found
 
 
 def label_name(part: str) -> str:
