@@ -111,7 +111,7 @@ class Slurm:
         self.munge = folder / "munge"
 
     def start(self) -> None:
-        if not _runs("munged"):
+        if not _named("munged"):
             subprocess.run(["install", "-d", "-o", "munge", "-m", "755", "/run/munge"], check=True)
             command = ["su", "-s", "/bin/sh", "munge", "-c", "/usr/sbin/munged"]
             subprocess.run(command, check=True)
@@ -130,9 +130,14 @@ class Slurm:
         done = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True)
         return done.stdout.strip()
 
-    def stop_node(self) -> None:
-        """End slurmd, as when the node goes: its jobs' processes are killed too."""
-        _end(self.folder / "slurmd.pid")
+    def lose_node(self) -> None:
+        """As when the node's power goes: slurmd and all that runs below its jobs die at once."""
+        pid = int((self.folder / "slurmd.pid").read_text())
+        steps = _named("slurmstepd")
+        for victim in [pid, *steps, *(child for step in steps for child in _below(step))]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        (self.folder / "slurmd.pid").unlink()
 
     def stop(self) -> None:
         subprocess.run(["scancel", "--user", "root"], capture_output=True, check=False)
@@ -140,12 +145,24 @@ class Slurm:
             _end(self.folder / name)
 
 
-def _runs(name: str) -> bool:
+def _named(name: str) -> list[int]:
+    """Processes of this name."""
+    found = []
     for path in Path("/proc").glob("[0-9]*/comm"):
         with contextlib.suppress(OSError):
             if path.read_text().strip() == name:
-                return True
-    return False
+                found.append(int(path.parent.name))
+    return found
+
+
+def _below(top: int) -> list[int]:
+    """What a process started, and those."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == top:
+                found += [int(path.parent.name), *_below(int(path.parent.name))]
+    return found
 
 
 def _end(pid_file: Path) -> None:

@@ -2,10 +2,10 @@
 
     python benchmarks/faults/run.py [--faults 200] [--seed N] [--report FILE]
 
-For each fault: an archive with a fresh inbox, `snakemake`, a fault at a random moment, then one more
-`snakemake`. What stands there afterwards (vault, public folder, receipts, and every file name) must be
-what a run without fault leaves: nothing lost, nothing else, no debris. Prints a line a fault and a
-summary; ends with 1 when any was survived badly. The full disk and the read-only vault are real
+For each fault: an archive with a fresh inbox, `snakemake`, a fault at a random moment, then one
+more `snakemake`. What stands there afterwards (vault, public folder, receipts, and every file name)
+must be what a run without fault leaves: nothing lost, nothing else, no debris. Prints a line a
+fault and a summary; ends with 1 when any was survived badly. The full disk and the read-only vault are real
 (tmpfs, remounted), which needs root; elsewhere these two are left out and said so.
 """
 
@@ -89,7 +89,7 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 
 def _digest(path: Path) -> str:
-    """Digest of a file; of a receipt without its times; of what holds a date only that it is there."""
+    """Digest of a file; of a receipt without its times; of pages with dates only that."""
     if path.parent.name == "receipts":
         receipt = json.loads(path.read_text(encoding="utf-8"))
         kept = {k: v for k, v in receipt.items() if k not in ("sealed", "stages", "new_version")}

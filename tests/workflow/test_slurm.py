@@ -1,0 +1,120 @@
+"""The whole workflow through a real Slurm on this machine: the same result as a local run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import slurm_server
+from archive_user import CHECKOUT
+
+from slidebox.demo import inbox
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra `slurm` is not installed")
+
+QUICK = [
+    *("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"),
+    *("--latency-wait", "10"),
+]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = tmp_path_factory.mktemp("slurm")
+            yield stack.enter_context(slurm_server.serving(folder))
+        except slurm_server.CannotServe as reason:
+            pytest.skip(str(reason))
+
+
+def command(archive, *more: str) -> list[str]:
+    start = [sys.executable, "-m", "snakemake", "--profile", str(CHECKOUT / "profiles/slurm")]
+    start += ["--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(archive.folder)]
+    return [*start, *QUICK, *more]
+
+
+def run(archive, *more: str) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        command(archive, *more), capture_output=True, text=True, timeout=500, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def digests(archive) -> dict[str, object]:
+    """What must not depend on where it was made: receipts' facts, pixels, trees, originals."""
+    told = {}
+    for accession, receipt in archive.receipts().items():
+        images = [(i["id"], i["digest"], i["tree"]) for i in receipt["images"]]
+        told[accession] = (receipt["status"], receipt["files_sha256"], images)
+    content = sorted((archive.folder / "vault").rglob("content/data/**/*"))
+    for path in content:
+        if path.is_file():
+            name = str(path.relative_to(archive.folder))
+            told[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return told
+
+
+def test_the_demo_on_slurm_is_the_demo_on_one_machine(slurm, demo, archive):
+    inbox.make(archive.folder / "inbox")
+    run(archive)
+    assert digests(archive) == digests(demo)
+    # All four are small: their stages were one Slurm job, the index another.
+    (log,) = (archive.folder / "results/logs/runs").glob("*.jsonl")
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    sent = [line for line in lines if line["event"] == "submitted"]
+    assert sorted(len(line["jobs"]) for line in sent) == [1, 20]
+    asked = {line["stage"]: line["memory_mb"] for line in lines if line["event"] == "started"}
+    assert all(asked[stage] >= 500 for stage in ("validate", "archive", "images", "study"))
+    assert lines[-1]["event"] == "ended" and lines[-1]["well"]
+
+
+def test_status_cancel_retry_and_a_node_that_disappears(slurm, archive):
+    """A job waits for memory that the node lacks; then the node goes while it runs."""
+    inbox.make(archive.folder / "inbox", only=["SB-CELLS"])
+    here = ("--directory", str(archive.folder))
+    archive.slidebox("retry", "SB-CELLS", *here, check=False)
+    archive.slidebox("cancel", "SB-CELLS", *here)
+    assert "cancelled" in archive.slidebox("status", *here).stdout
+    archive.slidebox("retry", "SB-CELLS", "--memory", "4GB", *here)
+    log = (archive.folder / "run.log").open("w")
+    with log, subprocess.Popen(command(archive), stdout=log, stderr=log) as process:
+        try:
+            row = _wait_for(archive, lambda row: any(j.get("queue") for j in row["jobs"]))
+            job = next(j for j in row["jobs"] if j["queue"])
+            assert job["memory_mb"] == 3815  # 4 GB in MB of 2**20 bytes
+            assert job["queue"]["requested"].startswith("3815")
+            assert job["attempt"] == 1
+            _wait_for(archive, lambda row: row["jobs"][0]["queue"]["state"] == "RUNNING")
+            slurm.lose_node()
+            slurm.start_node()
+            assert process.wait(400) == 0, (archive.folder / "run.log").read_text()
+        finally:
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGTERM)
+    assert archive.receipts()["SB-CELLS"]["status"] == "accepted"
+    (row,) = json.loads(archive.slidebox("status", "--json", *here).stdout)
+    assert row["state"] == "public"
+    assert not list((archive.folder / "results/requests").iterdir())
+
+
+def _wait_for(archive, ready) -> dict:
+    """The status of the one submission once `ready` says so."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        text = archive.slidebox("status", "--json", "--directory", str(archive.folder)).stdout
+        (row,) = json.loads(text)
+        with contextlib.suppress(LookupError, TypeError):
+            if ready(row):
+                return row
+        time.sleep(1)
+    raise AssertionError(row)
