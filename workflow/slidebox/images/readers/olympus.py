@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -131,9 +132,9 @@ def _oir(path: Path, name: str) -> ImageFile:
         cache: list[np.ndarray] = []
 
         def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
-            # oirfile gives the whole recording; FluoView splits long ones into companion files
+            # oirfile gives only the whole recording: a long one goes through a temporary file
             if not cache:
-                cache.append(np.asarray(file.asarray()).reshape([sizes[a] for a in letters]))
+                cache.append(_whole(file).reshape([sizes[a] for a in letters]))
             rest = {"t": t, "c": c, "z": z}
             index: list = [slice(None)] * len(letters)
             for place in reversed(range(len(letters))):
@@ -193,6 +194,26 @@ def _oir(path: Path, name: str) -> ImageFile:
     except BaseException:
         file.close()
         raise
+
+
+def _whole(file) -> np.ndarray:
+    """All planes of a recording; raises where oirfile would fill a cut-off plane with zeros."""
+    complaints: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            complaints.append(record.getMessage())
+
+    log, handler = logging.getLogger("oirfile"), Handler(logging.WARNING)
+    log.addHandler(handler)
+    try:
+        data = file.asarray(out="memmap" if file.nbytes > 64 << 20 else None)
+    finally:
+        log.removeHandler(handler)
+    broken = [c for c in complaints if "incomplete" in c or "truncated" in c]
+    if broken:
+        raise UnreadableImage(f"cut off: {broken[0]}")
+    return data
 
 
 def _text(value) -> str:

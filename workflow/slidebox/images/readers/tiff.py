@@ -203,6 +203,10 @@ def _series(item, index: int, number: int, lock, path: Path, claims: dict | None
             file=str(path),
         )
     notes = []
+    if keyframe.photometric == 0:
+        notes.append("0 is white in this file; values are kept as stored")
+    elif keyframe.photometric == 3:
+        notes.append("values are numbers of a palette's colours; the palette isn't applied")
     sizes = {"t": 1, "c": 1, "z": 1}
     outer_map = []  # (canonical axis, length), in file order
     for letter, n in outer:
