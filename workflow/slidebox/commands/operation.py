@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+from datetime import date
 from pathlib import Path
 
 from slidebox.commands.common import (
@@ -215,7 +216,7 @@ def curate(a) -> int:
             if not equals:
                 raise CannotRun(f"--set {a.set!r}: write FIELD=VALUE")
             path = curating.set_field(
-                config, a.accession, field, yaml.safe_load(text), reason=a.reason, name=name
+                config, a.accession, field, _value(text), reason=a.reason, name=name
             )
         elif a.waive:
             path = curating.waive(config, a.accession, a.waive, a.path, reason=a.reason, name=name)
@@ -225,6 +226,14 @@ def curate(a) -> int:
         raise CannotRun(str(error)) from None
     print(f"wrote {path}; the next run of snakemake applies it")
     return FINE
+
+
+def _value(text: str):
+    """A value as YAML has it, but for days: the record's are text."""
+    import yaml
+
+    value = yaml.safe_load(text)
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def accession(a) -> int:

@@ -8,6 +8,7 @@ blotted out, as people also stand in titles, descriptions and the names of files
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,9 @@ LEFT_OUT = {
 }
 GIVEN = {"id", "zarr", "thumbnail", "derivation", "digest", "tree"}
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_GERMAN = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"}
+)
 _ORCID = re.compile(r"\d{4}-\d{4}-\d{4}-\d{3}[\dXx]")
 
 
@@ -38,6 +42,7 @@ class Anonymous:
 
     def __init__(self, record: dict[str, Any]) -> None:
         names = {n for n in _names(record) if len(n) >= 3}
+        names |= {plain for n in names for plain in _plain(n)}
         longest = sorted(names, key=lambda n: (-len(n), n))
         said = "|".join(_pattern(n) for n in longest)
         # A name in a file's path stands between slashes and underscores, too.
@@ -79,6 +84,15 @@ def _without_extra(value: Any) -> Any:
 def _pattern(name: str) -> str:
     """A name however it is spaced: Ada Lovelace, Ada_Lovelace, ada-lovelace."""
     return r"[\W_]*".join(re.escape(word) for word in re.split(r"[\W_]+", name) if word)
+
+
+def _plain(name: str) -> Iterator[str]:
+    """A name as file names and keyboards without accents have it: Müller, Muller, Mueller."""
+    yield unicodedata.normalize("NFC", name)
+    spelled = unicodedata.normalize("NFD", name)
+    yield spelled
+    yield "".join(c for c in spelled if not unicodedata.combining(c))
+    yield name.translate(_GERMAN)
 
 
 def _names(record: dict[str, Any]) -> Iterator[str]:

@@ -75,8 +75,7 @@ def ro_crate(study: dict[str, Any], folder: Path, place: Place) -> dict[str, Any
         "publisher": {"@id": site["@id"]},
         "hasPart": _ids([*lists, *images]),
     }
-    if doi := doi_url(record.get("doi")):
-        root["cite-as"] = doi
+    if doi_url(record.get("doi")):
         root["alternateName"] = accession
     if place.site_url:
         root["url"] = place.of(accession)
