@@ -47,6 +47,11 @@ class Images(_Section):
         "0.5",
         description="Version of OME-Zarr: 0.4 (Zarr 2, a file a chunk) is for older readers.",
     )
+    chunks: Literal["planes", "volume"] = Field(
+        "planes",
+        description="Inner chunks: planes, for looking; volume (64 x 64 x 64), for cuts along any "
+        "axis and for training.",
+    )
 
 
 def _listed(value: Any) -> Any:

@@ -24,6 +24,7 @@ def register(command: Command) -> None:
         "slidebox convert cells.czi cells.ome.zarr\n"
         "slidebox convert slide.lif well.ome.zarr --series 3 --memory 1GB --threads 4\n"
         "slidebox convert cells.czi cells.ome.zarr --ngff 0.4\n"
+        "slidebox convert embryo.ims embryo.ome.zarr --chunks volume\n"
         "slidebox convert Measurement/Images/Index.idx.xml plate.ome.zarr\n"
         "slidebox convert 'img_T<01-10>_C<DAPI,GFP>_Z<>.tif' img.ome.zarr",
     )
@@ -39,6 +40,12 @@ def register(command: Command) -> None:
         choices=("0.5", "0.4"),
         default="0.5",
         help="version of OME-Zarr; 0.4 (Zarr 2, a file a chunk) is for older readers",
+    )
+    c.add_argument(
+        "--chunks",
+        choices=("planes", "volume"),
+        default="planes",
+        help="planes, for looking; volume (64 x 64 x 64), for cuts along any axis and for training",
     )
     c = command(
         "verify",
@@ -63,7 +70,7 @@ def convert(a) -> int:
     options = {
         "memory": size(a.memory),
         "threads": a.threads,
-        "recipe": images.Recipe(ngff=a.ngff),
+        "recipe": images.Recipe(ngff=a.ngff, chunks=a.chunks),
         "progress": progress("converting"),
     }
     try:
@@ -71,6 +78,7 @@ def convert(a) -> int:
             if a.series is None and images.plates(file):
                 return _plates(a, file, options)
             derived = images.convert(file, a.out, series=a.series or 0, **options)
+            doubts = images.second_opinion(file, series=a.series or 0)
     except images.Busy:
         raise CannotRun(f"{a.out} is being written by another process") from None
     except images.UnreadableImage as error:
@@ -80,7 +88,8 @@ def convert(a) -> int:
     print(f"{a.out}: {derived.axes} {shape} {derived.dtype}, every plane verified")
     for label in derived.left_out:
         print(f"slidebox: label image {label['name']}: {label['reason']}", file=sys.stderr)
-    return FINDINGS if derived.left_out else FINE
+    print_findings(doubts)
+    return FINDINGS if derived.left_out or doubts else FINE
 
 
 def _plates(a, file, options: dict) -> int:

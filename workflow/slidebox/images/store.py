@@ -60,22 +60,35 @@ class StoredLevel:
         self.grid = Grid(self.level, axes, folder, layout["ngff"])
         self.codec = Codec(self.dtype, Recipe(**layout["codec"]))
         self._indexes: dict[tuple[int, ...], np.ndarray | None] = {}
+        self._slab: dict[tuple[int, ...], np.ndarray | None] = {}
+        self._slab_of: tuple[int, ...] = ()
 
     def rows(self, t: int, c: int, z: int, row: int) -> np.ndarray:
         """One row of chunks of a plane: (rows, columns)."""
         chunk = self.level.chunk
+        z, inside = divmod(z, chunk[2])
         tall = min(chunk[3], self.shape[3] - row * chunk[3])
         out = np.zeros((tall, self.shape[4]), self.dtype)
         for column in range(self.grid.counts[4]):
-            part = self._chunk((t, c, z, row, column))
+            part = self._kept((t, c, z, row, column))
             if part is not None:
                 x = column * chunk[4]
                 wide = min(chunk[4], self.shape[4] - x)
-                out[:, x : x + wide] = part[:tall, :wide]
+                out[:, x : x + wide] = part[inside, :tall, :wide]
         return out
 
     def plane(self, t: int = 0, c: int = 0, z: int = 0) -> np.ndarray:
         return np.concatenate([self.rows(t, c, z, r) for r in range(self.grid.counts[3])])
+
+    def _kept(self, chunk: tuple[int, ...]) -> np.ndarray | None:
+        """A chunk; those of a volume are kept for the next planes, as many as a slab has."""
+        if self.level.chunk[2] == 1:
+            return self._chunk(chunk)
+        if self._slab_of != chunk[:3]:
+            self._slab_of, self._slab = chunk[:3], {}
+        if chunk not in self._slab:
+            self._slab[chunk] = self._chunk(chunk)
+        return self._slab[chunk]
 
     def _chunk(self, chunk: tuple[int, ...]) -> np.ndarray | None:
         shard = self.grid.shard_of(chunk)
@@ -91,7 +104,7 @@ class StoredLevel:
         if len(data) != length:
             raise ValueError(f"{self.grid.path(shard)} ends before chunk {chunk}")
         try:
-            return self.codec.decode(data, self.level.chunk[3:])
+            return self.codec.decode(data, self.level.chunk[2:])
         except Exception as error:
             raise ValueError(
                 f"chunk {chunk} of {self.grid.path(shard)} can't be decoded: {error}"

@@ -27,7 +27,8 @@ def verify(
     """Compare an OME-Zarr image that Slidebox wrote with its source, pixel for pixel.
 
     All of level 0 is decoded again. Without a ``source`` it is only compared with the digest that
-    was kept when it was written. An empty list means that all is as it was.
+    was kept when it was written, and so are its label images always. An empty list means that all
+    is as it was.
 
     Codes: IMAGE_INCOMPLETE, IMAGE_DAMAGED, IMAGE_DIFFERS, IMAGE_DIGEST, IMAGE_UNREADABLE.
     """
@@ -45,16 +46,29 @@ def verify(
                 mend="Derive it again from its source (slidebox convert, slidebox rederive).",
             )
         ]
+    labels = _labels(stored, zarr)
     if source is None:
-        return _stored_alone(stored, kept, zarr, progress)
+        return _stored_alone(stored, kept, zarr, progress) + labels
     try:
         opened = nullcontext(source) if isinstance(source, ImageFile) else open_image(source)
         with opened as file:
             if not 0 <= series < len(file.series):
                 raise UnreadableImage(f"there is no series {series}", file=file.path)
-            return _against(stored, kept, zarr, file.series[series], progress)
+            return _against(stored, kept, zarr, file.series[series], progress) + labels
     except UnreadableImage as error:
         return [Finding("IMAGE_UNREADABLE", "error", str(error), file=error.file)]
+
+
+def _labels(stored: StoredImage, zarr: Path) -> list[Finding]:
+    """What became of the label images since they were written."""
+    findings = []
+    for label in stored.attributes["slidebox"].get("labels") or []:
+        where = zarr / "labels" / label["name"]
+        try:
+            findings += _stored_alone(StoredImage(where), label["digest"], where, None)
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            findings.append(_damaged(where, {}, error))
+    return findings
 
 
 def _against(stored: StoredImage, kept: dict, zarr: Path, series, progress) -> list[Finding]:
@@ -163,11 +177,11 @@ def _differs(zarr: Path, plane: tuple[int, int, int], count: int, row: int) -> F
 
 
 def _damaged(zarr: Path, plane: dict[str, int], error: Exception) -> Finding:
-    where = " ".join(f"{k}={v}" for k, v in plane.items())
+    where = " ".join(("plane", *(f"{k}={v}" for k, v in plane.items()))) if plane else "it"
     return Finding(
         "IMAGE_DAMAGED",
         "error",
-        f"plane {where} can't be read: {error}",
+        f"{where} can't be read: {type(error).__name__}: {error}",
         file=str(zarr),
         mend="Derive it again from its source.",
     )

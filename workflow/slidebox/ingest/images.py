@@ -71,7 +71,7 @@ def _derive(
     target.mkdir(parents=True, exist_ok=True)
     atomic.sweep(target)
     done: list[dict[str, Any]] = []
-    recipe = images.Recipe(ngff=stages.config.images.ngff)
+    recipe = images.Recipe(ngff=stages.config.images.ngff, chunks=stages.config.images.chunks)
     news = progress.shown(stages, f"images.{part + 1}")
     with news as tell, Plates(stages.accession, target, recipe) as plates:
         chosen = [fileset for fileset in sets if fileset["role"] == "image"]
@@ -128,9 +128,14 @@ class _Fileset:
                 return
             with file:
                 # A slide's label may show a patient's name: only images are derived.
-                for series in file.series:
-                    if series.role == "image":
-                        yield self._image(file, view, series)
+                made = [self._image(file, view, s) for s in file.series if s.role == "image"]
+                doubts = {found.field: found for found in images.second_opinion(file)}
+            for image in made:
+                doubt = doubts.get(f"series {image['series']}")
+                if doubt and image["finding"] is None:
+                    told = dataclasses.replace(doubt, file=image["path"])
+                    image["finding"] = told.to_dict()
+                yield image
         finally:
             shutil.rmtree(view, ignore_errors=True)
 

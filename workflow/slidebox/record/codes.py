@@ -834,6 +834,12 @@ _section(
             "labels of 512 x 512 over an image of 1024 x 1024",
             "Submit label images of whole numbers from 0, of the image's size, with one channel.",
         ),
+        "READERS_DISAGREE": (
+            "warning",
+            "Two libraries that share no code read the same plane of a file differently.",
+            "a tile that one of them puts elsewhere",
+            "Look at the derived image beside the vendor's own software, and tell the archive.",
+        ),
         "IMAGE_FAILED": (
             "warning",
             "An image could not be derived from the archived file; the original is kept as it is.",
