@@ -167,9 +167,9 @@ def drawn(number: int) -> np.ndarray:
     return out * (1 + grain) + 2 * ground + rng.normal(0, 0.02, out.shape).astype(np.float32)
 
 
-def scale(count: int, processes: int) -> int:
+def scale(count: int, processes: int, small: bool) -> int:
     begin = time.perf_counter()
-    many = count > keypoints.MANY
+    many = small or count > keypoints.MANY
     cost = [0.0]
 
     def one(number: int) -> similar.Features:
@@ -204,7 +204,7 @@ def main() -> int:
     args.add_argument("--scale", type=int, default=0)
     args.add_argument("--processes", type=int, default=2)
     given = args.parse_args()
-    return scale(given.scale, given.processes) if given.scale else measure(given)
+    return scale(given.scale, given.processes, given.small) if given.scale else measure(given)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ LONGEST_KEY = 36  # of a column at CodaBench
 RUN = '''"""Score a submission with the challenge's own scorer."""
 
 import json
+import math
 import subprocess
 import sys
 import tempfile

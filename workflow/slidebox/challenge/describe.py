@@ -115,8 +115,8 @@ uv run score.py predictions/ --check     # only check
 {try_it}```
 
 {start}Without uv: `pip install {wheel_name()}`, then `python score.py ...` with the same
-arguments. Every problem of the predictions is listed at once; the exit code is 0 when all is well, 1 when
-predictions have errors. `scores/report.html` shows distributions and the worst images first.
+arguments. Every problem of the predictions is listed at once; the exit code is 0 when all is well,
+1 when predictions have errors. `scores/report.html` shows distributions and the worst images first.
 
 {hand_in}
 ## How it's scored
