@@ -94,7 +94,7 @@ def channel_facts(series: Series, low, high, samples) -> list[dict[str, Any]]:
     ``low``, ``high`` are the extremes of level 0, ``samples`` values of the smallest level.
     """
     count = series.size("c")
-    result = []
+    result: list[dict[str, Any]] = []
     for c in range(count):
         channel = series.channels[c]
         bottom, top = _limits(series.dtype, low[c], high[c])
@@ -104,6 +104,7 @@ def channel_facts(series: Series, low, high, samples) -> list[dict[str, Any]]:
             start, end = channel.window
         else:
             start, end = _window(samples[c], bottom, top)
+        bottom, top = min(bottom, start), max(top, end)
         if series.rgb:
             color = ("FF0000", "00FF00", "0000FF", "FFFFFF")[c % series.samples]
             label = channel.name or ("red", "green", "blue", "alpha")[c % series.samples]
@@ -121,6 +122,12 @@ def channel_facts(series: Series, low, high, samples) -> list[dict[str, Any]]:
                 "window": {"min": bottom, "max": top, "start": start, "end": end},
             }
         )
+    if series.rgb:  # one window for all samples: colours stay what they are
+        windows = [shown["window"] for shown in result if shown["active"]]
+        lowest, highest = min(w["start"] for w in windows), max(w["end"] for w in windows)
+        for window in windows:
+            window |= {"start": lowest, "end": highest}
+            window["min"], window["max"] = min(window["min"], lowest), max(window["max"], highest)
     return result
 
 

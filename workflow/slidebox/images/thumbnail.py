@@ -39,10 +39,14 @@ def render(image: StoredImage, size: int = SIZE) -> np.ndarray:
     shown = [c for c in range(min(count, len(colors))) if image.channels[c].get("active", True)]
     total = np.zeros((height, width, 3), np.float32)
     rgb = bool(image.attributes.get("slidebox", {}).get("rgb"))
-    for c in shown:
-        flat = _projection(level, c, depth)
-        low, high = (0.0, 255.0) if rgb and level.dtype == np.uint8 else _contrast(flat)
-        share = np.clip((flat - low) / max(high - low, 1e-12), 0, 1)
+    planes = [(c, _projection(level, c, depth)) for c in shown]
+    ranges = {c: _contrast(flat) for c, flat in planes}
+    if rgb and planes:  # one contrast for all three: colours stay what they are
+        whole = (min(r[0] for r in ranges.values()), max(r[1] for r in ranges.values()))
+        ranges = dict.fromkeys(ranges, (0.0, 255.0) if level.dtype == np.uint8 else whole)
+    for c, flat in planes:
+        low, high = ranges[c]
+        share = np.nan_to_num(np.clip((flat - low) / (high - low), 0, 1), nan=0)
         tint = np.array([int(colors[c][i : i + 2], 16) for i in (0, 2, 4)], np.float32)
         total += share[..., None] * tint
     picture = np.clip(np.rint(total), 0, 255).astype(np.uint8)
@@ -53,23 +57,30 @@ def _projection(level, c: int, depth: int) -> np.ndarray:
     middle = _real(level.plane(0, c, depth // 2))
     if depth == 1:
         return middle
-    low, half, high = np.percentile(middle, (1, 50, 99.5))
+    finite = middle[np.isfinite(middle)]
+    low, half, high = np.percentile(finite, (1, 50, 99.5)) if finite.size else (0.0, 0.0, 0.0)
     if half - low > 0.4 * (high - low):
         return middle
     step = max(1, depth // _SLICES)
     best = middle
     for z in range(0, depth, step):
-        best = np.maximum(best, _real(level.plane(0, c, z)))
+        best = np.fmax(best, _real(level.plane(0, c, z)))
     return best
 
 
 def _real(plane: np.ndarray) -> np.ndarray:
     if plane.dtype.kind == "c":
         plane = np.abs(plane)
-    return np.nan_to_num(plane.astype(np.float32), posinf=0, neginf=0)
+    real = plane.astype(np.float64)
+    real[np.isinf(real)] = np.nan  # has no place in any contrast; shown as black
+    return real
 
 
 def _contrast(flat: np.ndarray) -> tuple[float, float]:
+    """What is shown as black and as white: percentiles of the finite values."""
+    flat = flat[np.isfinite(flat)]
+    if not flat.size:
+        return 0.0, 1.0
     low, high = (float(v) for v in np.percentile(flat, (0.3, 99.7)))
     if high <= low:
         low, high = float(flat.min()), float(flat.max())
