@@ -57,7 +57,9 @@ def fetch(
 
     Parameters
     ----------
-    url : address of a study's page, or of one of its versions (``.../v1/``).
+    url : address of a study's page, or of one of its versions (``.../v1/``); or the site's own,
+        with a manifest over several studies whose paths begin with an accession, as
+        ``slidebox search`` writes it: each study then gets a folder in ``dest``.
     select : patterns of paths (``*`` also crosses folders) or names of parts; empty takes all.
     manifest : a sha256 manifest whose files alone are wanted.
     threads : parallel downloads.
@@ -68,18 +70,53 @@ def fetch(
     """
     dest = Path(dest)
     base = _study_page(url)
+    wanted = _wanted(manifest)
+    if wanted and not _is_study(base):
+        return _fetch_studies(base, dest, select, wanted, threads, progress)
+    return _fetch_study(base, dest, select, wanted, threads, progress)
+
+
+def _is_study(base: str) -> bool:
+    try:
+        with _open(urljoin(base, "files.tsv")):
+            return True
+    except urllib.error.HTTPError:
+        return False
+    except (OSError, http.client.HTTPException) as error:
+        raise CannotFetch(f"{base}: {error}") from error
+
+
+def _fetch_studies(base, dest, select, wanted, threads, progress) -> FetchResult:
+    """The files of several studies, each under its accession."""
+    studies: dict[str, dict[str, str]] = {}
+    for path, sha256 in wanted.items():
+        accession, slash, own = path.partition("/")
+        if not slash or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", accession):
+            raise CannotFetch(f"{base} is no study, and {path!r} of the manifest begins with none")
+        studies.setdefault(accession, {})[own] = sha256
+    result = FetchResult()
+    for accession, own in studies.items():
+        page = urljoin(base, f"{accession}/")
+        done = _fetch_study(page, dest / accession, select, own, threads, progress)
+        result.fetched += done.fetched
+        result.present += done.present
+        result.bytes += done.bytes
+        result.findings += done.findings
+    return result
+
+
+def _fetch_study(base, dest, select, wanted, threads, progress) -> FetchResult:
     dest.mkdir(parents=True, exist_ok=True)
     table = dest / ".files.tsv.part"
     try:
         _download_whole(urljoin(base, "files.tsv"), table)
-        return _fetch_listed(table, _root_of(base), dest, select, manifest, threads, progress)
+        return _fetch_listed(table, _root_of(base), dest, select, wanted, threads, progress)
     finally:
         table.unlink(missing_ok=True)
 
 
-def _fetch_listed(table, root, dest, select, manifest, threads, progress) -> FetchResult:
+def _fetch_listed(table, root, dest, select, wanted, threads, progress) -> FetchResult:
     result = FetchResult()
-    wanted = _wanted(manifest)
     total = sum(row["size"] for row in _selected(table, select, wanted))
     rows = _selected(table, select, wanted)
     done = 0
@@ -117,8 +154,8 @@ def _fetch_listed(table, root, dest, select, manifest, threads, progress) -> Fet
             running[pool.submit(_fetch_one, root, row, dest, count)] = row
         while running:
             finish()
-    if not any_row and (select or manifest):
-        said = ", ".join(select) or str(manifest)
+    if not any_row and (select or wanted):
+        said = ", ".join(select) or "the manifest"
         result.findings.append(
             Finding(
                 "FETCH_NOTHING_SELECTED",

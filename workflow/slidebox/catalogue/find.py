@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import pyarrow.parquet as pq
 
+from slidebox.catalogue.ranged import RangedFile
 from slidebox.catalogue.words import words_of
 
 # Columns whose words a query is matched against.
@@ -19,24 +19,32 @@ _STUDY = ("title", "description", "keywords", "authors", "organisms", "imaging_m
 
 
 def _source(catalogue: str | Path, name: str) -> Any:
-    """A table's file: a path, or the bytes from an address."""
+    """A table's file: a path, or a file at an address that is read by range."""
     where = str(catalogue)
     if where.startswith(("http://", "https://")):
-        base = where if where.endswith("/") else where + "/"
+        base = where.partition("#")[0].removesuffix("index.html")
+        base = base if base.endswith("/") else base + "/"
         if not base.endswith("/catalogue/"):
             base = urljoin(base, "catalogue/")
-        with urllib.request.urlopen(urljoin(base, f"{name}.parquet"), timeout=60) as answer:
-            return io.BytesIO(answer.read())
+        return io.BufferedReader(RangedFile(urljoin(base, f"{name}.parquet")), 1 << 16)
     folder = Path(where)
     if not (folder / f"{name}.parquet").is_file():
         folder = folder / "catalogue"
     return folder / f"{name}.parquet"
 
 
-def _rows(catalogue: str | Path, name: str) -> Iterator[dict[str, Any]]:
+def _rows(
+    catalogue: str | Path, name: str, accessions: Container[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Rows of a table; those of other accessions may be left out, a row group at a time."""
     with pq.ParquetFile(_source(catalogue, name)) as table:
-        for batch in table.iter_batches(batch_size=8192):
-            yield from batch.to_pylist()
+        for number in range(table.num_row_groups):
+            if accessions is not None:
+                told = table.read_row_group(number, columns=["accession"])["accession"].unique()
+                if not any(a in accessions for a in told.to_pylist()):
+                    continue
+            for batch in table.read_row_group(number).to_batches(max_chunksize=8192):
+                yield from batch.to_pylist()
 
 
 def _text(row: dict[str, Any], columns: Sequence[str]) -> set[str]:
@@ -69,31 +77,49 @@ def find_images(
     annotated : True for images with label images, False for those without.
     """
     words = words_of(query)
-    studies = {row["accession"]: _text(row, _STUDY) for row in _rows(catalogue, "studies")}
-    for row in _rows(catalogue, "images"):
+    studies = {
+        row["accession"]: _text(row, _STUDY)
+        for row in _rows(catalogue, "studies")
+        if (not licence or (row["license"] or "").casefold() == licence.casefold())
+        and (not organism or _has(row["organisms"], organism))
+        and (not method or _has(row["imaging_methods"], method))
+    }
+    for row in _rows(catalogue, "images", studies):
+        if row["accession"] not in studies:
+            continue
         if annotated is not None and bool(row["labels"]) != annotated:
             continue
-        if licence and (row["license"] or "").casefold() != licence.casefold():
-            continue
-        if organism and not _has(row["organisms"], organism):
-            continue
-        if method and not _has(row["imaging_methods"], method):
-            continue
         if words:
-            known = studies.get(row["accession"], set()) | _text(row, _SEARCHED)
+            known = studies[row["accession"]] | _text(row, _SEARCHED)
             if not all(any(k.startswith(w) for k in known) for w in words):
                 continue
         yield row
 
 
+# What people say for what records name.
+_COMMON = {
+    "human": "homo sapiens",
+    "mouse": "mus musculus",
+    "rat": "rattus norvegicus",
+    "zebrafish": "danio rerio",
+    "fruit fly": "drosophila melanogaster",
+    "worm": "caenorhabditis elegans",
+    "yeast": "saccharomyces cerevisiae",
+    "chicken": "gallus gallus",
+    "frog": "xenopus laevis",
+    "thale cress": "arabidopsis thaliana",
+}
+
+
 def _has(names: list[str] | None, wanted: str) -> bool:
-    return any(wanted.casefold() in name.casefold() for name in names or [])
+    said = _COMMON.get(wanted.casefold(), wanted.casefold())
+    return any(said in name.casefold() for name in names or [])
 
 
 def files_of(catalogue: str | Path, images: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Rows of ``files.parquet`` of the images' primary files and of the annotations on them."""
     wanted = {(i["accession"], i["path"]) for i in images}
-    for row in _rows(catalogue, "files"):
+    for row in _rows(catalogue, "files", {accession for accession, _ in wanted}):
         if (row["accession"], row["path"]) in wanted or (
             row["source_image"] and (row["accession"], row["source_image"]) in wanted
         ):

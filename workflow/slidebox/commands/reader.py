@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -26,7 +27,12 @@ def register(command: Command) -> None:
         "slidebox fetch URL DEST --select '*.czi' --select Nuclei\n"
         "slidebox fetch URL DEST --manifest selection.txt",
     )
-    c.add_argument("url", metavar="URL", help="address of a study's page, or of one version's")
+    c.add_argument(
+        "url",
+        metavar="URL",
+        help="address of a study's page or of one version's; with a manifest of `slidebox search` "
+        "the site's own",
+    )
     c.add_argument("dest", type=Path, metavar="DEST")
     c.add_argument(
         "--select",
@@ -42,13 +48,14 @@ def register(command: Command) -> None:
         search,
         "find images across studies; a manifest of their files on request",
         "slidebox search nuclei --annotated --licence CC0-1.0\n"
-        "slidebox search mitosis --organism 'Homo sapiens' --catalogue URL --manifest files.txt",
+        "slidebox search mitosis --organism 'Homo sapiens' --catalogue URL --manifest files.txt\n"
+        "slidebox fetch URL DEST --manifest files.txt",
     )
     c.add_argument("query", nargs="*", metavar="WORD", help="words of the image or its study")
     c.add_argument(
         "--catalogue", default="public", help="a site's folder or address (default: public)"
     )
-    c.add_argument("--organism", help="part of a name")
+    c.add_argument("--organism", help="part of a name, or human, mouse, zebrafish ...")
     c.add_argument("--method", help="imaging method, part of a name")
     c.add_argument("--licence", help="SPDX identifier, such as CC0-1.0")
     c.add_argument("--annotated", action="store_const", const=True, help="with label images")
@@ -78,6 +85,7 @@ def fetch(a) -> int:
 
 def search(a) -> int:
     from slidebox import atomic, catalogue
+    from slidebox.catalogue.listing import manifest_line
 
     where = {"organism": a.organism, "method": a.method, "licence": a.licence}
     try:
@@ -95,7 +103,12 @@ def search(a) -> int:
             for row in images:
                 print(f"{accession}\t{row['id']}\t{row['path']}")
     if a.manifest:
-        lines = [f"{row['sha256']}  {row['accession']}/{row['path']}\n" for row in files]
-        atomic.write_text(a.manifest, "".join(lines))
+        with atomic.replacing(a.manifest, "wb") as out:
+            for row in files:
+                line = manifest_line(f"{row['accession']}/{row['path']}", row["sha256"])
+                out.write(line.encode("utf-8", "surrogateescape"))
+        if a.catalogue.startswith(("http://", "https://")):
+            said = f"slidebox fetch {shlex.quote(a.catalogue)} DEST --manifest "
+            print(said + shlex.quote(str(a.manifest)), file=sys.stderr)
     print(f"{len(found)} images", file=sys.stderr)
     return FINE if found else FINDINGS
