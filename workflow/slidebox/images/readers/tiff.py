@@ -7,6 +7,7 @@ memory.
 from __future__ import annotations
 
 import html
+import json
 import logging
 import math
 import re
@@ -154,6 +155,7 @@ def _describe(tiff: tifffile.TiffFile, path: Path, name: str, xml: str = "") -> 
         images = omexml.parse(xml)
     elif tiff.pages.first.description:
         metadata["ImageDescription.txt"] = tiff.pages.first.description
+    metadata |= _tables(tiff)
     found = list(tiff.series)
     series = []
     for number, item in enumerate(found):
@@ -402,6 +404,36 @@ def _rows(page, z: int, y0: int, y1: int, lock) -> np.ndarray:
 
 
 # ---------------------------------------------------------------- metadata
+
+
+def _tables(tiff: tifffile.TiffFile) -> dict[str, str]:
+    """Metadata that a vendor keeps in binary tables of tags, as JSON."""
+    found = {}
+    for kind in ("lsm", "stk", "ndpi", "fluoview", "fei", "sem", "sis", "tvips", "andor", "eer"):
+        value = _quiet(tiff, f"{kind}_metadata") if getattr(tiff, f"is_{kind}", False) else None
+        if value:
+            found[f"{kind}.json"] = json.dumps(value, indent=1, default=_plain, skipkeys=True)
+    if tiff.is_ndpi:
+        tags = {f"{t.code} {t.name}": t.value for t in tiff.pages.first.tags if t.code >= 65420}
+        short = {k: v for k, v in tags.items() if len(str(v)) < 4096}
+        found.setdefault("ndpi.json", json.dumps(short, indent=1, default=_plain, skipkeys=True))
+    return found
+
+
+def _quiet(tiff: tifffile.TiffFile, name: str) -> Any:
+    """Metadata that can't be parsed are no reason not to read the pixels."""
+    try:
+        return getattr(tiff, name, None)
+    except Exception:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _resolution(page) -> dict[str, float | None]:
