@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
@@ -21,10 +22,21 @@ def open_file(path: Path, name: str) -> ImageFile:
         metadata = {
             "text_info.txt": "\n".join(f"{k}: {v}" for k, v in (file.text_info or {}).items())
         }
+        own = _own(file)
+        if own:
+            metadata["metadata.json"] = own
         return ImageFile(str(path), name, "nd2", version("nd2"), series, metadata, file.close)
     except BaseException:
         file.close()
         raise
+
+
+def _own(file) -> str:
+    """The sections of the file's own metadata, as JSON; nothing where they can't be decoded."""
+    try:
+        return json.dumps(file.unstructured_metadata(), indent=1, default=str, skipkeys=True)
+    except Exception:  # older forms of the format
+        return ""
 
 
 def _all_series(file, path: Path) -> list[Series]:
