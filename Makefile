@@ -50,6 +50,7 @@ lock: setup-dev
 # What is generated from the code; tests hold it to the code.
 schemas: setup-dev
 	$(BIN)/python -m slidebox.devel schemas
+	$(BIN)/python -m slidebox.devel formats
 
 clean:
 	rm -rf demo .pytest_cache .ruff_cache .hypothesis

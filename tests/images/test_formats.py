@@ -323,10 +323,13 @@ def test_a_sequence_by_names(tmp_path, read_level):
     derived = images.convert(tmp_path / "exp_T001_C0_Z00.tif", tmp_path / "a.ome.zarr")
     assert derived.axes == "tczyx"
     assert np.array_equal(read_level(tmp_path / "a.ome.zarr"), data)
-    (tmp_path / "exp_T002_C0_Z00.tif").unlink()  # a gap: they stay what they are, single files
-    assert all(
-        len(f) == 1 for _, f in images.group_files([n for n in names if "T002_C0_Z00" not in n])
-    )
+    (tmp_path / "exp_T002_C0_Z00.tif").unlink()
+    names.remove("exp_T002_C0_Z00.tif")
+    assert [len(f) for _, f in images.group_files(names)] == [23, 1]
+    with pytest.raises(UnreadableImage, match=r"1 of 24 files are missing: exp_T002_C0_Z00\.tif"):
+        images.open_image(tmp_path / "exp_T001_C0_Z00.tif")
+    few = [n for n in names if "_C1_" in n or "_Z00" in n]  # too many gaps: single files
+    assert all(len(f) == 1 for _, f in images.group_files(few))
 
 
 @pytest.mark.parametrize(
@@ -620,7 +623,7 @@ def test_png_of_16_bits(tmp_path):
 def test_the_docs_table_is_the_registrys():
     page = Path(__file__).resolve().parents[2] / "docs/reference/formats.md"
     assert registry.table() in page.read_text(encoding="utf-8"), (
-        "run: python -m slidebox.images.registry docs/reference/formats.md"
+        "run: make schemas"
     )
 
 

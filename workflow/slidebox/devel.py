@@ -1,6 +1,7 @@
 """For developers: writes what is generated from the code. ``python -m slidebox.devel WHAT``.
 
 schemas      workflow/schemas/*.schema.json and config/README.md, from the models
+formats      the table in docs/reference/formats.md, from images/formats.tsv
 environment  environment.yml, from pyproject.toml and the lock
 picture      docs/picture.png, from demo/public in Chromium (make demo first)
 """
@@ -27,7 +28,8 @@ packaging pandas pyarrow pydantic pytest pyyaml rich s3fs scikit-image scipy sna
 
 
 def schemas() -> dict[str, dict]:
-    """File name -> JSON Schema of everything that people write."""
+    """File name -> JSON Schema of everything that people write, and of what is published."""
+    from slidebox.catalogue import schema as published
     from slidebox.challenge import model as challenge
     from slidebox.record import schema as study
 
@@ -35,6 +37,8 @@ def schemas() -> dict[str, dict]:
         "config.schema.json": config.json_schema(),
         "study.schema.json": study.json_schema(),
         "challenge.schema.json": challenge.json_schema(),
+        "study-json.schema.json": published.study_schema(),
+        "tables.schema.json": published.tables_schema(),
     }
 
 
@@ -167,6 +171,10 @@ def main(what: str) -> None:
         for name, schema in schemas().items():
             atomic.write_json(ROOT / "workflow" / "schemas" / name, schema)
         atomic.write_text(ROOT / "config" / "README.md", config_readme())
+    elif what == "formats":
+        from slidebox.images import registry
+
+        registry.write_table(ROOT / "docs" / "reference" / "formats.md")
     elif what == "environment":
         atomic.write_text(ROOT / "environment.yml", environment())
     elif what == "picture":

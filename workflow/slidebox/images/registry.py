@@ -210,7 +210,7 @@ def _has(head: bytes, magic: tuple[tuple[int, bytes], ...]) -> bool:
 
 # ---------------------------------------------------------------- the table in the docs
 
-BEGIN, END = "<!-- formats: made by slidebox.images.registry -->", "<!-- end of formats -->"
+BEGIN, END = "<!-- formats: made by slidebox.devel -->", "<!-- end of formats -->"
 
 
 def table() -> str:
@@ -232,9 +232,3 @@ def write_table(page: Path) -> None:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    import sys
-
-    write_table(Path(sys.argv[1]))

@@ -159,9 +159,11 @@ def _nexus(file) -> list[Series]:
     size = nexus.sample_pixel_size(file)
     for signal in nexus.signals(file):
         array = signal.array
-        if not 2 <= array.ndim <= 5 or not array.size or not _pictures(array.shape):
+        if not 2 <= array.ndim <= 5 or not array.size:
             continue
         letters = nexus.letters(signal)
+        if min(array.shape[letters.index(a)] for a in "yx") < 8:
+            continue  # a table or a spectrum
         one = _arranged(signal.name, array, len(found), letters, [])
         sizes, step = nexus.sizes(signal, letters)
         one.pixel_size = {a: sizes.get(a) or size.get(a) for a in one.pixel_size}

@@ -124,7 +124,8 @@ def _netpbm(data: bytes) -> np.ndarray:
     else:
         item = np.dtype("u1" if most < 256 else ">u2")
         count = math.prod(shape)
-        values = np.frombuffer(data[at + 1 : at + 1 + count * item.itemsize], item)
+        there = min(count, (len(data) - at - 1) // item.itemsize)
+        values = np.frombuffer(data, item, there, at + 1)
     if values.size != math.prod(shape):
         raise UnreadableImage(f"cut off: {values.size} of {math.prod(shape)} values")
     values = values.reshape(shape)
