@@ -151,23 +151,25 @@ def scan(
     dropped = cancelled(config)
     curated = _names(config.curation)
     items, standing = [], set()
+    inbox = str(config.inbox)
     for name in sorted(_names(config.inbox)):
-        folder = config.inbox / name
         if config.only not in (None, name):
             continue
+        folder = f"{inbox}/{name}"
         try:
-            line, header = deposit.read_header(folder)
+            line = deposit.header_line(folder)
         except (FileNotFoundError, NotADirectoryError):
             continue
         standing.add(name)
         if problem := deposit.check_accession(name):
             print(f"slidebox: {folder} can't be taken in: {problem}; rename it", file=sys.stderr)
             continue
-        state = _state(config, name, line, curated, released=False)
+        state = _state(config, folder, name, line, curated, released=False)
         if (name, state) in due:
-            state = _state(config, name, line, curated, released=True)
+            state = _state(config, folder, name, line, curated, released=True)
         if (name, state) in sealed or (name, state) in dropped:
             continue
+        header = deposit.parse_header(line)
         size = header["bytes"] if header else 0
         slices = max(1, -(-size // config.slice_size))
         key = state if slices == 1 else f"{state}-{slices}"
@@ -207,12 +209,14 @@ def forget(config: Config, accession: str) -> bool:
     return bool(standing)
 
 
-def _state(config: Config, accession: str, ready: bytes, curated: set[str], released: bool) -> str:
+def _state(
+    config: Config, folder: str, accession: str, ready: bytes, curated: set[str], released: bool
+) -> str:
     digest = hashlib.sha256(ready)
     digest.update(b"\0released" if released else b"\0")
     if f"{accession}.yaml" in curated:
         digest.update((config.curation / f"{accession}.yaml").read_bytes())
-    if door := deposit.door_bytes(config.inbox / accession):
+    if door := deposit.door_bytes(folder):
         digest.update(b"\0" + door)
     return digest.hexdigest()[:12]
 
