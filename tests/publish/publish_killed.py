@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -12,15 +13,15 @@ from slidebox.publish import bucket, target
 
 
 def main(settings: str, count: int, after: bool) -> None:
-    left = [count]
+    writes = itertools.count(1)  # its next() is one step, whichever thread takes it
 
     def dying(write):
         def wrapped(*arguments):
-            left[0] -= 1
-            if left[0] == 0 and not after:
+            last = next(writes) == count
+            if last and not after:
                 os.kill(os.getpid(), signal.SIGKILL)
             done = write(*arguments)
-            if left[0] == 0:
+            if last:
                 os.kill(os.getpid(), signal.SIGKILL)
             return done
 

@@ -70,8 +70,9 @@ def _nginx(address: str, place: str) -> str:
 
 
 def _caddy(address: str, place: str) -> str:
-    source = address.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{source}" "/{place}"\n'
+    # In backticks everything is itself; in quotes only a quote is escaped.
+    source = '"' + address.replace('"', '\\"') + '"' if "`" in address else f"`{address}`"
+    return f'{source} "/{place}"\n'
 
 
 def _put(path: Path, lines: list[str]) -> None:
