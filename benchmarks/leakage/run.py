@@ -124,7 +124,7 @@ def measure(given: argparse.Namespace) -> int:
     begin = time.process_time()
     found = [similar.features(view, many=given.small) for view in views]
     made, begin = time.process_time() - begin, time.process_time()
-    matches = similar.find(found, side)
+    matches = similar.find(found, side, many=given.small or None)
     searched = time.process_time() - begin
     hit: set[int] = set()
     strangers: Counter[tuple[str, str]] = Counter()
@@ -185,9 +185,9 @@ def scale(count: int, processes: int, small: bool) -> int:
     print(f"features of {count} images: {cost[0]:.0f} CPU s ({1000 * cost[0] / count:.1f} ms "
           f"each); drawn and made in {time.perf_counter() - begin:.0f} s")  # fmt: skip
     begin, cpu = time.perf_counter(), time.process_time()
-    pairs = similar.propose(found)
+    pairs = similar.propose(found, many=many)
     print(f"proposals: {len(pairs)} pairs in {time.process_time() - cpu:.0f} CPU s")
-    matches = similar.find(found, processes=processes)
+    matches = similar.find(found, processes=processes, many=many)
     spent = time.perf_counter() - begin
     planned = sum(m.b == m.a + 1 and m.a % 1000 == 0 for m in matches)
     print(f"search twice proposed, once verified: {spent:.0f} s on {processes}; {len(matches)} "

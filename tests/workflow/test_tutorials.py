@@ -72,7 +72,7 @@ def checkout(tmp_path) -> Path:
     return home
 
 
-@pytest.mark.parametrize("name", ["submitter", "staff"])
+@pytest.mark.parametrize("name", ["submitter", "staff", "organiser"])
 def test_tutorial(name, checkout):
     follow(script(TUTORIALS / f"{name}.md"), checkout)
 

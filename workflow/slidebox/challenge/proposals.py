@@ -8,28 +8,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from .keypoints import FORMS, INVERTED, MIRRORED, Features
+from .keypoints import FORMS, INVERTED, MANY, MIRRORED, Features
 
 DIMENSIONS = 24
 TABLES = 10
 CROWD = 16  # a hash that more keypoints share says nothing
-PROPOSALS = 24  # looked at closely, for each image
-LEAST = 3  # votes
+PROPOSALS, LEAST = 24, 3  # pairs looked at closely for each image, and the votes each needs
+PROPOSALS_OF_MANY, LEAST_OF_MANY = 5, 4  # of more than MANY images
 DOUBTFUL = 0.06
 BLOCK = 200_000
 
 
 def propose(
-    found: list[Features], label: np.ndarray | None = None, seed: int = 0
+    found: list[Features],
+    label: np.ndarray | None = None,
+    *,
+    many: bool | None = None,
+    seed: int = 0,
 ) -> list[tuple[int, int, int]]:
     """(image, image, form) sorted, the first image below the second.
 
     Parameters
     ----------
+    many : look at fewer pairs of each image; default: of more than 20,000 images.
     label : (N,) pairs of one label aren't proposed; None: all may be.
     form : how the second has to be read to look like the first: sum of MIRRORED and INVERTED.
     """
     count = len(found)
+    many = count > MANY if many is None else many
     owner = np.repeat(np.arange(count), [len(f.points) for f in found])
     if owner.size < 2:
         return []
@@ -68,10 +74,11 @@ def propose(
     most = np.zeros(pair.size)
     np.maximum.at(most, back, times)
     score = np.bincount(back, weights=times) + 2 * (most - 1)
-    good = score >= LEAST
+    most, least = (PROPOSALS_OF_MANY, LEAST_OF_MANY) if many else (PROPOSALS, LEAST)
+    good = score >= least
     pair, score = pair[good], score[good]
     a, b, how = (pair >> 2) // count, (pair >> 2) % count, pair & 3
-    kept = _best(a, score) | _best(b, score)
+    kept = _best(a, score, most) | _best(b, score, most)
     return list(zip(a[kept].tolist(), b[kept].tolist(), how[kept].tolist(), strict=True))
 
 
@@ -130,11 +137,11 @@ def _collisions(values: np.ndarray):
             yield rows[:, i].ravel(), rows[:, j].ravel()
 
 
-def _best(side: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Which pairs are among the PROPOSALS best of the image on their one side."""
+def _best(side: np.ndarray, score: np.ndarray, most: int) -> np.ndarray:
+    """Which pairs are among the `most` best of the image on their one side."""
     order = np.lexsort((-score, side))
     begin = np.concatenate([[0], np.flatnonzero(np.diff(side[order])) + 1])
     rank = np.arange(order.size) - np.repeat(begin, np.diff(begin, append=order.size))
     kept = np.zeros(side.size, bool)
-    kept[order[rank < PROPOSALS]] = True
+    kept[order[rank < most]] = True
     return kept

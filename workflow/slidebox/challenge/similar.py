@@ -44,11 +44,15 @@ class Match:
 
 
 def find(
-    found: list[Features], between: Iterable[int] | None = None, processes: int = 1
+    found: list[Features],
+    between: Iterable[int] | None = None,
+    processes: int = 1,
+    *,
+    many: bool | None = None,
 ) -> list[Match]:
     """All pairs that show the same; with `between` (a label an image) only pairs of two labels."""
     label = None if between is None else np.asarray(list(between))
-    pairs = propose(found, label)
+    pairs = propose(found, label, many=many)
     if processes > 1 and len(pairs) > PARALLEL:
         made = _verify_apart(found, pairs, processes)
     else:

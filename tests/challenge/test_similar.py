@@ -1,0 +1,93 @@
+"""Images that show the same are found, whatever was done to them; strangers are not."""
+
+from __future__ import annotations
+
+import cv2
+import imagecodecs
+import numpy as np
+import pytest
+from skimage import data
+
+from slidebox.challenge import keypoints, similar
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    """Quarters of real micrographs (scikit-image): they show different things."""
+    cell, tissue = data.cell(), data.immunohistochemistry().mean(-1)
+    return [
+        image[y : y + image.shape[0] // 2, x : x + image.shape[1] // 2].astype(np.float32)
+        for image in (cell, tissue)
+        for y in (0, image.shape[0] // 2) for x in (0, image.shape[1] // 2)
+    ]  # fmt: skip
+
+
+def unit(a):
+    return (a - a.min()) / (a.max() - a.min())
+
+
+CHANGES = {
+    "rotated": lambda a: np.rot90(a),
+    "flipped": lambda a: a[:, ::-1],
+    "transposed": lambda a: a.T,
+    "turned by 30 degrees": lambda a: cv2.warpAffine(
+        a, cv2.getRotationMatrix2D((a.shape[1] / 2, a.shape[0] / 2), 30, 1), a.shape[::-1],
+        borderMode=cv2.BORDER_REFLECT,
+    ),
+    "rescaled": lambda a: cv2.resize(a, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA),
+    "jpeg": lambda a: imagecodecs.jpeg8_decode(
+        imagecodecs.jpeg8_encode((unit(a) * 255).astype(np.uint8), level=40)
+    ),
+    "gamma": lambda a: unit(a) ** 0.6,
+    "inverted": lambda a: 1 - unit(a),
+    "overexposed": lambda a: np.clip(unit(a) * 1.5, 0, 1),
+    "noisy": lambda a: a + np.random.default_rng(0).normal(0, 0.1 * a.std(), a.shape),
+    "cropped": lambda a: a[30:, : int(a.shape[1] * 0.7)],
+    "cropped and turned": lambda a: np.rot90(a[20:, 20:])[::-1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_copy_is_found_and_no_stranger(pictures, change):
+    copies = [change(p) for p in pictures[4:]]
+    found = [similar.features(p) for p in [*pictures, *copies]]
+    label = [0] * len(pictures) + [1] * len(copies)
+    pairs = {(m.a, m.b) for m in similar.find(found, label)}
+    assert pairs == {(4 + k, len(pictures) + k) for k in range(len(copies))}
+
+
+def test_the_transform_lays_one_over_the_other(pictures):
+    image = pictures[5]
+    found = [similar.features(p) for p in (image, np.rot90(image)[::-1])]
+    (match,) = similar.find(found)
+    assert match.mirrored and not match.inverted and match.scale == pytest.approx(1, abs=0.02)
+    one, two = (f.preview.astype(float) for f in found)
+    moved = cv2.warpAffine(
+        two, match.matrix, one.shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+    assert np.corrcoef(one[8:-8, 8:-8].ravel(), moved[8:-8, 8:-8].ravel())[0, 1] > 0.95
+
+
+def test_without_labels_every_pair_counts_and_order_does_not(pictures):
+    images = [pictures[6], pictures[7], np.rot90(pictures[6])]
+    forward = {(m.a, m.b) for m in similar.find([similar.features(p) for p in images])}
+    backward = {(m.a, m.b) for m in similar.find([similar.features(p) for p in images[::-1]])}
+    assert forward == backward == {(0, 2)}
+
+
+def test_images_without_structure_are_no_duplicates():
+    flat = np.full((64, 64), 7, np.uint16)
+    tiny = np.arange(100).reshape(10, 10)
+    noise = [np.random.default_rng(k).normal(0, 1, (64, 64)) for k in range(4)]
+    found = [similar.features(p) for p in (flat, flat, tiny, tiny, *noise)]
+    assert not found[0].preview.any()
+    assert similar.find(found) == []
+    assert similar.find([]) == []
+
+
+def test_several_processes_find_the_same(pictures, monkeypatch):
+    monkeypatch.setattr(similar, "PARALLEL", 0)
+    found = [similar.features(p, many=True) for p in [*pictures, *map(np.rot90, pictures)]]
+    assert max(found[0].preview.shape) == keypoints.SIDE_OF_MANY
+    apart, here = similar.find(found, processes=2), similar.find(found)
+    assert [(m.a, m.b) for m in apart] == [(m.a, m.b) for m in here] and here
