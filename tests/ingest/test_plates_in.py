@@ -133,6 +133,7 @@ def test_a_field_that_can_not_be_read(config, folder):
     assert [i["path"] for i in root["D/11"].attrs["ome"]["well"]["images"]] == ["1"]
 
 
+@pytest.mark.slow
 def test_pictures_that_say_by_their_names_where_they_belong(config, folder, shared_data):
     source = shared_data / "vendor/hcs_faim_ipa/ImageXpress/SingleChannel/2023-02-21/1334"
     shutil.rmtree(folder / "plate")
@@ -144,3 +145,23 @@ def test_pictures_that_say_by_their_names_where_they_belong(config, folder, shar
         ("Projection-Mix projection", 4),
     ]
     assert sorted({i["well"] for i in fields}) == ["E7", "E8"]
+
+
+@pytest.mark.slow
+def test_a_plate_that_left_the_disk_is_not_made_again(config, folder, monkeypatch):
+    from slidebox.catalogue import evicted
+
+    fields, (plate,) = run(config, folder)
+    store = config.public / "SB-CELLS" / plate["zarr"]
+    mark = {"address": "s3://far/plate", "tree": plate["tree"], "bytes": 1, "objects": 2}
+    evicted.mark_path(store).write_text(json.dumps(mark))
+    shutil.rmtree(store)
+    shutil.rmtree(config.results)
+    monkeypatch.setattr(library, "convert", lambda *a, **k: pytest.fail("derived again"))
+    again, (same,) = run(config, folder)
+    assert [i["zarr"] for i in again] == [i["zarr"] for i in fields]
+    assert same["tree"] == plate["tree"] and not store.exists()
+    tifffile.imwrite(next((folder / "plate").rglob("r02c03f02p01-ch1*.tiff")), plates.pixels(7, 7))
+    monkeypatch.undo()
+    with pytest.raises(RuntimeError, match="bring"):
+        run(config, folder)

@@ -87,7 +87,8 @@ def _derive(
         made = plates.finish()
     for image in done:  # where a field is, is known when its plate is whole
         if image["status"] == "derived" and "plate_zarr" in image:
-            facts = {k: v for k, v in image.items() if k in (*images.Derived.__slots__, "zarr")}
+            kept = (*images.Derived.__slots__, "zarr", "plate_zarr", "plate_tree")
+            facts = {k: v for k, v in image.items() if k in kept}
             atomic.write_json(target / f"{image['id']}.{image['derivation']}.json", facts)
     return done, made
 
@@ -233,7 +234,7 @@ class _Fileset:
         several = sum(one.well is not None for one in file.series) > 1
         key = plate_key(self.fileset["path"], well.plate, several)
         place = self.plates.field(key, well, image, derive)
-        if not thumbnail.is_file():
+        if place is not None and not thumbnail.is_file():
             image["thumbnail_size"] = images.write_thumbnail(place, thumbnail)
 
     def _well(self, series: images.Series) -> images.Well:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from slidebox import images
+from slidebox.catalogue import evicted
 from slidebox.images import hcs
 from slidebox.ingest.paths import read_json
 from slidebox.validate.filesets import plate_of
@@ -64,12 +65,12 @@ class Plates:
         well: images.Well,
         image: dict[str, Any],
         derive: Callable[[Path], images.Derived],
-    ) -> Path:
+    ) -> Path | None:
         """Put a field on its plate: the one that is there, or what ``derive`` makes at a place.
 
         ``image`` has its id, derivation and name; it is given what was derived. Raises
         UnreadableImage when the field can't be read. Gives its place in the plate that is being
-        made.
+        made, None when it is there already and was moved to where studies are published.
         """
         where = (key, well.plate)
         if where not in self.open:
@@ -98,13 +99,20 @@ class _Plate:
         self.name, self.folder, self.target = name, folder, target
         self.fields: list[tuple[hcs.PlateField, dict[str, Any]]] = []
         self.kept = hcs.kept(folder)
+        self.far: dict[str, Any] | None = None
 
-    def field(self, well: images.Well, image: dict[str, Any], derive) -> Path:
+    def field(self, well: images.Well, image: dict[str, Any], derive) -> Path | None:
         taken = [i["path"] for f, i in self.fields if f.well.path == well.path]
         if taken:
             raise images.UnreadableImage(
                 f"well {well.name} field {well.field} of plate {well.plate} is {taken[0]} already"
             )
+        if (far := self._evicted(image)) is not None:
+            log.info("%s: kept at %s", image["path"], far["address"])
+            image |= self._facts(image)
+            self.fields.append((hcs.PlateField(image["series"], image["name"], well), image))
+            self.far = far
+            return None
         place = self.folder / well.path
         made = f"{image['id']}.{image['derivation']}"
         derived = images.load(place) if self.kept.get(well.path) == made else None
@@ -126,36 +134,61 @@ class _Plate:
 
     def _published(self, image: dict[str, Any]) -> Path | None:
         """Where this very field is on a plate that is published."""
-        facts = self.target / f"{image['id']}.{image['derivation']}.json"
+        zarr = self._facts(image).get("zarr")
+        place = self.target.parent / zarr if zarr else None
+        return place if place is not None and place.is_dir() else None
+
+    def _evicted(self, image: dict[str, Any]) -> dict[str, Any] | None:
+        """The mark of the plate that this very field is on, when that left this disk."""
+        zarr = self._facts(image).get("plate_zarr")
+        store = self.target.parent / zarr if zarr else None
+        return None if store is None or store.is_dir() else evicted.mark_of(store)
+
+    def _facts(self, image: dict[str, Any]) -> dict[str, Any]:
         try:
-            place = self.target.parent / read_json(facts)["zarr"]
-        except (OSError, KeyError, ValueError):
-            return None
-        return place if place.is_dir() else None
+            return read_json(self.target / f"{image['id']}.{image['derivation']}.json")
+        except (OSError, ValueError):
+            return {}
 
     def finish(self, recipe: images.Recipe) -> dict[str, Any]:
         inside = sorted((f.well.path, i["id"], i["derivation"]) for f, i in self.fields)
         stem = f"{self.name}.{images.derivation_id(recipe, inside)}"
         store = self.target / f"{stem}.ome.zarr"
+        if self.far is not None:
+            return self._elsewhere(store)
         plate = hcs.finish(self.folder, [one for one, _ in self.fields], recipe)
         if store.is_dir():
             shutil.rmtree(self.folder)
         else:
             images.publish_folder(self.folder, store)
-        about = {
-            "id": self.name,
-            "derivation": stem.rpartition(".")[2],
-            "name": plate.name,
-            "zarr": f"images/{store.name}",
-            "tree": plate.tree,
-            "bytes": plate.bytes,
-            "objects": plate.objects,
-            "fields": len(self.fields),
-        }
         for one, image in self.fields:
             image["zarr"] = f"images/{store.name}/{one.well.path}"
-            image["plate_zarr"], image["plate_tree"] = about["zarr"], plate.tree
-        return about
+            image["plate_zarr"], image["plate_tree"] = f"images/{store.name}", plate.tree
+        return self._about(store, plate.tree, plate.bytes, plate.objects)
+
+    def _elsewhere(self, store: Path) -> dict[str, Any]:
+        """A plate that is only where studies are published: it is the same, or must come back."""
+        assert self.far is not None
+        if evicted.mark_of(store) is None:
+            raise RuntimeError(
+                f"plate {self.fields[0][0].well.plate} changed, and its fields are at "
+                f"{self.far['address']}: bring them back (slidebox publish --bring-back), then run "
+                "again"
+            )
+        shutil.rmtree(self.folder)
+        return self._about(store, self.far["tree"], self.far["bytes"], self.far["objects"])
+
+    def _about(self, store: Path, tree: str, size: int, objects: int) -> dict[str, Any]:
+        return {
+            "id": self.name,
+            "derivation": store.name.removesuffix(".ome.zarr").rpartition(".")[2],
+            "name": self.fields[0][0].well.plate,
+            "zarr": f"images/{store.name}",
+            "tree": tree,
+            "bytes": size,
+            "objects": objects,
+            "fields": len(self.fields),
+        }
 
 
 def _link(old: Path, new: Path) -> None:

@@ -172,9 +172,10 @@ def _build(config: Config, review: dict[str, Any], receipt: dict[str, Any]) -> N
         )
     target = config.public / folder
     source = config.embargoed / review["accession"]
-    kinds = ("zarr", "thumbnail")
-    wanted = [image[kind] for image in given.images for kind in kinds if image.get(kind)]
-    for name in wanted:
+    kinds = ("plate_zarr", "zarr", "thumbnail")  # a field goes with its whole plate
+    wanted = {image[kind] for image in given.images for kind in kinds if image.get(kind)}
+    wanted -= {image["zarr"] for image in given.images if image.get("plate_zarr")}
+    for name in sorted(wanted):
         _link(source / name, target / name, blot)
     for old in (target / "images").iterdir() if (target / "images").is_dir() else ():
         if f"images/{old.name}" not in wanted:
