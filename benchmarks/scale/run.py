@@ -127,7 +127,8 @@ def pending(top: Path, n: int) -> dict:
     house = top / "house"
     shutil.copytree(CHECKOUT / "rules", house / "rules")
     shutil.copytree(CHECKOUT / "profiles", house / "profiles")
-    shutil.copy(CHECKOUT / "Snakefile", house)
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(CHECKOUT / name, house)
     for path in (house / "rules").glob("*.smk"):
         text = path.read_text(encoding="utf-8")
         text = re.sub(r"script:\n.*", 'shell:\n        "touch {output}"', text)

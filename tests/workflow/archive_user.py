@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,19 @@ class Archive:
         if check and done.returncode:
             raise AssertionError(f"snakemake failed:\n{done.stdout}\n{done.stderr}")
         return done
+
+    @contextmanager
+    def started(self, *arguments: str, cores: int = 2):
+        """Snakemake at work in this archive while the block lasts; its Popen object."""
+        command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
+        command += ["--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(self.folder)]
+        output = subprocess.DEVNULL
+        with subprocess.Popen([*command, *arguments], stdout=output, stderr=output) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.terminate()
 
     def slidebox(self, *arguments: str, check: bool = True):
         command = [sys.executable, "-m", "slidebox.cli", *arguments]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import time
 
 import pytest
 import yaml
@@ -244,3 +246,86 @@ def test_library_and_command_do_the_same(demo_copy):
     assert [p.parent.name for p in index.public_studies(config)] == ["SB-LAPSE", "SB-NUCLEI"]
     assert Vault(config.vault).tombstone("SB-CELLS")["reason"] == "a test"
     assert (config.public / "SB-CELLS/tombstone.json").is_file()
+
+
+def test_sigterm_ends_a_run_soon_and_the_next_one_finishes_it(demo_copy):
+    """Snakemake's own handler could wait for ever; here jobs end too, and nothing is left behind."""
+    archive = demo_copy
+    archive.slidebox("retry", "SB-NUCLEI", "--directory", str(archive.folder))
+    shutil.rmtree(archive.folder / "public/SB-NUCLEI/images")
+    with archive.started() as run:
+        wait_until(lambda: list((archive.folder / "results/SB-NUCLEI").rglob("archived.json")))
+        os.kill(run.pid, signal.SIGTERM)
+        assert run.wait(60) != 0
+    assert not list((archive.folder / "results").rglob("view-*"))
+    (last,) = [json.loads(line) for line in run_log(archive)[-1:]]
+    assert last["event"] == "ended" and not last["well"]
+    archive.snakemake()
+    assert archive.receipts()["SB-NUCLEI"]["status"] == "accepted"
+    assert not list((archive.folder / "public/SB-NUCLEI").rglob("*.tmp"))
+
+
+def test_a_cancelled_submission_ends_and_is_passed_over_until_retried(demo_copy):
+    archive = demo_copy
+    here = ("--directory", str(archive.folder))
+    archive.slidebox("retry", "SB-NUCLEI", *here)
+    shutil.rmtree(archive.folder / "public/SB-NUCLEI/images")
+    with archive.started() as run:
+        wait_until(lambda: list((archive.folder / "results/SB-NUCLEI").rglob("archived.json")))
+        rows = {
+            r["accession"]: r
+            for r in json.loads(archive.slidebox("status", "--json", *here).stdout)
+        }
+        row = rows["SB-NUCLEI"]
+        assert row["state"] == "running"
+        assert row["stage"] in ("images", "study", "seal")
+        assert 0.3 < row["progress"] < 1
+        assert [job["stage"] for job in row["jobs"]][:2] == ["validate", "archive"]
+        archive.slidebox("cancel", "SB-NUCLEI", *here)
+        assert run.wait(90) != 0
+    assert "SB-NUCLEI" not in archive.receipts()
+    assert "Nothing to be done" in archive.snakemake().stderr
+    (row,) = json.loads(archive.slidebox("status", "SB-NUCLEI", "--json", *here).stdout)
+    assert row["state"] == "cancelled"
+    archive.slidebox("retry", "SB-NUCLEI", "--memory", "2GB", *here)
+    archive.snakemake()
+    asked = [json.loads(line) for line in run_log(archive)]
+    assert {e["memory_mb"] for e in asked if e.get("accession") == "SB-NUCLEI"} == {1908}
+    assert archive.receipts()["SB-NUCLEI"]["status"] == "accepted"
+
+
+def run_log(archive) -> list[str]:
+    """Lines of the log of the run that began last."""
+    path = sorted((archive.folder / "results/logs/runs").glob("*.jsonl"))[-1]
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def wait_until(true, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_what_cannot_fit_is_not_begun_and_the_others_are(demo_copy):
+    """A header that vouches for more than any disk has: said by name, the others go on."""
+    archive = demo_copy
+    here = ("--directory", str(archive.folder))
+    archive.slidebox("retry", "SB-CELLS", *here)
+    folder = archive.folder / "inbox/SB-HUGE"
+    folder.mkdir()
+    header = {"slidebox_ready": 1, "accession": "SB-HUGE", "files": 1, "bytes": 10**16}
+    (folder / ".ready").write_text(json.dumps({**header, "list_sha256": "0"}) + "\n")
+    done = archive.slidebox("plan", "--cores", "4", "--json", *here, check=False)
+    assert done.returncode == 1
+    plan = json.loads(done.stdout)
+    fits = {row["accession"]: row["fits"] for row in plan["submissions"]}
+    assert fits == {"SB-CELLS": True, "SB-HUGE": False}
+    assert plan["bytes"] > 10**16
+    assert plan["hours"] > 100
+    done = archive.snakemake()
+    assert "SB-HUGE needs up to" in done.stderr
+    assert archive.receipts()["SB-CELLS"]["status"] == "accepted"
+    assert not (archive.folder / "results/SB-HUGE").exists()
+    (row,) = json.loads(archive.slidebox("status", "SB-HUGE", "--json", *here).stdout)
+    assert row["state"] == "no room"
