@@ -11,7 +11,14 @@ from slidebox import devel
 
 
 @pytest.mark.parametrize(
-    "name", ["config.schema.json", "study.schema.json", "challenge.schema.json"]
+    "name",
+    [
+        "config.schema.json",
+        "study.schema.json",
+        "challenge.schema.json",
+        "study-json.schema.json",
+        "tables.schema.json",
+    ],
 )
 def test_schema_matches_the_model(name):
     shipped = json.loads((devel.ROOT / "workflow/schemas" / name).read_text(encoding="utf-8"))

@@ -17,8 +17,20 @@ from slidebox.catalogue import tables
 from slidebox.catalogue.feed import write_feed
 from slidebox.catalogue.pages import install_assets, render_page
 from slidebox.catalogue.search import INNER, read_card, segments_of, write_search
+from slidebox.catalogue.sheet import write_csv
 
 STUDIES_PER_PAGE = 48
+SHEET = [
+    "accession",
+    "title",
+    "version",
+    "date",
+    "license",
+    "images",
+    "annotated",
+    "files",
+    "bytes",
+]
 
 
 def build_index(
@@ -60,6 +72,7 @@ def build_index(
         handle.write(
             json.dumps({"studies": cards}, ensure_ascii=False, separators=(",", ":")) + "\n"
         )
+    write_csv(catalogue / "studies.csv", SHEET, cards)
     write_feed(cards, withdrawn, catalogue, site_url=site_url, site_name=site_name)
     context = {"section": "data", "tables": written}
     render_page(

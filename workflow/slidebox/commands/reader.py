@@ -61,6 +61,7 @@ def register(command: Command) -> None:
     c.add_argument("--annotated", action="store_const", const=True, help="with label images")
     c.add_argument("--json", action="store_true", help="all that the catalogue says, for scripts")
     c.add_argument("--manifest", type=Path, metavar="FILE", help="write the files' sha256 list")
+    c.add_argument("--csv", type=Path, metavar="FILE", help="write the images for a spreadsheet")
 
 
 def fetch(a) -> int:
@@ -86,6 +87,8 @@ def fetch(a) -> int:
 def search(a) -> int:
     from slidebox import atomic, catalogue
     from slidebox.catalogue.listing import manifest_line
+    from slidebox.catalogue.sheet import write_csv
+    from slidebox.catalogue.tables import SCHEMAS
 
     where = {"organism": a.organism, "method": a.method, "licence": a.licence}
     try:
@@ -102,6 +105,8 @@ def search(a) -> int:
         for accession, images in itertools.groupby(found, key=lambda row: row["accession"]):
             for row in images:
                 print(f"{accession}\t{row['id']}\t{row['path']}")
+    if a.csv:
+        write_csv(a.csv, SCHEMAS["images"].names, found)
     if a.manifest:
         with atomic.replacing(a.manifest, "wb") as out:
             for row in files:
