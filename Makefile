@@ -10,8 +10,8 @@ CORES ?= 2
 PYTEST_ARGS ?=
 
 # Stamps are named by what they were made from: a changed lock, and only that, installs again.
-# (swift.txt is for an environment of its own, which tests/s3_server.py makes.)
-LOCKS = $(filter-out requirements/swift.txt,$(sort $(wildcard requirements/*.txt)))
+# (swift.txt and judges*.txt are for environments of their own, which tests make.)
+LOCKS = $(filter-out requirements/swift.txt requirements/judges%.txt,$(sort $(wildcard requirements/*.txt)))
 DIGEST = $(shell cat $(LOCKS) pyproject.toml | cksum | cut -d ' ' -f 1)
 
 .PHONY: help setup setup-dev demo test lint lock schemas clean
@@ -45,6 +45,8 @@ lock: setup-dev
 	$(UV_LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	$(UV_LOCK) --extra workflow --extra build -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 	$(UV_LOCK) requirements/swift.in -o requirements/swift.txt
+	$(UV_LOCK) requirements/judges.in -o requirements/judges.txt
+	$(UV_LOCK) --no-deps requirements/judges-bare.in -o requirements/judges-bare.txt
 	$(BIN)/python -m slidebox.devel environment
 
 # What is generated from the code; tests hold it to the code.

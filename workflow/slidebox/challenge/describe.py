@@ -20,7 +20,8 @@ SPDX = "https://spdx.org/licenses/"
 
 LAYOUT = {
     "instance-segmentation": "one label image `<id>.tif` (or PNG, OME-Zarr) of the image's size: "
-    "0 is background, every object has a number of its own",
+    "0 is background, every object has a number of its own. One COCO JSON (polygons or RLE) or one "
+    "CSV of run lengths for all images is fine too",
     "semantic-segmentation": "one label image `<id>.tif` of the image's size with the "
     "classes' values",
     "tracking": "one folder `<id>_RES` with `mask000.tif`, `mask001.tif`, ... and `res_track.txt` "

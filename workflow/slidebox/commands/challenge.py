@@ -25,7 +25,9 @@ def register(command: Command) -> None:
         "slidebox score public/challenges/nuclei/1.0.0 predictions --split train\n"
         "slidebox score RELEASE predictions --check",
     )
-    c.add_argument("release", type=Path, metavar="RELEASE", help="folder of a released challenge")
+    c.add_argument(
+        "release", metavar="RELEASE", help="a released challenge: folder, ZIP or http(s) address"
+    )
     c.add_argument(
         "predictions", type=Path, metavar="PREDICTIONS", help="folder, ZIP, COCO JSON or CSV"
     )
@@ -77,7 +79,7 @@ def register(command: Command) -> None:
     directory_option(k)
     k = kinds.add_parser("template", help="write a valid empty prediction")
     k.set_defaults(run=template)
-    k.add_argument("release", type=Path, metavar="RELEASE")
+    k.add_argument("release", metavar="RELEASE", help="folder, ZIP or http(s) address")
     k.add_argument("predictions", type=Path, metavar="DIR")
     k.add_argument("--split")
 

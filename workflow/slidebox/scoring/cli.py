@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   slidebox-score RELEASE predictions/ --check          only check, no truth needed
   slidebox-score RELEASE predictions/ --split train    score on released labels
   slidebox-score RELEASE predictions.zip --private DIR the organiser's hidden test labels
+  slidebox-score https://.../challenges/nuclei/1.0.0/ predictions/ --out scores/
 
 exit codes: 0 fine, 1 the predictions have errors, 2 cannot run
 """
@@ -28,7 +29,7 @@ def parser(prog: str = "slidebox-score", release: Path | None = None) -> argpars
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     if release is None:
-        args.add_argument("release", type=Path, help="folder of a released challenge")
+        args.add_argument("release", help="a released challenge: folder, ZIP or http(s) address")
     args.add_argument("predictions", type=Path, help="folder, ZIP, COCO JSON or CSV")
     args.add_argument("--split", help="which split (default: the one most predictions belong to)")
     args.add_argument("--check", action="store_true", help="check the predictions and stop")
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None, release: Path | None = None) -> int:
 
 
 def run(
-    release: Path,
+    release: Path | str,
     predictions: Path,
     *,
     split: str | None = None,

@@ -169,13 +169,16 @@ def variation_of_information(
 ) -> tuple[float, float]:
     """(VOI split, VOI merge) = (H(pred | truth), H(truth | pred)) in bits, >= 0, 0 is best.
 
-    `ignore_truth` are true labels whose pixels are left out ((0,) as in CREMI). Without any
-    pixel both are 0. Meilă 2007, doi:10.1016/j.jmva.2006.11.013;
+    `ignore_truth` are true labels whose pixels are left out ((0,) as in CREMI). Where background
+    is, a prediction without any object has put nothing together: each pixel is a piece of its own.
+    Without any pixel both are 0. Meilă 2007, doi:10.1016/j.jmva.2006.11.013;
     Nunez-Iglesias et al. 2013, doi:10.1371/journal.pone.0071715.
     """
     i, j, n = _without(table, ignore_truth)
     if n.size == 0:
         return 0.0, 0.0
+    if 0 in ignore_truth and not table.pred[j].any():
+        return float((n * np.log2(np.bincount(i, weights=n)[i])).sum() / n.sum()), 0.0
     p = n / n.sum()
     a = np.bincount(i, weights=p)[i]
     b = np.bincount(j, weights=p)[j]
@@ -187,13 +190,15 @@ def variation_of_information(
 def adapted_rand_error(table: Overlap, ignore_truth: tuple[int, ...] = ()) -> float:
     """ARE = 1 - F of the pairs of pixels put together, in [0, 1], 0 is best.
 
-    precision = sum n_ij (n_ij - 1) / sum b_j (b_j - 1), recall with a_i likewise. A prediction
-    that is all background against objects is judged like any other partition. Without a pair of
+    precision = sum n_ij (n_ij - 1) / sum b_j (b_j - 1), recall with a_i likewise. Where background
+    is left out, a prediction without any object has put nothing together: 1. Without a pair of
     pixels 0. Arganda-Carreras et al. 2015, doi:10.3389/fnana.2015.00142.
     """
     i, j, n = _without(table, ignore_truth)
     if n.size == 0:
         return 0.0
+    if 0 in ignore_truth and not table.pred[j].any():
+        return 1.0
     n = n.astype(np.float64)
     a, b = np.bincount(i, weights=n), np.bincount(j, weights=n)
     both = (n * (n - 1)).sum()

@@ -11,7 +11,8 @@ from scipy.spatial import cKDTree
 def match(
     truth: np.ndarray, pred: np.ndarray, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs at a distance <= tolerance: as many as there can be, of those the nearest in sum.
+    """Pairs at a distance <= tolerance: as many as there can be, of those with the least sum of
+    squared distances (so that RMSE is the smallest there is).
 
     truth, pred : (N, D), (M, D) coordinates in one unit. Returns indices into both and distances,
     sorted by the first. Independent of the order of points; solved in connected groups, so that the
@@ -42,9 +43,10 @@ def match(
             continue
         rows, r = np.unique(i[group], return_inverse=True)
         cols, c = np.unique(j[group], return_inverse=True)
-        # Leaving a pair out costs more than all the distances that could be saved
+        # Leaving a pair out costs more than all that could be saved by it
         cost = np.zeros((rows.size, cols.size))
-        cost[r, c] = distance[group] - (2 * min(rows.size, cols.size) + 1) * max(tolerance, 1e-300)
+        most = max(tolerance, 1e-150) ** 2
+        cost[r, c] = distance[group] ** 2 - (2 * min(rows.size, cols.size) + 1) * most
         at = np.full(cost.shape, -1)
         at[r, c] = group
         picked = at[linear_sum_assignment(cost)]

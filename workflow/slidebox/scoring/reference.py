@@ -8,7 +8,18 @@ from __future__ import annotations
 import inspect
 import math
 
-from . import boundary, catalog, instances, points, restoration, task_semantic, tracking
+from . import (
+    boundary,
+    catalog,
+    coco,
+    disagreements,
+    instances,
+    masks,
+    points,
+    restoration,
+    task_semantic,
+    tracking,
+)
 from .settings import DEFAULT_METRICS, DEFAULT_PRIMARY, PRESETS, Settings
 
 FUNCTIONS = {
@@ -17,6 +28,7 @@ FUNCTIONS = {
         instances.segmentation_quality, instances.seg, instances.splits_and_merges,
         instances.foreground_dice, instances.variation_of_information,
         instances.adapted_rand_error, boundary.hausdorff95, boundary.average_surface_distance,
+        coco.judge, coco.precision_recall, masks.fill_polygon,
     ],
     "semantic-segmentation": [task_semantic.dice, task_semantic.iou],
     "tracking": [
@@ -27,36 +39,6 @@ FUNCTIONS = {
     "points": [points.match, points.f_beta, points.jaccard, points.rmse],
     "restoration": [restoration.psnr, restoration.ssim, restoration.ms_ssim, restoration.si_psnr],
 }  # fmt: skip
-
-DISAGREEMENTS = """\
-| case | others | Slidebox |
-|---|---|---|
-| both sides empty | StarDist 0, Cellpose nan | `both_empty`: one (default), zero or skip |
-| IoU exactly at the threshold | a match everywhere | a match |
-| IoU 7/10 at a threshold from `arange` (0.7000000000000002) | Cellpose misses it, StarDist's \
-float32 lets it in | thresholds are rational numbers, compared in integers: a match |
-| no background pixel at all | Cellpose: fp = -1 | counted like any other image |
-| the best pair is not the best assignment (below 1/2) | panoptica is greedy | the assignment with \
-the most matches, then the largest IoU |
-| shapes differ | Cellpose scores silently | refused; exchanged axes are named |
-| negative or floating-point labels | errors of many kinds | refused, with file and mend |
-| one id in several pieces | one object | `pieces`: one (default), split or refuse |
-| more than 100 objects | pycocotools drops them (AP 0.05 for a perfect result) | all count |
-| all-background prediction against objects | scikit-image's ARE: 0, perfect | judged like any \
-other partition |
-| masks with label 40000 | py-ctcmetrics overflows: all 0 | counted |
-| empty result, empty reference frame | py-ctcmetrics and traccuracy raise | the worst value; \
-counted as empty |
-| a track past the last frame, an unknown parent | valid, or AssertionError | refused, with line |
-| TF when one result track follows two references | depends on the order of labels | every \
-reference counts |
-| N annotated slices of one 3D frame | py-ctcmetrics counts the frame N times | one volume, an \
-object counts once |
-| points near several references | greedy or double hits | optimal one-to-one assignment |
-| data range of PSNR and SSIM | often read from the data | pinned in challenge.yaml |
-| a perfect restoration | infinite PSNR | 100 dB |
-| StarDist's sums of IoU | float32 | float64: PQ differs by some 1e-8 |
-"""
 
 
 def bound(value: float) -> str:
@@ -96,7 +78,11 @@ def markdown() -> str:
             "worst value it is scored as an empty prediction.", "", "Presets:", ""]  # fmt: skip
     out += [f"- `{name}`: {', '.join(f'{k} {v}' for k, v in values.items())}"
             for name, values in PRESETS.items()]  # fmt: skip
-    out += ["", "## Where implementations disagree", "", DISAGREEMENTS]
+    out += [
+        "", "## Where implementations disagree", "",
+        "Each row is reproduced with the packages themselves in `tests/scoring/judges_rows.py`.",
+        "", disagreements.markdown(),
+    ]  # fmt: skip
     return "\n".join(out).rstrip() + "\n"
 
 

@@ -48,15 +48,18 @@ def ssim(truth: np.ndarray, pred: np.ndarray, data_range: float) -> float:
 def ms_ssim(truth: np.ndarray, pred: np.ndarray, data_range: float) -> float:
     """Multi-scale structural similarity of a 2D image, in [0, 1], 1 is best.
 
-    Five scales, each half the one before (2 x 2 means); an image smaller than 176 pixels has as
-    many as it is 11 pixels wide in, with weights made to sum to 1. A negative factor counts as 0.
+    Five scales with the paper's weights, each half the one before (2 x 2 means; a last odd row or
+    column is left out); an image smaller than 176 pixels has as many as it is 11 pixels wide in,
+    with weights made to sum to 1. A negative factor counts as 0.
     Wang et al. 2003, doi:10.1109/ACSSC.2003.1292216.
     """
     a, b = truth.astype(np.float64), pred.astype(np.float64)
     scales = 1
     while scales < len(MS_WEIGHTS) and min(a.shape) // 2**scales >= 2 * RADIUS + 1:
         scales += 1
-    weights = np.array(MS_WEIGHTS[:scales]) / sum(MS_WEIGHTS[:scales])
+    weights = np.array(MS_WEIGHTS[:scales])
+    if scales < len(MS_WEIGHTS):
+        weights /= weights.sum()
     value = 1.0
     for scale, weight in enumerate(weights):
         similarity, contrast = _ssim_maps(a, b, data_range)
