@@ -1,6 +1,6 @@
 """Which codec and level for which pixels: measured on real files, chunk by chunk.
 
-    python benchmarks/convert/choose_codec.py FOLDER [FOLDER ...] [--labels REGEX] [--only KIND] [--blocks]
+    python benchmarks/convert/choose_codec.py FOLDER [FOLDER ...] [--only KIND] [--blocks]
 
 Opens every image below the folders, takes a few planes of each, cuts them into chunks as a
 conversion does, and compresses these with each candidate. Ratios are means over files (a large file

@@ -1,6 +1,6 @@
-"""Conversion to OME-Zarr: Slidebox beside its floor, and beside the peers that are installed.
+"""Conversion to OME-Zarr: Slidebox beside its floor, and beside its peers.
 
-    python benchmarks/convert/run.py FOLDER [--small] [--peers-python PYTHON] [--repeat 1]
+    python benchmarks/convert/run.py FOLDER [--small] [--peers FOLDER] [--repeat 2]
 
 Makes the two sources in FOLDER when they aren't there, then prints a table. CPU seconds are user
 and
@@ -92,54 +92,88 @@ def slidebox(
     )
 
 
-def eubi(source: Path, out: Path, work) -> dict:
-    from eubi_bridge.ebridge import EuBIBridge
+# Peers, at the settings of Slidebox where they have them: ``wanted`` has axes, chunk and shard of
+# level 0, the number of levels, and Blosc's compressor, level and shuffle.
 
-    bridge = EuBIBridge()
-    options = {
-        "zarr_format": 3,
-        "max_workers": 2,
-        "compressor": "blosc",
-        "compressor_params": {"cname": "zstd", "clevel": 1, "shuffle": "bitshuffle"},
+
+def eubi(source: Path, out: Path, work, wanted: dict) -> dict:
+    from eubi_bridge import ebridge
+
+    ebridge._ensure_heavy_imports()  # importing isn't measured
+    names = {"t": "time", "c": "channel", "z": "z", "y": "y", "x": "x"}
+    options: dict = {"zarr_format": 3, "auto_chunk": False, "downscale_method": "mean"}
+    options |= {"n_layers": wanted["levels"], "z_scale_factor": 1, "use_threading": True}
+    options["compressor"] = "blosc"
+    options["compressor_params"] = {
+        "cname": wanted["compressor"],
+        "clevel": wanted["level"],
+        "shuffle": wanted["shuffle"],
     }
+    for axis, chunk, shard in zip(wanted["axes"], wanted["chunk"], wanted["shard"], strict=True):
+        options[f"{names[axis]}_chunk"] = chunk
+        options[f"{names[axis]}_shard_coef"] = shard // chunk
+    bridge = ebridge.EuBIBridge()
     return work(lambda: bridge.to_zarr(str(source), str(out), **options))
 
 
-def ngff_zarr(source: Path, out: Path, work) -> dict:
+def bioio(source: Path, out: Path, work, wanted: dict) -> dict:
+    from bioio_conversion.converters import OmeZarrConverter
+    from zarr.codecs import BloscCodec
+
+    codec = BloscCodec(
+        cname=wanted["compressor"], clevel=wanted["level"], shuffle=wanted["shuffle"]
+    )
+
+    def convert() -> None:
+        OmeZarrConverter(
+            source=str(source),
+            destination=str(out),
+            zarr_format=3,
+            num_levels=wanted["levels"],
+            compressor=codec,
+        ).convert()
+
+    return work(convert)
+
+
+def ome_zarr_py(source: Path, out: Path, work, wanted: dict) -> dict:
+    import dask.array as da
+    import tifffile
+    import zarr
+    from ome_zarr.scale import Methods
+    from ome_zarr.writer import write_image
+    from zarr.codecs import BloscCodec
+
+    codec = BloscCodec(
+        cname=wanted["compressor"], clevel=wanted["level"], shuffle=wanted["shuffle"]
+    )
+
+    def convert() -> None:
+        data = da.from_zarr(tifffile.imread(source, aszarr=True))
+        write_image(
+            data,
+            zarr.open_group(str(out), mode="w"),
+            axes=wanted["axes"],
+            scale_factors=[2**n for n in range(1, wanted["levels"])],
+            method=Methods.LOCAL_MEAN,
+            storage_options={"chunks": tuple(wanted["chunk"]), "compressors": codec},
+        )
+
+    return work(convert)
+
+
+def ngff_zarr(source: Path, out: Path, work, wanted: dict) -> dict:
     import dask.array as da
     import ngff_zarr as nz
     import tifffile
 
     def convert() -> None:
         data = da.from_zarr(tifffile.imread(source, aszarr=True))
-        dims = list("tczyx"[-data.ndim :])
-        image = nz.to_ngff_image(data, dims=dims)
-        nz.to_ngff_zarr(str(out), nz.to_multiscales(image), version="0.5")
-
-    return work(convert)
-
-
-def bioio(source: Path, out: Path, work) -> dict:
-    from bioio_conversion.converters import OmeZarrConverter
-
-    def convert() -> None:
-        OmeZarrConverter(
-            source=str(source), destination=str(out), zarr_format=3, num_levels=4
-        ).convert()
-
-    return work(convert)
-
-
-def ome_zarr_py(source: Path, out: Path, work) -> dict:
-    import dask.array as da
-    import tifffile
-    import zarr
-    from ome_zarr.writer import write_image
-
-    def convert() -> None:
-        data = da.from_zarr(tifffile.imread(source, aszarr=True))
-        group = zarr.open_group(str(out), mode="w")
-        write_image(data, group, axes="tczyx"[-data.ndim :])
+        image = nz.to_ngff_image(data, dims=list(wanted["axes"]))
+        scales = [{"y": 2**n, "x": 2**n} for n in range(1, wanted["levels"])]
+        chunks = dict(zip(wanted["axes"], wanted["chunk"], strict=True))
+        pyramid = nz.to_multiscales(image, scale_factors=scales, chunks=chunks)
+        nz.to_ngff_zarr(str(out), pyramid, version="0.5")
 
     return work(convert)
 
@@ -152,19 +186,65 @@ MEASURES = {
     "slidebox, 2 threads, tree checksum": (slidebox, {"threads": 2, "checksum": True}),
 }
 PEERS = {
-    "eubi-bridge-lite": (eubi, {}),
-    "bioio-conversion": (bioio, {}),
-    "ome-zarr-py": (ome_zarr_py, {}),
-    "ngff-zarr": (ngff_zarr, {}),
+    "eubi-bridge-lite": eubi,
+    "bioio-conversion": bioio,
+    "ome-zarr": ome_zarr_py,
+    "ngff-zarr": ngff_zarr,
 }
+# What each is installed with, in an environment of its own.
+REQUIREMENTS = {
+    "eubi-bridge-lite": ["eubi-bridge-lite==0.3.2"],
+    "bioio-conversion": ["bioio-conversion==3.0.0", "bioio-ome-tiff", "bioio-tifffile"],
+    "ome-zarr": ["ome-zarr==0.21.0", "tifffile", "imagecodecs"],
+    "ngff-zarr": ["ngff-zarr[cli]==0.50.0", "tifffile", "imagecodecs", "zarr"],
+}
+
+
+def peer_python(name: str, folder: Path) -> str | None:
+    """The Python of a peer's environment below a folder, made when it isn't there; None: can't."""
+    python = folder / name / "bin" / "python"
+    if not python.exists():
+        commands = [
+            [sys.executable, "-m", "venv", str(folder / name)],
+            [str(python), "-m", "pip", "install", "-q", *REQUIREMENTS[name]],
+        ]
+        for command in commands:
+            if subprocess.run(command, capture_output=True, check=False).returncode:
+                shutil.rmtree(folder / name, ignore_errors=True)
+                return None
+    return str(python)
+
+
+def settings(source: Path) -> dict:
+    """How Slidebox lays this file out, for the peers."""
+    from slidebox import images
+    from slidebox.images.plan import Recipe, make_plan
+
+    recipe = Recipe()
+    with images.open_image(source) as file:
+        series = file.series[0]
+        levels = make_plan(series, recipe, 512 << 20).levels
+    keep = ["tczyx".index(axis) for axis in series.axes]
+    return {
+        "axes": series.axes,
+        "chunk": [levels[0].chunk[k] for k in keep],
+        "shard": [levels[0].shard[k] for k in keep],
+        "levels": len(levels),
+        "compressor": recipe.compressor,
+        "level": recipe.level,
+        "shuffle": recipe.shuffle,
+    }
 
 
 # ---------------------------------------------------------------- one measurement a process
 
 
-def one(name: str, source: Path, out: Path) -> dict:
+def one(name: str, source: Path, out: Path, wanted: dict) -> dict:
     """Run in a process of its own, so that the peak of its memory is its own."""
-    function, options = (MEASURES | PEERS)[name]
+    if name in PEERS:
+        function, options = PEERS[name], {"wanted": wanted}
+    else:
+        function, options = MEASURES[name]
 
     def work(task) -> dict:
         before = _cpu()
@@ -176,6 +256,9 @@ def one(name: str, source: Path, out: Path) -> dict:
     # not ru_maxrss: that begins with what the process was forked from
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     facts["peak_mb"] = int(status.split("VmHWM:")[1].split()[0]) / 1024
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    if name in PEERS:  # some work in a child: the larger of the two
+        facts["peak_mb"] = max(facts["peak_mb"], children)
     if out.is_dir():
         files = [p for p in out.rglob("*") if p.is_file()]
         facts["mb_out"] = sum(p.stat().st_size for p in files) / 1e6
@@ -188,12 +271,15 @@ def _cpu() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def measure(name: str, source: Path, folder: Path, python: str, repeat: int) -> dict | str:
+def measure(
+    name: str, source: Path, folder: Path, python: str, repeat: int, wanted: dict
+) -> dict | str:
     out = folder / "out.ome.zarr"
     best: dict | None = None
     for _ in range(repeat):
         shutil.rmtree(out, ignore_errors=True)
         command = [python, str(HERE / "run.py"), "--one", name, str(source), str(out)]
+        command.append(json.dumps(wanted))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             return (done.stderr.strip().splitlines() or ["failed"])[-1][:100]
@@ -201,50 +287,82 @@ def measure(name: str, source: Path, folder: Path, python: str, repeat: int) -> 
         if best is None or facts["cpu"] < best["cpu"]:
             best = facts
     shutil.rmtree(out, ignore_errors=True)
-    return best or "not run"
+    if best is None or best.get("mb_out", 1) < 1:
+        return "wrote nothing"
+    return best
+
+
+def report(source: Path, folder: Path, peers: Path | None, repeat: int) -> None:
+    """The table of one source, and what follows from it."""
+    print(f"\n{source.name}\n")
+    print("| what | CPU s | to floor | wall s | peak MB | MB out | files |")
+    print("|---|---|---|---|---|---|---|")
+    wanted = settings(source)
+    floors: dict[bool, float] = {}
+    seen: dict[str, dict] = {}
+    for name in [*MEASURES, *(PEERS if peers else {})]:
+        python: str | None = sys.executable
+        if name in PEERS and peers is not None:
+            python = peer_python(name, peers)
+        if python is None:
+            print(f"| {name} | absent: it could not be installed | | | | | |")
+            continue
+        facts = measure(name, source, folder, python, 1 if name in PEERS else repeat, wanted)
+        if isinstance(facts, str):
+            print(f"| {name} | failed: {facts} | | | | | |", flush=True)
+            continue
+        seen[name] = facts
+        if name == "floor":
+            proof = facts["parts"]["decompress"]
+            floors = {True: facts["cpu"], False: facts["cpu"] - proof}
+            text = ", ".join(f"{k} {v:.2f}" for k, v in facts["parts"].items())
+            print(f"| floor ({text}) | {facts['cpu']:.2f} | 1.00 | | | {facts['mb_out']:.0f} | |")
+            continue
+        ratio = facts["cpu"] / floors["no proof" not in name]
+        print(
+            f"| {name} | {facts['cpu']:.2f} | {ratio:.2f} | {facts['wall']:.1f} | "
+            f"{facts['peak_mb']:.0f} | {facts.get('mb_out', 0):.0f} | "
+            f"{facts.get('files', 0)} |",
+            flush=True,
+        )
+    one, two = (seen.get(f"slidebox, {n}") for n in ("1 thread", "2 threads"))
+    if one and two:
+        print(f"\nTwo threads: {one['wall'] / two['wall']:.2f} times one.")
+    there = [name for name in PEERS if name in seen]
+    if two and there:
+        cpu = min(seen[name]["cpu"] for name in there)
+        peak = min(seen[name]["peak_mb"] for name in there)
+        print(
+            f"To the best peer, proof and two threads: {two['cpu'] / cpu:.2f} of its CPU, "
+            f"{two['peak_mb'] / peak:.2f} of its memory."
+        )
+    missing = [name for name in PEERS if name not in seen]
+    if missing:
+        print(f"Not compared: {', '.join(missing)}.")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--small", action="store_true", help="a sixteenth of the size")
-    parser.add_argument("--peers-python", help="a Python that has the peers installed")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        metavar="FOLDER",
+        help="compare with peers, each in an environment of its own below this folder; those that "
+        "aren't there are made (with pip)",
+    )
     parser.add_argument("--repeat", type=int, default=2, help="take the best of so many runs")
     args = parser.parse_args()
     make = [sys.executable, str(HERE / "make_sources.py"), str(args.folder)]
     subprocess.run([*make, *(["--small"] if args.small else [])], check=True)
     for source in (args.folder / "5d.ome.tif", args.folder / "2d.tif"):
-        print(f"\n{source.name}\n")
-        print("| what | CPU s | to floor | wall s | peak MB | MB out | files |")
-        print("|---|---|---|---|---|---|---|")
-        floors: dict[bool, float] = {}
-        runs = [(n, sys.executable) for n in MEASURES]
-        if args.peers_python:
-            runs += [(n, args.peers_python) for n in PEERS]
-        for name, python in runs:
-            facts = measure(name, source, args.folder, python, args.repeat)
-            if isinstance(facts, str):
-                print(f"| {name} | {facts} | | | | | |")
-                continue
-            if name == "floor":
-                proof = facts["parts"]["decompress"]
-                floors = {True: facts["cpu"], False: facts["cpu"] - proof}
-                text = ", ".join(f"{k} {v:.2f}" for k, v in facts["parts"].items())
-                print(
-                    f"| floor ({text}) | {facts['cpu']:.2f} | 1.00 | | | {facts['mb_out']:.0f} | |"
-                )
-                continue
-            ratio = facts["cpu"] / floors["no proof" not in name]
-            print(
-                f"| {name} | {facts['cpu']:.2f} | {ratio:.2f} | {facts['wall']:.1f} | "
-                f"{facts['peak_mb']:.0f} | {facts.get('mb_out', 0):.0f} | "
-                f"{facts.get('files', 0)} |",
-                flush=True,
-            )
+        report(source, args.folder, args.peers, args.repeat)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 5 and sys.argv[1] == "--one":
-        print(json.dumps(one(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))))
+    if len(sys.argv) == 6 and sys.argv[1] == "--one":
+        wanted = json.loads(sys.argv[5])
+        print(json.dumps(one(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]), wanted)))
     else:
         main()
