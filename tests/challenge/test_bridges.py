@@ -135,10 +135,10 @@ def test_bad_predictions_are_told_and_give_no_score(made, tmp_path):
 def test_the_command_writes_both_twice_alike(made, tmp_path, capsys):
     bench, folder, _, _ = made
     for out in ("a", "b"):
-        assert 0 == cli.main(
+        assert cli.main(
             ["challenge", "export", str(folder), "--codabench", "--grand-challenge", "--out",
              str(tmp_path / out), "--private", str(bench.private)]
-        )  # fmt: skip
+        ) == 0  # fmt: skip
     name = "nuclei-1.0.0-codabench.zip"
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     name = "nuclei-1.0.0-grand-challenge/ground_truth.tar.gz"

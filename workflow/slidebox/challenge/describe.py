@@ -172,7 +172,8 @@ def ro_crate(resolved: dict[str, Any], writer: Writer) -> dict[str, Any]:
             "contentSize": str(path.stat().st_size), "sha256": sha256_file(path),
             "encodingFormat": _format(path),
         }  # fmt: skip
-        row = origin.get(name.rsplit(".", 1)[0]) or origin.get(name.rpartition("/")[0])
+        # An image is a file, a folder of frames or an OME-Zarr; ids have no dots
+        row = origin.get("/".join(name.split("/")[:3]).split(".")[0])
         if row is not None and row["license"]:
             entity["license"] = {"@id": license_url(row["license"])}
             entity["creditText"] = row["attribution"]
