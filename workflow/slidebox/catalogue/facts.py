@@ -169,6 +169,9 @@ def _number(value: Any) -> float | None:
 def image_rows(image: dict[str, Any]) -> list[tuple[str, str]]:
     """Rows of an image's table of facts."""
     rows = [("Name", image.get("name") or ""), ("Part", image.get("part") or "")]
+    if image.get("well"):
+        place = f"{image['plate']}, well {image['well']}, field {image['field']}"
+        rows.append(("Plate", place))
     for axis, word in (("x", "Width"), ("y", "Height"), ("z", "Depth")):
         n = size_of(image, axis)
         if not n or (axis == "z" and n == 1):
