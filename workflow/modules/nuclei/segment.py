@@ -3,8 +3,6 @@
 Needs zarr, dask, scikit-image, pandas with pyarrow, and aiohttp (for http) or s3fs (for s3).
 """
 
-from __future__ import annotations
-
 import dask.array as da
 import numpy as np
 import pandas as pd
