@@ -12,8 +12,9 @@ from pathlib import Path
 
 import made
 import pytest
+from site_pictures import TOKEN
 
-from slidebox.catalogue import StudyInput, build_index, build_study
+from slidebox.catalogue import StudyInput, build_index, build_study, render_page
 from slidebox.catalogue.server import make_server
 
 SITE = Path(__file__).resolve().parents[2] / "workflow" / "site"
@@ -42,6 +43,58 @@ class Originals:
         folder = Path(self.folder) / hashlib.sha256(path.encode()).hexdigest()
         folder.write_bytes(self.files[path])
         return folder.open("rb")
+
+
+def _challenge_pages(root: Path) -> None:
+    """A challenge and its leaderboard, with what the other rooms hand to the templates."""
+    challenge = {
+        "title": "Nuclei",
+        "slug": "nuclei",
+        "version": "1.0.0",
+        "organisers": [{"name": MARKUP}],
+        "task": "instance-segmentation",
+        "primary": "ap",
+        "license": "CC0-1.0",
+    }
+    split = {"name": "test", "images": 3, "groups": 2, "truth": "hidden"}
+    context = {"challenge": challenge, "paragraphs": [MARKUP], "splits": [split], "board": 1}
+    folder = root / "challenges" / "nuclei"
+    context["versions"] = ["1.0.0"]
+    render_page("challenge/challenge.html", context, folder / "index.html", site_root=root)
+    entry = {
+        "rank": 1,
+        "team": MARKUP,
+        "entry": "a",
+        "method": "x" * 200,
+        "code": "javascript:alert(1)",
+        "value": 0.5,
+        "interval": [0.4, 0.6],
+        "rank_interval": [1, 2],
+        "first": 0.9,
+        "metrics": {"ap": 0.5, "f1": 0.6},
+        "date": "2026-11-01",
+    }
+    board = {
+        "title": "Nuclei",
+        "version": "1.0.0",
+        "split": "test",
+        "primary": "ap",
+        "what": "precision",
+        "direction": "higher",
+        "images": 3,
+        "groups": 2,
+        "complete": True,
+        "confidence": 0.95,
+        "resamples": 100,
+        "metrics": ["ap", "f1"],
+        "entries": [entry],
+        "pairs": [{"a": "x", "b": "y", "p": 0.1, "holm": 0.2}],
+        "failed": [],
+    }
+    bar = {"label": MARKUP, "low": 40, "high": 60, "at": 50, "value": 0.5}
+    out = folder / "1.0.0" / "leaderboard" / "index.html"
+    context = {"board": board, "chart": [bar]}
+    render_page("challenge/leaderboard.html", context, out, site_root=root)
 
 
 @dataclass
@@ -81,7 +134,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         description=MARKUP * 3,
         release_date="2025-01-01",
         license="CC-BY-4.0",
-        keywords=[MARKUP, "=cmd|' /C calc'!A0", "x" * 5000],
+        keywords=[MARKUP, "=cmd|' /C calc'!A0", "x" * 5000, "\u202egnp.exe", "\u2066a"],
         authors=[{"name": MARKUP, "email": 'a@b.c"onmouseover=1', "orcid": "javascript:1"}],
         links=[{"url": "javascript:alert(1)", "description": "click"}],
         biosamples=[{"name": "z", "organism": [{"name": "Danio rerio"}]}],
@@ -89,6 +142,16 @@ def site(tmp_path_factory) -> Iterator[Site]:
     build_study(StudyInput("SB-EVIL", 1, hostile, [], made.file_rows(1)), root)
     studies = [root / a / "study.json" for a in ("SB-EVIL", "SB-MADE1")]
     build_index(studies, [], root)
+    for state, home in (("review", f"review/{TOKEN}"), ("embargoed", "SB-LATER")):
+        given = StudyInput("SB-LATER", 1, made.record("SB-LATER"), images[:1], made.file_rows(1))
+        given.state, given.folder = state, home
+        (root / home / "images").parent.mkdir(parents=True)
+        (root / home / "images").symlink_to(folder / "images")
+        build_study(given, root)
+    told = {"accession": "SB-GONE", "date": "2026-11-03", "reason": MARKUP, "contact": "a@b.org"}
+    gone = root / "SB-GONE" / "index.html"
+    render_page("tombstone.html", {"tombstone": told}, gone, site_root=root)
+    _challenge_pages(root)
     originals = Originals(contents)
     originals.folder = tmp_path_factory.mktemp("originals")
     with make_server(root, originals, port=0) as server:

@@ -171,7 +171,7 @@ def record(accession: str = "SB-MADE1", **changes) -> dict:
                 "organisations": [{"name": "Analytical Society"}],
             }
         ],
-        "publications": [{"title": "On discs", "doi": "10.1234/discs", "year": 2026}],
+        "publications": [{"title": "On discs", "doi": "10.1234/discs", "year": "2026"}],
         "links": [{"url": "https://example.org/", "description": "The code", "type": "software"}],
         "funding": [{"agency": "A fund", "grant_id": "G-1"}],
         "biosamples": [

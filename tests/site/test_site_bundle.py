@@ -42,13 +42,20 @@ PAGES = {
     "image": f"SB-MADE1/image/{IMAGE_ID}.html",
     "list": "SB-MADE1/list/images-2.html",
     "tables": "catalogue/",
+    "images": "?show=images&q=disc",
+    "challenge": "challenges/nuclei/",
+    "leaderboard": "challenges/nuclei/1.0.0/leaderboard/",
+    "withdrawn": "SB-GONE/",
+    "review": f"review/{'0123456789abcdef' * 2}/",
+    "embargoed": "SB-LATER/",
+    "version": "SB-MADE1/v1/",
 }
 
 
 @pytest.mark.parametrize(
     ("scheme", "names"),
     [
-        ("light", ["front", "study", "image"]),
+        ("light", ["front", "study", "image", "images", "leaderboard", "withdrawn", "review"]),
         pytest.param("light", sorted(PAGES), marks=pytest.mark.slow),
         pytest.param("dark", sorted(PAGES), marks=pytest.mark.slow),
     ],

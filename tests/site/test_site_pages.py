@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 from made import IMAGE_ID
+from site_pictures import TOKEN, keep
 
 from slidebox.catalogue import facts
 
@@ -26,6 +27,7 @@ def test_search_as_you_type(watched, site):
     assert page.locator("#result-count").inner_text() == "1 study found"
     page.get_by_label("Search the archive").fill("nothinglikeit")
     page.wait_for_selector("#slides .empty")
+    keep(page, "search-nothing")
 
 
 def test_facets_narrow_and_say_so_in_the_address(watched, site):
@@ -35,10 +37,38 @@ def test_facets_narrow_and_say_so_in_the_address(watched, site):
     expect(page.locator("#slides .slide")).to_have_count(1)
     assert page.locator("#slides .slide-acc").inner_text() == "SB-EVIL"
     assert "organism=Danio" in page.url
+    keep(page, "facet")
     page.reload()
     expect(page.locator("#slides .slide")).to_have_count(1)
     page.get_by_label("Danio rerio").uncheck()
     expect(page.locator("#slides .slide")).to_have_count(2)
+
+
+def test_images_are_found_and_counted_by_facets(watched, site):
+    page = watched.page
+    page.goto(f"{site.url}?q=homo")
+    page.get_by_role("button", name="Images").click()
+    expect(page.locator("#result-count")).to_have_text("130 images found")
+    expect(page.locator("#slides .image-card")).to_have_count(48)
+    keep(page, "search-images")
+    # Of an image alone, and of its study: both must have every word.
+    page.get_by_label("Search the archive").fill("made 00017 discs")
+    expect(page.locator("#result-count")).to_have_text("1 image found")
+    assert "made_00017.tif" in page.locator("#slides .image-name").inner_text()
+    assert page.locator("#slides a").get_attribute("href").endswith("000000000017.html")
+    counts = page.get_by_role("group", name="Dimensions").locator("label").all_inner_texts()
+    assert [c.split() for c in counts] == [["3D+t", "1"]]
+    page.get_by_label("Search the archive").fill("danio 00017")
+    page.wait_for_selector("#slides .empty")
+    page.get_by_label("Search the archive").fill("")
+    page.get_by_label("Danio rerio")  # a study without images has none to show
+    page.get_by_label("Homo sapiens").check()
+    expect(page.locator("#result-count")).to_have_text("130 images found")
+    assert "show=images" in page.url and "organism=Homo" in page.url
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator("#slides .image-card")).to_have_count(130)
+    page.locator("#slides .image-card a").last.click()
+    expect(page.locator("h1")).to_contain_text("made_00129.tif")
 
 
 def test_zip_of_a_selection(watched, site):
@@ -50,6 +80,8 @@ def test_zip_of_a_selection(watched, site):
     page.get_by_label("Find in paths").fill("00007 tif")
     page.get_by_label("Select all files found").check()
     assert page.locator("#pick-count").inner_text() == "2 files"
+    page.locator("#download-bar").scroll_into_view_if_needed()
+    keep(page, "download")
     with page.expect_download() as download:
         page.locator("#pick-zip").click()
     with zipfile.ZipFile(download.value.path()) as archive:
@@ -74,11 +106,16 @@ def test_manifest_and_command_of_a_selection(watched, site):
     assert "--select 'odd/it'\\''s 100% <b>.csv'" in command
 
 
+HOSTILE = ["SB-EVIL/", "", "?q=owned", "SB-EVIL/v1/", "SB-GONE/", "challenges/nuclei/"]
+HOSTILE += ["challenges/nuclei/1.0.0/leaderboard/", "?q=img&show=images"]
+
+
 def test_hostile_metadata_is_inert(watched, site):
     page = watched.page
-    for where in ("SB-EVIL/", "", "?q=owned", "SB-EVIL/v1/"):
+    for where in HOSTILE:
         page.goto(site.url + where)
         page.wait_for_timeout(300)
+        keep(page, f"hostile-{HOSTILE.index(where)}")
         assert "owned" not in page.title() or "<script>" in page.title()
         assert page.locator("main script, main img[onerror]").count() == 0
         hrefs = page.locator("a").evaluate_all("all => all.map(a => a.href)")
@@ -103,11 +140,23 @@ def test_readable_without_javascript(browser, site):
     context.close()
 
 
-@pytest.mark.parametrize("where", ["", "SB-MADE1/", f"SB-MADE1/image/{IMAGE_ID}.html"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "",
+        "?q=disc&show=images",
+        "SB-MADE1/",
+        f"SB-MADE1/image/{IMAGE_ID}.html",
+        "SB-EVIL/",
+        "challenges/nuclei/1.0.0/leaderboard/",
+        f"review/{TOKEN}/",
+    ],
+)
 def test_phone_width_has_no_sideways_scroll(browser, site, where):
     page = browser.new_page(viewport={"width": 360, "height": 740})
     page.goto(site.url + where)
     page.wait_for_timeout(600)
+    keep(page, f"phone-{where.strip('/').replace('/', '-').replace('?', '')[:30] or 'front'}")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.close()
 
@@ -148,3 +197,27 @@ def test_copied_address_is_absolute(watched, site):
     page = watched.page
     page.goto(f"{site.url}SB-MADE1/image/{IMAGE_ID}.html")
     expect(page.locator("#zarr-url")).to_have_text(f"{site.url}SB-MADE1/images/made.ome.zarr")
+
+
+def test_bidi_characters_stay_in_their_place(watched, site):
+    """A name that turns the direction of writing turns only itself."""
+    page = watched.page
+    page.goto(f"{site.url}SB-EVIL/")
+    kept = page.locator("main .bidi-probe")
+    assert kept.count() == 0
+    keyword = page.get_by_text("gnp.exe", exact=False)
+    assert keyword.count() == 1
+    styles = page.locator("h1").evaluate("e => getComputedStyle(e).unicodeBidi")
+    assert styles in ("isolate", "plaintext")
+
+
+def test_pages_before_release_lead_nowhere_else(watched, site):
+    page = watched.page
+    for where in (f"review/{TOKEN}/", "SB-LATER/"):
+        page.goto(site.url + where)
+        keep(page, f"alone-{where[:6]}")
+        links = page.locator("a").evaluate_all("all => all.map(a => a.href)")
+        inside = [a for a in links if a.startswith(site.url)]
+        assert inside and all(a.startswith(site.url + where) for a in inside)
+        assert page.locator("meta[name=robots]").get_attribute("content").startswith("noindex")
+        assert page.locator(".image-card").count() == 1

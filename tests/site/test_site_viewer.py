@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from made import IMAGE_ID, picture
+from site_pictures import keep
 
 PAGE = f"SB-MADE1/image/{IMAGE_ID}.html"
 READY = '#viewer[data-state="done"]'
@@ -28,6 +29,7 @@ def at(canvas, x: float, y: float) -> list[int]:
 
 def test_channels_have_their_colours(watched, site):
     canvas = open_viewer(watched, site)
+    keep(watched.page, "viewer")
     assert at(canvas, 90, 160) == [0, 0, 255]
     assert at(canvas, 390, 160) == [0, 255, 0]
     assert at(canvas, 240, 150) == [255, 0, 0]
@@ -73,6 +75,7 @@ def test_labels_on_and_off(watched, site):
     watched.page.wait_for_selector(READY)
     watched.page.wait_for_timeout(200)
     over = at(canvas, 90, 160)
+    keep(watched.page, "viewer-labels")
     assert over != before
     # Three objects, three colours; the background stays.
     shades = {tuple(over), tuple(at(canvas, 390, 160)), tuple(at(canvas, 240, 150))}
@@ -113,6 +116,7 @@ def test_volume_view_shows_all_planes(watched, site):
     watched.page.get_by_role("button", name="3D").click()
     watched.page.wait_for_selector('#viewer[data-volume="done"]', timeout=25000)
     watched.page.wait_for_timeout(800)
+    keep(watched.page, "viewer-volume")
     image = picture(watched.page.locator(".stage canvas:visible")).astype(int)
     red = (image[..., 0] > 200) & (image[..., 1] < 60) & (image[..., 2] < 60)
     blue = (image[..., 2] > 200) & (image[..., 0] < 60) & (image[..., 1] < 60)
