@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -115,6 +116,25 @@ def test_grand_challenge_gives_the_same_scores(made, tmp_path):
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "output" / "metrics.json").read_text())
     assert told["aggregates"] == values and told["results"] == []
+
+
+def test_phases_never_touch_at_codabench(made):
+    """Its unpacker refuses a phase that begins when or before the last one ends, or has no end."""
+    _, folder, _, _ = made
+    release = scoring.open_release(folder)
+    phases = [
+        {"name": "a", "begin": "2026-01-01T00:00:00Z", "quota": 3},
+        {"name": "b", "begin": "2026-02-01T00:00:00Z", "end": "2026-03-01T00:00:00Z"},
+        {"name": "c", "begin": "2026-03-01T00:00:00+01:00"},
+    ]
+    told = replace(release, challenge=release.challenge | {"leaderboard": {"phases": phases}})
+    made_phases = bridges._competition(told, "test", [])["phases"]
+    assert [(p["start"], p.get("end")) for p in made_phases] == [
+        ("2026-01-01 00:00:00", "2026-01-31 23:59:59"),
+        ("2026-02-01 00:00:00", "2026-02-28 22:59:59"),
+        ("2026-02-28 23:00:00", None),
+    ]
+    assert made_phases[0]["max_submissions"] == 3
 
 
 def test_bad_predictions_are_told_and_give_no_score(made, tmp_path):

@@ -17,6 +17,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -245,18 +246,25 @@ def _columns(release: Release) -> list[dict[str, Any]]:
 def _competition(release: Release, split: str, columns: list[dict[str, Any]]) -> dict[str, Any]:
     challenge = release.challenge
     board = challenge.get("leaderboard") or {}
-    phases = []
     given = board.get("phases") or [{"name": "open"}]
-    for index, phase in enumerate(given):
+    times = [
+        [datetime.fromisoformat(p[key]) if p.get(key) else None for key in ("begin", "end")]
+        for p in given
+    ]
+    phases = []
+    for index, (phase, (begin, end)) in enumerate(zip(given, times, strict=True)):
+        begin = begin or datetime(2020, 1, 1, tzinfo=UTC)
+        after = times[index + 1][0] if index + 1 < len(times) else None
+        if after is not None and (end is None or end >= after):
+            end = after - timedelta(seconds=1)  # the host refuses phases that touch
         entry = {
             "index": index, "name": phase["name"], "description": f"Predict split {split}.",
-            "start": (phase.get("begin") or "2020-01-01T00:00:00Z")[:19].replace("T", " "),
-            "tasks": [0], "execution_time_limit": 3600, "accepts_only_result_submissions": True,
+            "start": _time(begin), "tasks": [0], "execution_time_limit": 3600,
             # What was wrong is told on stderr; scores of single images aren't written
-            "hide_output": False,
+            "hide_output": False, "accepts_only_result_submissions": True,
         }  # fmt: skip
-        if phase.get("end"):
-            entry["end"] = phase["end"][:19].replace("T", " ")
+        if end is not None:
+            entry["end"] = _time(end)
         if phase.get("quota"):
             entry["max_submissions"] = phase["quota"]
         phases.append(entry)
@@ -285,6 +293,10 @@ def _competition(release: Release, split: str, columns: list[dict[str, Any]]) ->
             {"title": "Results", "key": "main", "submission_rule": "Force_Best", "columns": columns}
         ],
     }  # fmt: skip
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _page(release: Release) -> str:

@@ -14,6 +14,7 @@ from slidebox.commands.common import (
     directory_option,
     load_config,
     print_findings,
+    progress,
 )
 
 
@@ -63,6 +64,7 @@ def register(command: Command) -> None:
     k = kinds.add_parser("release", help="assemble and release what challenge.yaml says")
     k.set_defaults(run=release)
     k.add_argument("folder", type=Path, metavar="DIR", help="the challenge's folder")
+    k.add_argument("--threads", type=int, default=2, metavar="N")
     directory_option(k)
     k = kinds.add_parser("reveal", help="publish the hidden truth and the key of its commitment")
     k.set_defaults(run=reveal)
@@ -133,7 +135,12 @@ def release(a) -> int:
 
     config = load_config(a)
     made = challenge.release(
-        a.folder, public=config.public, vault=config.vault, private=config.private
+        a.folder,
+        public=config.public,
+        vault=config.vault,
+        private=config.private,
+        progress=progress("releasing"),
+        threads=a.threads,
     )
     print_findings(made.findings)
     if made.ok:
