@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -94,6 +95,22 @@ def test_pieces_too_large_for_the_memory_are_refused(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif"]
     with images.open_image(tmp_path / "a.tif") as file:
         assert make_plan(file.series[0], Recipe(), 1000 * MB).band == 10_000
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_large_pictures_are_refused_before_they_are_decoded(tmp_path, suffix):
+    """PNG and JPEG know no rows; with more memory allowed they are converted."""
+    picture = np.zeros((4700, 4800, 3), np.uint8)
+    picture[100:200, 300:500] = (250, 120, 10)
+    encode = imagecodecs.png_encode if suffix == "png" else imagecodecs.jpeg8_encode
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(encode(picture, level=1 if suffix == "png" else 90))
+    with images.open_image(path) as file:
+        assert (file.series[0].axes, file.series[0].shape) == ("cyx", (3, 4700, 4800))
+    with pytest.raises(UnreadableImage, match=r"in one piece.*--memory"):
+        images.convert(path, tmp_path / "a.ome.zarr", memory=300 * MB)
+    derived = images.convert(path, tmp_path / "a.ome.zarr", memory=400 * MB)
+    assert derived.shape == [3, 4700, 4800]
 
 
 def test_verify_finds_damaged_labels(tmp_path):

@@ -14,10 +14,9 @@ from .model import ImageFile, Series, UnreadableImage
 from .registry import open_image
 
 # Formats that both libraries read, each in its own way.
-COMPARABLE = frozenset(
-    ("ome-tiff", "tiff", "lsm", "stk", "svs", "ndpi", "scn", "qptiff", "czi", "nd2", "lif")
-    + ("oib", "oif", "oir", "ims", "png", "dv", "mrc")
-)
+_TIFFS = ("ome-tiff", "tiff", "lsm", "stk", "svs", "ndpi", "scn", "qptiff")
+_OTHERS = ("czi", "nd2", "lif", "oib", "oif", "oir", "ims", "png", "dv", "mrc")
+COMPARABLE = frozenset((*_TIFFS, *_OTHERS))
 # Files of these count rows from the bottom; who turns them around isn't wrong.
 TURNED = frozenset(("dv", "mrc"))
 # Slides are compressed with loss, and decoders may round differently: so many grey values in the

@@ -97,7 +97,8 @@ def _all_series(file, path: Path) -> list[Series]:
             [Channel(**_fields(c)) for c in channels],
             rgb=components == 3 and in_frame == 1,
             samples=samples,
-            rows=None,
+            # frames that aren't compressed are mapped: rows of a large one are read as they come
+            rows=1 if height * width > 1 << 24 and not file.attributes.compressionType else None,
             stage_position=places[p] if p < len(places) else _first_position(file),
         )
         series.well = well(path.stem, series.name) if count > 1 else None

@@ -23,9 +23,13 @@ _BY_IMAGECODECS = {
 
 
 def open_file(path: Path, name: str) -> ImageFile:
-    """The picture is decoded once, when it is opened: its codecs know no rows."""
+    """The picture is decoded once, when it is opened: its codecs know no rows.
+
+    A large one is decoded when it is read, so that a conversion can say before what that takes.
+    """
     notes: list[str] = []
-    frames, step = _frames(path, name, notes)
+    large = _large(path, name)
+    frames, step = ([large], None) if large is not None else _frames(path, name, notes)
     first = frames[0]
     samples = 1 if first.ndim == 2 else first.shape[2]
     height, width = first.shape[:2]
@@ -39,7 +43,8 @@ def open_file(path: Path, name: str) -> ImageFile:
         notes.append("grey with alpha: alpha is kept as a channel")
 
     def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
-        part = frames[t][y0:y1]
+        picture = frames[t] if large is None else _frames(path, name, notes)[0][0]
+        part = picture[y0:y1]
         return part[None] if part.ndim == 2 else part.transpose(2, 0, 1)
 
     pixel_size: dict[str, float | None] = {}
@@ -57,12 +62,50 @@ def open_file(path: Path, name: str) -> ImageFile:
         channels,
         rgb=colours,
         samples=samples,
-        rows=1,
+        rows=1 if large is None else None,
         notes=notes,
     )
     by = "imagecodecs" if name in _BY_IMAGECODECS and len(frames) == 1 else "imageio"
     by = "slidebox" if name == "netpbm" else by
     return ImageFile(str(path), name, by, version(by), [series])
+
+
+_LARGE = 64 << 20  # bytes when decoded
+
+
+def _large(path: Path, name: str) -> np.ndarray | None:
+    """An array that stands for a large PNG or JPEG by its header; None for what isn't large."""
+    with path.open("rb") as handle:
+        if name == "png":
+            head = handle.read(4096)
+            if b"acTL" in head:
+                return None  # an animation
+            width, height = (int.from_bytes(head[n : n + 4], "big") for n in (16, 20))
+            samples = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(head[25], 0) if len(head) > 33 else 0
+            dtype = np.dtype("u2" if head[24:25] == b"\x10" else "u1")
+        elif name == "jpeg":
+            height, width, samples = _jpeg_size(handle)
+            dtype = np.dtype("u1")
+        else:
+            return None
+    if height * width * samples * dtype.itemsize <= _LARGE:
+        return None
+    shape = (height, width) if samples == 1 else (height, width, samples)
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def _jpeg_size(handle) -> tuple[int, int, int]:
+    """Height, width and components of a JPEG by its frame header; zeros when there is none."""
+    handle.seek(2)
+    while len(mark := handle.read(4)) == 4 and mark[0] == 0xFF:
+        length = int.from_bytes(mark[2:], "big")
+        if 0xC0 <= mark[1] <= 0xCF and mark[1] not in (0xC4, 0xC8, 0xCC):
+            frame = handle.read(6)
+            if len(frame) < 6:
+                break
+            return int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big"), frame[5]
+        handle.seek(length - 2, 1)
+    return 0, 0, 0
 
 
 def _frames(path: Path, name: str, notes: list[str]) -> tuple[list[np.ndarray], float | None]:
