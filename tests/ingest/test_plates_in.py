@@ -57,7 +57,9 @@ def run(config, folder):
     for stage in (validation.validate, archive.archive):
         stage(config, "SB-CELLS", item.key)
     stages = Stages(config, "SB-CELLS", item.key)
-    assert read_json(stages.archived)["status"] == "archived", read_json(stages.validation)
+    assert read_json(stages.archived)["status"] == "archived", [
+        f for f in read_json(stages.validation)["findings"] if f["severity"] == "error"
+    ]
     images.derive(config, "SB-CELLS", item.key, 1)
     study.publish(config, "SB-CELLS", item.key)
     made = read_json(stages.images(1, 1))
@@ -165,3 +167,43 @@ def test_a_plate_that_left_the_disk_is_not_made_again(config, folder, monkeypatc
     monkeypatch.undo()
     with pytest.raises(RuntimeError, match="bring"):
         run(config, folder)
+
+
+def test_labels_with_a_table(config):
+    """What a table tells of objects lies in the image."""
+    inbox.make(config.inbox, only=["SB-CELLS"])
+    folder = config.inbox / "SB-CELLS"
+    (folder / "masks").mkdir()
+    with library.open_image(folder / "images/cell.png") as file:
+        labels = np.zeros(file.series[0].shape[-2:], np.uint8)
+    labels[5:30, 5:30], labels[60:70, 60:90] = 3, 8
+    tifffile.imwrite(folder / "masks/cells.tif", labels)
+    (folder / "masks/cells.csv").write_text("label,kind,color\n3,round,#010203\n")
+    text = (folder / "study.yaml").read_text(encoding="utf-8")
+    text += "\nannotation_sets:\n  - name: Masks\n    overview: By hand.\n"
+    text += "    types: [segmentation_mask]\n"
+    text += "    methods: [manual]\n"
+    (folder / "study.yaml").write_text(text, encoding="utf-8")
+    rows = ["path\tpart\tsource_image", "images/cell.png\tCell\t"]
+    rows += ["images/immunohistochemistry.png\tTissue\t"]
+    rows += ["masks/cells.tif\tMasks\timages/cell.png"]
+    rows += ["masks/cells.csv\tMasks\tmasks/cells.tif"]
+    (folder / "files.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    deposit.write_ready(folder, "SB-CELLS")
+    (item,) = queue.scan(config)
+    validation.validate(config, "SB-CELLS", item.key)
+    archive.archive(config, "SB-CELLS", item.key)
+    stages = Stages(config, "SB-CELLS", item.key)
+    assert read_json(stages.archived)["status"] == "archived", [
+        f for f in read_json(stages.validation)["findings"] if f["severity"] == "error"
+    ]
+    images.derive(config, "SB-CELLS", item.key, 1)
+    (image,) = [
+        i for i in read_json(stages.images(1, 1))["images"] if i["path"].endswith("cell.png")
+    ]
+    assert image["finding"] is None
+    (label,) = image["labels"]
+    group = zarr.open_group(config.public / "SB-CELLS" / image["zarr"] / "labels" / label["name"])
+    told = group.attrs["ome"]["image-label"]
+    assert {"label-value": 3, "kind": "round", "pixels": 625} in told["properties"]
+    assert {"label-value": 3, "rgba": [1, 2, 3, 255]} in told["colors"]
