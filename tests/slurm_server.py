@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -86,8 +87,12 @@ def serving(folder: Path, cpus: int = 2, memory: int = 8000) -> Iterator[Slurm]:
     install()
     if os.getuid():
         raise CannotServe("Slurm's daemons must be started by root")
-    if CONF.exists() and not CONF.read_text(encoding="utf-8").startswith(MARK):
-        raise CannotServe(f"{CONF} belongs to somebody else")
+    if CONF.exists():
+        before = CONF.read_text(encoding="utf-8")
+        if not before.startswith(MARK):
+            raise CannotServe(f"{CONF} belongs to somebody else")
+        # Tests that were killed left their daemons behind.
+        Slurm(Path(re.search("StateSaveLocation=(.*)/state", before)[1]), "").stop()
     host = socket.gethostname().split(".")[0]
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -249,7 +249,7 @@ def test_library_and_command_do_the_same(demo_copy):
 
 
 def test_sigterm_ends_a_run_soon_and_the_next_one_finishes_it(demo_copy):
-    """Snakemake's own handler could wait for ever; here jobs end too, and nothing is left behind."""
+    """Snakemake's own handler could wait for ever; here jobs end too, and leave nothing behind."""
     archive = demo_copy
     archive.slidebox("retry", "SB-NUCLEI", "--directory", str(archive.folder))
     shutil.rmtree(archive.folder / "public/SB-NUCLEI/images")
