@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import liffile
@@ -114,9 +115,13 @@ def _series(image, start: int) -> list[Series]:
             }
             if z_axis:
                 where[z_axis] = z
-            frame = np.asarray(
-                frames[tuple(where.get(d, 0) for d in outer)] if outer else frames[0]
-            )
+            try:
+                frame = frames[tuple(where.get(d, 0) for d in outer)] if outer else frames[0]
+            except ValueError as error:
+                if "items, got" in str(error):
+                    raise UnreadableImage("the file ends before this plane: cut off") from error
+                raise
+            frame = np.asarray(frame)
             letters = list(frame_dims)
             for d in [d for d in letters if d not in (row, column, "S")]:
                 frame = frame.take(where.get(d, 0), axis=letters.index(d))
@@ -201,6 +206,8 @@ def _channels(image, count: int, folded: list[str], folds, samples: int, coords)
                 f"{d} {_value(coords, d, i)}" for d, i in zip(folded, fold, strict=True)
             )
             name = names[c] if c < len(names) else None
+            if re.fullmatch(r"Ch\d+", name or ""):
+                name = None  # liffile's word for a channel without a name
             for _ in range(samples):
                 channels.append(
                     Channel(
@@ -230,13 +237,11 @@ def _tiles(image, tiles, dims) -> list[dict[str, float] | None]:
     places: list[dict[str, float] | None] = []
     for tile in tiles:
         where = {}
-        for axis, key in (("x", "PosX"), ("y", "PosY"), ("z", "PosZ")):
-            try:
-                value = units.position(float(scan[key][tile[at]]), "m")
-            except (KeyError, IndexError, TypeError, ValueError):
-                value = None
-            if value is not None:
-                where[axis] = value
+        if tile[at] < len(scan.tiles):
+            for axis in "xyz":
+                value = units.position(float(scan.tiles[f"pos_{axis}"][tile[at]]), "m")
+                if value is not None:
+                    where[axis] = value
         places.append(where if "x" in where and "y" in where else None)
     return places
 
