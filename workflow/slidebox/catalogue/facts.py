@@ -33,7 +33,10 @@ def _values(value: Any) -> list[dict[str, str | None]]:
             digits = str(fbbi).rsplit(":", 1)[-1].rsplit("_", 1)[-1]
             url = f"http://purl.obolibrary.org/obo/FBbi_{digits}" if digits.isdigit() else None
             return [{"text": str(value.get("name") or fbbi), "url": url}]
+        value = {k: v for k, v in value.items() if v not in (None, "", [], {})}
         if set(value) <= {"name", "ncbi_taxon", "fbbi", "value"}:
+            if set(value) == {"name"}:
+                return [{"text": str(value["name"]), "url": None}]
             parts = [str(v) for v in value.values() if v not in (None, "")]
             return [{"text": ": ".join(parts), "url": None}] if parts else []
         pairs = [

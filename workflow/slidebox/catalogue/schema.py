@@ -1,7 +1,7 @@
 """JSON Schemas of what the catalogue publishes: ``study.json`` and the tables' columns.
 
-Made from the models here and the record's, shipped in ``workflow/schemas``; a test holds them to what
-is written. Other keys may come in later releases; those that are here stay.
+Made from the models here and the record's, shipped in ``workflow/schemas``; a test holds them to
+what is written. Other keys may come in later releases; those that are here stay.
 """
 
 from __future__ import annotations
