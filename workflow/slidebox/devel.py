@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Known on the conda channels below; the others come from PyPI, with pip.
 CONDA = """
-google-crc32c h5py hdf5plugin imagecodecs imageio jinja2 mrcfile nd2 numpy ome-types ome-zarr
-packaging pandas pyarrow pydantic pytest pyyaml rich s3fs scikit-image scipy snakemake tifffile zarr
+google-crc32c h5py hdf5plugin imagecodecs imageio jinja2 mrcfile nd2 numpy olefile ome-types
+ome-zarr packaging pandas pyarrow pydantic pytest pyyaml rich s3fs scikit-image scipy snakemake
+snakemake-executor-plugin-slurm tifffile zarr
 """
 
 
@@ -59,6 +60,7 @@ def direct() -> list[str]:
     wanted = [
         *project["dependencies"],
         *extras["readers"],
+        *extras["challenges"],
         *extras["s3"],
         *extras["site"],
         *extras["workflow"],
