@@ -48,7 +48,7 @@ def test_an_archive_is_published_withdrawn_evicted_and_brought_back(demo_copy, t
 
     assert "images evicted" in archive.slidebox("publish", "--evict", *here).stdout
     assert not archive.stores()
-    assert str(out) in archive.slidebox("status", "SB-CELLS", *here).stdout.replace("\n", "")
+    assert str(out) in archive.slidebox("status", "SB-CELLS", *here).stdout
     archive.slidebox("retry", "SB-CELLS", *here)
     archive.snakemake()
     assert not archive.stores()  # sealed again, nothing derived again

@@ -212,6 +212,8 @@ def _below(row: dict[str, Any], detail: bool) -> Iterator[str]:
     for stage, times in row["stages"].items():
         for one in times if isinstance(times, list) else [times]:
             yield f"  {stage}: {one['started']} to {one['ended']}"
+    for address in row.get("evicted", []):
+        yield f"  evicted: {address}"
     for error in row["errors"]:
         yield f"  {error['code']} {error['message']}"
 
