@@ -326,7 +326,9 @@ def _pixels(
 
 def _journal_key(file: ImageFile, series: Series, recipe: Recipe, prove: bool) -> dict[str, Any]:
     """What a journal must be of, to be gone on from."""
-    stats = [Path(path).stat() for path in series.files or [file.path]]
+    # a file that isn't there is an error of its plane, when that is read
+    files = [Path(path) for path in series.files or [file.path]]
+    stats = [path.stat() for path in files if path.exists()]
     return {
         "source": [file.path, [[stat.st_size, stat.st_mtime_ns] for stat in stats]],
         "reader": [file.reader, file.reader_version],
