@@ -4,6 +4,7 @@ the docs is made here.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import os
@@ -176,6 +177,7 @@ def format_named(name: str) -> Format:
     return next(f for f in FORMATS if f.name == name)
 
 
+@functools.cache
 def version(package: str) -> str:
     """Version of an installed distribution, or ``?``."""
     try:
