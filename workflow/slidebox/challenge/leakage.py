@@ -21,6 +21,8 @@ from .pixels import released_image
 from .release import Writer
 
 PICTURES = 200
+# Of a refused release; of one that stands (all pairs waived) without .refused
+PLACE = "private/challenges/{c.slug}/{c.version}.refused/leakage/report.html"
 PLANES = 8  # of a stack or time-lapse, evenly spread
 CHANNELS = 4  # looked at one by one: the same field may come in another stain
 
@@ -46,7 +48,7 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
             name = f"{a['id']}~{b['id']}.png"
             write_png(writer.hidden / "leakage" / name, picture())
             shown.append((a, b, what, name, waived.get(key)))
-            where = f"; see leakage/{name} under private/"
+            where = f"; see {PLACE.format(c=writer.challenge)}"
         text = f"{a['id']} ({a['split']}) and {b['id']} ({b['split']}) {what}"
         if key in waived:
             findings.append(
