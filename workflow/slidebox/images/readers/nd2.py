@@ -72,6 +72,7 @@ def _all_series(file, path: Path) -> list[Series]:
     step = _time_step(file) or _measured_step(file, outer)
     for channel, seconds in zip(channels, _exposures(file, len(channels)), strict=False):
         channel.exposure_time = seconds
+    plain = file.attributes.compressionType in (None, "none")
     result = []
     for p in range(count):
 
@@ -98,7 +99,7 @@ def _all_series(file, path: Path) -> list[Series]:
             rgb=components == 3 and in_frame == 1,
             samples=samples,
             # frames that aren't compressed are mapped: rows of a large one are read as they come
-            rows=1 if height * width > 1 << 24 and not file.attributes.compressionType else None,
+            rows=1 if height * width > 1 << 24 and plain else None,
             stage_position=places[p] if p < len(places) else _first_position(file),
         )
         series.well = well(path.stem, series.name) if count > 1 else None
