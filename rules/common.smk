@@ -25,6 +25,9 @@ except slidebox_config.ConfigError as error:
 # Jobs in an environment of their own (--software-deployment-method conda) find the library.
 resources.export_library()
 
+# Before Snakemake starts a job's step, which no longer sees Slurm's variables.
+resources.use_scratch()
+
 # Snakemake's own answer to SIGTERM can wait for ever.
 JobScheduler.exit_gracefully = stopping.stop
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -24,3 +25,14 @@ def export_library() -> None:
     mine = str(Path(__file__).parents[1])
     others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != mine]
     os.environ["PYTHONPATH"] = os.pathsep.join([mine, *others])
+
+
+def use_scratch() -> None:
+    """Let temporary files go to the folder on the node that a cluster gives each job, if it does.
+
+    Slurm sites name it `SLURM_TMPDIR`; where they set `TMPDIR` nothing is to be done.
+    """
+    scratch = os.environ.get("SLURM_TMPDIR")
+    if scratch and os.access(scratch, os.W_OK):
+        os.environ["TMPDIR"] = scratch
+        tempfile.tempdir = None

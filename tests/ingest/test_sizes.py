@@ -1,0 +1,94 @@
+"""Jobs are sized by what they handle: bytes, dimensions, attempts; and by nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from slidebox import atomic
+from slidebox import config as configuration
+from slidebox.ingest import capacity, queue, sizes
+from slidebox.ingest.paths import Stages
+
+STAGES = ("validate", "archive", "images", "study", "seal")
+
+
+@pytest.fixture
+def config(tmp_path):
+    names = ("inbox", "vault", "public", "results", "curation")
+    return configuration.load({}).model_copy(update={n: tmp_path / n for n in names})
+
+
+def image(shape, part=0, axes="zyx", item=2):
+    size = item
+    for n in shape:
+        size *= n
+    series = {"axes": axes, "shape": list(shape), "nbytes": size}
+    return {"slice": part, "files": [{}], "bytes": size // 2, "series": [series]}
+
+
+def test_the_model_was_fitted_to_the_points_beside_it():
+    """What is asked for covers every point that was measured."""
+    data = json.loads(sizes.MODEL.read_text(encoding="utf-8"))
+    assert {point["stage"] for point in data["points"]} == set(STAGES)
+    for point in data["points"]:
+        load = sizes.Load(**point["load"])
+        assert sizes.memory_mb(point["stage"], load) >= point["mem_mb"], point
+        assert sizes.minutes(point["stage"], load) * 60 >= point["cpu_seconds"], point
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_attempt_asks_for_twice_as_much(stage):
+    load = sizes.Load(files=10, bytes=10**9, images=10, decoded=3 * 10**9, plane=10**8)
+    asked = [sizes.memory_mb(stage, load, n) for n in (1, 2, 3)]
+    assert asked == [asked[0], asked[0] * 2, asked[0] * 4]
+    minutes = [sizes.minutes(stage, load, n) for n in (1, 2, 3)]
+    assert minutes == [minutes[0], minutes[0] * 2, minutes[0] * 4]
+
+
+def test_more_bytes_take_more_time_and_larger_planes_more_memory():
+    small = sizes.Load(files=1, bytes=10**9, images=1, decoded=10**9, plane=10**6)
+    long = dataclasses.replace(small, bytes=10**12, decoded=10**12)
+    wide = dataclasses.replace(small, plane=400 << 20)
+    assert sizes.minutes("images", long) > 50 * sizes.minutes("images", small)
+    assert sizes.memory_mb("images", wide) > sizes.memory_mb("images", small)
+    assert sizes.memory_mb("images", wide) == sizes.memory_mb(
+        "images", dataclasses.replace(wide, bytes=10**13, decoded=10**13)
+    )
+    assert (sizes.threads(small), sizes.threads(dataclasses.replace(small, decoded=1000))) == (2, 1)
+
+
+def test_dimensions_count_once_they_are_read(config):
+    """Before validation a guess from stored bytes; after it the pixels of the job's own slice."""
+    item = queue.Item("SB-1", "0123456789ab-2", 10**6, 4)
+    guess = sizes.Load.of_stages(config, item, "images", 0)
+    assert guess.decoded == 10**6 // 2 * sizes.EXPANSION
+    filesets = [image((100, 2000, 3000)), image((10, 50, 60), part=1)]
+    atomic.write_json(Stages(config, *("SB-1", item.key)).filesets, {"filesets": filesets})
+    first = sizes.Load.of_stages(config, item, "images", 0)
+    assert (first.decoded, first.plane) == (100 * 2000 * 3000 * 2, 2000 * 3000 * 2)
+    assert sizes.Load.of_stages(config, item, "images", 1).plane == 50 * 60 * 2
+
+
+def test_disk_is_counted_down_over_submissions(config, tmp_path):
+    free = capacity.shutil.disk_usage(tmp_path).free
+    big = [queue.Item(f"SB-{n}", "0123456789ab", int(free * 0.15), 1) for n in range(3)]
+    small = queue.Item("SB-9", "0123456789ab", 10, 1)
+    kept, said = capacity.fitting(config, [*big, small])
+    assert [item.accession for item in kept] == ["SB-0", "SB-9"]
+    assert [line.split()[0] for line in said] == ["SB-1", "SB-2"]
+
+
+def test_temporary_files_go_to_the_scratch_of_a_cluster_job(tmp_path):
+    code = "from slidebox import resources as r; r.use_scratch()\n"
+    code += "import tempfile; print(tempfile.gettempdir())"
+    env = {**os.environ, "SLURM_TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(tmp_path)
