@@ -437,3 +437,79 @@ def test_animations_are_time_and_a_cut_off_jpeg_is_refused(tmp_path):
     (tmp_path / "c.jpg").write_bytes((tmp_path / "b.jpg").read_bytes()[:-60])
     with pytest.raises(UnreadableImage, match="cut off"):
         images.open_image(tmp_path / "c.jpg")
+
+
+# ---------------------------------------------------------------- LIF
+
+
+def lif_element(name, data, dimensions, channels, attachment=""):
+    """An image of a LIF's header. ``dimensions``: (id, count, bytes a step, length, unit)."""
+    axes = "".join(
+        f'<DimensionDescription DimID="{i}" NumberOfElements="{n}" Origin="0" Length="{size}" '
+        f'Unit="{unit}" BitInc="0" BytesInc="{step}"/>'
+        for i, n, step, size, unit in dimensions
+    )
+    kinds = "".join(
+        f'<ChannelDescription DataType="0" ChannelTag="{tag}" Resolution="{8 * data.itemsize}" '
+        f'NameOfMeasuredQuantity="" Min="0" Max="255" Unit="" LUTName="{lut}" '
+        f'IsLUTInverted="0" BytesInc="{step}" BitInc="0"/>'
+        for tag, lut, step in channels
+    )
+    return (
+        f'<Element Name="{name}" UniqueID="{name}"><Data><Image><ImageDescription>'
+        f"<Channels>{kinds}</Channels><Dimensions>{axes}</Dimensions></ImageDescription>"
+        f'{attachment}</Image></Data><Memory Size="{data.nbytes}" MemoryBlockID="Mem_{name}"/>'
+        "</Element>"
+    )
+
+
+def lif_write(path, images_):
+    xml = '<LMSDataContainerHeader Version="2"><Element Name="x" UniqueID="x"><Children>'
+    xml += "".join(e for e, _, _ in images_) + "</Children></Element></LMSDataContainerHeader>"
+    text = xml.encode("utf-16-le")
+    whole = struct.pack("<iiBi", 0x70, len(text) + 5, 0x2A, len(xml)) + text
+    for _, name, data in images_:
+        text = f"Mem_{name}".encode("utf-16-le")
+        whole += struct.pack("<iiBqB", 0x70, len(text) + 14, 0x2A, data.nbytes, 0x2A)
+        whole += struct.pack("<i", len(text) // 2) + text + data.tobytes()
+    path.write_bytes(whole)
+
+
+def test_lif_tiles_have_places_and_colours_their_order(tmp_path):
+    pytest.importorskip("liffile")
+    tall, wide = 20, 32
+    mosaic = RNG.integers(0, 65535, (4, 2, tall, wide), np.uint16)
+    places = [(0.001 + 0.0001 * (m % 2), 0.002 + 0.0001 * (m // 2)) for m in range(4)]
+    tiles = "".join(
+        f'<Tile FieldX="{m % 2}" FieldY="{m // 2}" PosX="{x}" PosY="{y}" PosZ="0"/>'
+        for m, (x, y) in enumerate(places)
+    )
+    tiles = f'<Attachment Name="TileScanInfo" FlipX="0" FlipY="0" SwapXY="0">{tiles}</Attachment>'
+    plane = tall * wide * 2
+    space = [(1, wide, 2, 31e-6, "m"), (2, tall, wide * 2, 19e-6, "m")]
+    first = lif_element(
+        "mosaic",
+        mosaic,
+        [*space, (10, 4, plane * 2, 0, "")],
+        [(0, "Green", 0), (0, "Red", plane)],
+        tiles,
+    )
+    colour = RNG.integers(0, 255, (tall, wide, 3), np.uint8)
+    space = [(1, wide, 3, 31e-6, "m"), (2, tall, wide * 3, 19e-6, "m")]
+    second = lif_element("bgr", colour, space, [(3, "Blue", 0), (2, "Green", 1), (1, "Red", 2)])
+    lif_write(tmp_path / "a.lif", [(first, "mosaic", mosaic), (second, "bgr", colour)])
+    with images.open_image(tmp_path / "a.lif") as file:
+        *scan, picture = file.series
+        assert [s.stage_position["x"] for s in scan] == pytest.approx([1000, 1100, 1000, 1100])
+        assert [s.stage_position["y"] for s in scan] == pytest.approx([2000, 2000, 2100, 2100])
+        for series, data in zip(scan, mosaic, strict=True):
+            assert [c.color for c in series.channels] == ["00FF00", "FF0000"]
+            assert np.array_equal(series.asarray(), data)
+        assert picture.rgb and np.array_equal(
+            picture.asarray(), colour[..., ::-1].transpose(2, 0, 1)
+        )
+    (tmp_path / "a.lif").write_bytes((tmp_path / "a.lif").read_bytes()[:-1000])
+    with images.open_image(tmp_path / "a.lif") as file:
+        with pytest.raises(UnreadableImage, match="cut off"):
+            file.series[-1].asarray()
+        assert np.array_equal(file.series[0].asarray(), mosaic[0])
