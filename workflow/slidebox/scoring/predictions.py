@@ -232,6 +232,8 @@ def collect(
             if problem := unsafe(path, root):
                 found.findings.append(error("PREDICTION_LINK", problem, relative,
                                             "put the file itself there"))  # fmt: skip
+                if (stem := identity(path.name)) in wanted:
+                    found.refused.add(stem)
                 continue
             if path.is_dir() and not path.name.endswith((".zarr", "_RES")):
                 queue.append(path)
