@@ -120,13 +120,20 @@ def _plates(a, file, options: dict) -> int:
 
 def verify(a) -> int:
     from slidebox import images
+    from slidebox.catalogue import evicted
 
+    if not a.zarr.exists() and (mark := evicted.mark_of(a.zarr)):
+        study = a.zarr.absolute().parent.parent.name
+        raise CannotRun(
+            f"{a.zarr} was evicted to {mark['address']}; slidebox publish --bring-back {study} "
+            "verifies it on its way back"
+        )
     for path in (a.zarr, a.source):
         if not path.exists() and "<" not in path.name:
             raise CannotRun(f"{path}: no such file")
     try:
         with images.open_image(a.source) as file:
-            if a.series is None and images.plates(file):
+            if a.series is None and images.is_plate(file):
                 findings = images.verify_plate(a.zarr, file)
             else:
                 findings = images.verify(a.zarr, file, a.series or 0)
