@@ -166,6 +166,15 @@ def test_an_htd_names_wavelengths_and_layout(tmp_path):
             file.series[1].asarray()
 
 
+def test_one_picture_of_a_plate_stays_an_image(vendor, tmp_path):
+    folder = vendor / "hcs_faim_ipa/ImageXpress/SingleChannel/2023-02-21/1334"
+    picture = sorted(folder.glob("*_E08_s2[!_]*.tif"))[0]
+    with images.open_image(picture) as file:
+        assert file.series[0].well.name == "E8" and file.series[0].well.field == 1
+    assert main(["convert", str(picture), str(tmp_path / "a.ome.zarr")]) == 0
+    assert zarr.open_group(tmp_path / "a.ome.zarr", mode="r")["0"].shape == (512, 512)
+
+
 @pytest.mark.parametrize("damage", ["missing", "cut", "other size"])
 def test_a_damaged_field_does_not_stop_the_others(tmp_path, capsys, damage):
     index = plates.harmony(tmp_path)

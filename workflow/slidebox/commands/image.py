@@ -75,7 +75,7 @@ def convert(a) -> int:
     }
     try:
         with images.open_image(a.image) as file:
-            if a.series is None and images.plates(file):
+            if a.series is None and images.is_plate(file):
                 return _plates(a, file, options)
             derived = images.convert(file, a.out, series=a.series or 0, **options)
             doubts = images.second_opinion(file, series=a.series or 0)

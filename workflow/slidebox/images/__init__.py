@@ -9,7 +9,7 @@
 from .convert import Busy, Derived, LabelSource, convert, load, partial, publish_folder
 from .damage import damage
 from .group import group_files
-from .hcs import DerivedPlate, PlateField, convert_plate, plates, verify_plate
+from .hcs import DerivedPlate, PlateField, convert_plate, is_plate, plates, verify_plate
 from .ids import derivation_id, image_id
 from .label_table import read_table
 from .model import Channel, ImageFile, Series, UnreadableImage, Well
@@ -40,6 +40,7 @@ __all__ = [
     "derivation_id",
     "group_files",
     "image_id",
+    "is_plate",
     "load",
     "open_image",
     "partial",

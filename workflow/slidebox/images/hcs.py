@@ -23,7 +23,7 @@ from .checksum import tree_checksum
 from .convert import Derived, convert, load, partial, publish_folder, write_original
 from .model import ImageFile, Series, UnreadableImage, Well
 from .plan import MB, Recipe
-from .registry import open_image
+from .registry import format_named, open_image
 from .verify import verify as verify_image
 
 KEYS = ".fields"
@@ -63,6 +63,12 @@ def plates(file: ImageFile) -> list[str]:
     if not known or len(known) < len(wells) or len({(w.plate, w.path) for w in known}) < len(known):
         return []
     return list(dict.fromkeys(w.plate for w in known))
+
+
+def is_plate(file: ImageFile) -> bool:
+    """Whether a file is a plate, and not a single picture that says which well it is of."""
+    whole = format_named(file.format).module in ("plate", "omezarr")
+    return bool(plates(file)) and (whole or len(file.series) > 1)
 
 
 def convert_plate(
