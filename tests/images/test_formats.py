@@ -622,9 +622,7 @@ def test_png_of_16_bits(tmp_path):
 
 def test_the_docs_table_is_the_registrys():
     page = Path(__file__).resolve().parents[2] / "docs/reference/formats.md"
-    assert registry.table() in page.read_text(encoding="utf-8"), (
-        "run: make schemas"
-    )
+    assert registry.table() in page.read_text(encoding="utf-8"), "run: make schemas"
 
 
 def test_every_reader_is_there():
