@@ -519,6 +519,23 @@ def test_init_writes_a_challenge_that_loads(tmp_path, task):
         challenge.init(tmp_path / "My Challenge")
 
 
+def test_what_init_writes_can_be_released_as_it_is(bench, tmp_path):
+    """A newcomer who changes nothing gets a release, when the truth of all images is public."""
+    image, labels = discs(41), discs(42)
+    files, rows = {}, []
+    for k, (picture, truth) in enumerate((image, labels, discs(43), discs(44), discs(45))):
+        files[f"i{k}.tif"] = tiff(tmp_path / "n" / f"i{k}.tif", picture)
+        files[f"l{k}.tif"] = tiff(tmp_path / "n" / f"l{k}.tif", truth)
+        rows += [{"path": f"i{k}.tif", "part": "Images"},
+                 {"path": f"l{k}.tif", "part": "L", "role": "labels",
+                  "source_image": f"i{k}.tif"}]  # fmt: skip
+    bench.add_study("SB-OPEN", files, rows)
+    path = challenge.init(tmp_path / "challenges" / "first", accession="SB-OPEN")
+    result = release(bench, path.parent)
+    assert result.ok, result.findings
+    assert {r["split"] for r in rows_of(result.folder)} == {"train", "test"}
+
+
 def test_tiles_cover_the_image_and_stay_in_its_group(bench, tmp_path):
     folder = challenge_folder(
         tmp_path,

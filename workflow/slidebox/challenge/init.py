@@ -63,12 +63,14 @@ data:
   images: tiff                 # or ome-zarr
 
 splits:
-  group_by: [study]            # never cut: specimen, donor, plate, biosample, any column
+  group_by: [study, image]     # never cut; better: specimen, donor, plate, day, any column
   # stratify_by: [stain]       # spread evenly
   seed: 0
   rules:                       # share: of what is free; or annotations, groups, images: by hand
     train: {{share: 0.8}}
     test: {{share: 0.2}}
+    # test: {{annotations: "Nuclei, test"}}     # all images that have this annotation set
+    # test: {{groups: [donor 3, donor 7]}}      # or {{images: ["plate2/*"]}}
   # folds: 5                   # over the first split, in splits.csv
 
 # Splits whose truth stays with you. Their annotation sets must be archived as access: restricted.
@@ -79,7 +81,9 @@ leakage:
   waivers: []                  # - {{images: [a, b], reason: why this pair may stand}}
 
 scoring:
-{scoring}
+{scoring}  # custom:                    # a metric of your own: a function mine(truth, prediction, info)
+  #   - {{name: mine, file: mine.py, function: mine, direction: higher, range: [0, 1]}}
+
 leaderboard:
   phases: []                   # - {{name: final, begin: 2026-01-01, end: 2026-03-01, quota: 5}}
   public_share: 1.0            # share of the test groups that the public board is made from
