@@ -145,7 +145,7 @@ def _sides(series: Series, recipe: Recipe, budget: int) -> tuple[int, int, int]:
         # where it can't be, chunks are flatter and wider, of as many pixels.
         for deep, side in ((64, 64), (32, 96), (16, 128), (8, 184)):
             slab = min(deep, series.size("z")) * series.size("y") * row
-            if slab * 3 // 2 <= budget // 2:
+            if slab * 3 // 2 <= budget * 3 // 4:
                 return side, side, deep
     tall = recipe.chunk
     while tall > 64 and tall * row * 4 > budget:
