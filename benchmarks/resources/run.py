@@ -33,10 +33,10 @@ STAGES = ("validate", "archive", "images", "study", "seal")
 # Name -> (tables of 1 kB, images, shape of an image in z, y, x of uint16)
 CASES = {
     "one small image": (0, 1, (1, 64, 64)),
-    "twenty small images": (0, 20, (1, 256, 256)),
+    "eight small images": (0, 8, (1, 256, 256)),
     "one plane of 32 MB": (0, 1, (1, 4096, 4096)),
     "one plane of 128 MB": (0, 1, (1, 8192, 8192)),
-    "one stack of 128 MB": (0, 1, (64, 1024, 1024)),
+    "one stack of 32 MB": (0, 1, (16, 1024, 1024)),
     "three hundred tables": (300, 1, (1, 64, 64)),
 }
 RUN = """

@@ -84,6 +84,8 @@ class RunLog(logging.Handler):
             pass
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self.lines.closed:  # what Snakemake says after the end
+            return
         try:
             self._take(record)
         except Exception:  # a log that fails must not end what it tells of
