@@ -298,19 +298,6 @@ def unknown_parent() -> Found:
     return sequence(masks, tracks, rows=[(1, 0, 1, 0), (2, 0, 1, 9)])
 
 
-def merged() -> Found:
-    """Two objects under one result object in the first frame, apart in the second."""
-    masks = np.zeros((2, 12, 20), np.uint16)
-    masks[:, 2:6, 2:6], masks[:, 2:6, 8:12] = 1, 2
-    found = masks.copy()
-    found[0][found[0] == 2] = 1
-    tracks = [(1, 0, 1, 0), (2, 0, 1, 0)]
-    return {
-        k: v.partition("LNK=")[2]
-        for k, v in sequence(masks, tracks, found, [(1, 0, 1, 0), (2, 1, 1, 0)]).items()
-    }
-
-
 def tf_order() -> Found:
     """A result track follows reference 1 whole and two thirds of reference 2; then they swap
     labels."""
