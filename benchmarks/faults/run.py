@@ -5,7 +5,8 @@
 For each fault: an archive with a fresh inbox, `snakemake`, a fault at a random moment, then one
 more `snakemake`. What stands there afterwards (vault, public folder, receipts, and every file name)
 must be what a run without fault leaves: nothing lost, nothing else, no debris. Prints a line a
-fault and a summary; ends with 1 when any was survived badly. The full disk and the read-only vault are real
+fault and a summary; ends with 1 when any was survived badly. The full disk and the read-only vault
+are real
 (tmpfs, remounted), which needs root; elsewhere these two are left out and said so.
 """
 

@@ -3,7 +3,8 @@
     python benchmarks/resources/run.py [--keep]
 
 Makes submissions of several shapes, runs each stage of each in a process of its own, and fits
-memory and CPU seconds to what the planner can know: files, bytes, images, decoded bytes and the largest
+memory and CPU seconds to what the planner can know: files, bytes, images, decoded bytes and the
+largest
 plane. Prints every point with what the model says of it. `--keep` writes points and coefficients to
 workflow/slidebox/ingest/sizes.json, which the workflow reads.
 """

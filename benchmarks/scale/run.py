@@ -1,6 +1,6 @@
 """What an archive costs as it grows: simulated archives, measured in CPU seconds and memory.
 
-    python benchmarks/scale/run.py sealed [N]    a run with nothing to do, and one new among N (10,000)
+    python benchmarks/scale/run.py sealed [N]    nothing to do; one new among N (10,000)
     python benchmarks/scale/run.py pending [N]   scheduling of N small pending submissions (2,000)
     python benchmarks/scale/run.py files [N]     one submission of N small files (100,000) over the
                                                  floor of reading and hashing them
