@@ -81,7 +81,7 @@ leakage:
   waivers: []                  # - {{images: [a, b], reason: why this pair may stand}}
 
 scoring:
-{scoring}  # custom:                    # a metric of your own: a function mine(truth, prediction, info)
+{scoring}  # custom:                    # your own metric: mine(truth, prediction, info)
   #   - {{name: mine, file: mine.py, function: mine, direction: higher, range: [0, 1]}}
 
 leaderboard:
