@@ -2,19 +2,20 @@
 
 Slurm reads /etc/slurm/slurm.conf (the jobs' own `srun` looks nowhere else), so this is for machines
 that may be changed: containers and CI. A configuration that somebody else wrote is left alone.
+The daemons are children of the tests with a munge of their own and free ports: they end with the
+tests even when those are killed, and whatever an earlier run has left does not matter.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
@@ -28,6 +29,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
 CryptoType=crypto/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -35,8 +37,8 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
-SlurmctldPort=16817
-SlurmdPort=16818
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
@@ -87,17 +89,14 @@ def serving(folder: Path, cpus: int = 2, memory: int = 8000) -> Iterator[Slurm]:
     install()
     if os.getuid():
         raise CannotServe("Slurm's daemons must be started by root")
-    if CONF.exists():
-        before = CONF.read_text(encoding="utf-8")
-        if not before.startswith(MARK):
-            raise CannotServe(f"{CONF} belongs to somebody else")
-        # Tests that were killed left their daemons behind.
-        Slurm(Path(re.search("StateSaveLocation=(.*)/state", before)[1]), "").stop()
+    if CONF.exists() and not CONF.read_text(encoding="utf-8").startswith(MARK):
+        raise CannotServe(f"{CONF} belongs to somebody else")
     host = socket.gethostname().split(".")[0]
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     CONF.parent.mkdir(exist_ok=True)
-    text = TEMPLATE.format(mark=MARK, host=host, folder=folder, cpus=cpus, memory=memory)
+    facts = {"host": host, "folder": folder, "cpus": cpus, "memory": memory}
+    text = TEMPLATE.format(mark=MARK, ports=_free_ports(2), **facts)
     CONF.write_text(text, encoding="utf-8")
     server = Slurm(folder, host)
     try:
@@ -113,23 +112,45 @@ class Slurm:
 
     def __init__(self, folder: Path, host: str):
         self.folder, self.host = folder, host
-        self.munge = folder / "munge"
+        self.daemons: dict[str, subprocess.Popen] = {}
 
     def start(self) -> None:
-        if not _named("munged"):
-            subprocess.run(["install", "-d", "-o", "munge", "-m", "755", "/run/munge"], check=True)
-            command = ["su", "-s", "/bin/sh", "munge", "-c", "/usr/sbin/munged"]
-            subprocess.run(command, check=True)
-        subprocess.run(["slurmctld"], check=True)
+        munge = {name: self.folder / f"munge.{name}" for name in ("socket", "key", "pid", "seed")}
+        munge["key"].write_bytes(os.urandom(128))
+        munge["key"].chmod(0o600)
+        # Slurm and the jobs are root's: that nobody else gets to the socket (--force) is no fault.
+        self._begin(
+            *("munged", "--foreground", "--force", f"--socket={munge['socket']}"),
+            *(f"--key-file={munge['key']}", f"--pid-file={munge['pid']}"),
+            f"--seed-file={munge['seed']}",
+        )
+        self._until(lambda: munge["socket"].exists(), "munged does not begin")
+        self._begin("slurmctld", "-D")
         self.start_node()
-        deadline = time.monotonic() + 60
-        while "idle" not in self.sinfo():
-            if time.monotonic() > deadline:
-                raise CannotServe(f"the node does not come up: {self.sinfo()}")
-            time.sleep(0.5)
+        self._until(lambda: "idle" in self.sinfo(), "the node does not come up")
 
     def start_node(self) -> None:
-        subprocess.run(["slurmd", "-N", self.host], check=True)
+        self._begin("slurmd", "-D", "-N", self.host)
+
+    def _begin(self, name: str, *arguments: str) -> None:
+        """Start a daemon in the foreground; the kernel ends it when the tests end."""
+        with (self.folder / f"{name}.out").open("ab") as out:
+            self.daemons[name] = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", shutil.which(name), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def _until(self, true: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + 120
+        while not true():
+            ended = [name for name, one in self.daemons.items() if one.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                said = [path.read_text(errors="replace") for path in self.folder.glob("*.out")]
+                raise CannotServe(f"{otherwise}: {''.join(said)[-1000:]}")
+            time.sleep(0.2)
 
     def sinfo(self) -> str:
         done = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True)
@@ -137,17 +158,35 @@ class Slurm:
 
     def lose_node(self) -> None:
         """As when the node's power goes: slurmd and all that runs below its jobs die at once."""
-        pid = int((self.folder / "slurmd.pid").read_text())
+        node = self.daemons.pop("slurmd")
         steps = _named("slurmstepd")
-        for victim in [pid, *steps, *(child for step in steps for child in _below(step))]:
+        for victim in [node.pid, *steps, *(child for step in steps for child in _below(step))]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
-        (self.folder / "slurmd.pid").unlink()
+        node.wait()
 
     def stop(self) -> None:
-        subprocess.run(["scancel", "--user", "root"], capture_output=True, check=False)
-        for name in ("slurmd.pid", "slurmctld.pid"):
-            _end(self.folder / name)
+        """End the jobs, then the daemons, those first that need the others."""
+        if {"slurmctld", "slurmd"} <= set(self.daemons):
+            subprocess.run(["scancel", "--user", "root"], capture_output=True, timeout=60)
+        for name in ("slurmd", "slurmctld", "munged"):
+            daemon = self.daemons.pop(name, None)
+            if daemon is None:
+                continue
+            daemon.terminate()
+            try:
+                daemon.wait(30)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 def _named(name: str) -> list[int]:
@@ -168,17 +207,3 @@ def _below(top: int) -> list[int]:
             if int(path.read_text().rpartition(")")[2].split()[1]) == top:
                 found += [int(path.parent.name), *_below(int(path.parent.name))]
     return found
-
-
-def _end(pid_file: Path) -> None:
-    try:
-        pid = int(pid_file.read_text())
-        os.kill(pid, signal.SIGTERM)
-    except (OSError, ValueError):
-        return
-    for _ in range(100):
-        if not Path(f"/proc/{pid}").exists():
-            return
-        time.sleep(0.1)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
