@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Known on the conda channels below; the others come from PyPI, with pip.
 CONDA = """
-google-crc32c h5py hdf5plugin imagecodecs imageio jinja2 mrcfile nd2 numpy olefile ome-types
-ome-zarr packaging pandas pyarrow pydantic pytest pyyaml rich s3fs scikit-image scipy snakemake
-snakemake-executor-plugin-slurm tifffile zarr
+botocore google-crc32c h5py hdf5plugin imagecodecs imageio jinja2 mrcfile nd2 numpy olefile
+ome-types ome-zarr packaging pandas pyarrow pydantic pytest pyyaml rich s3fs scikit-image scipy
+snakemake tifffile zarr
 """
 
 
