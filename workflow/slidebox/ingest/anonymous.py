@@ -7,9 +7,11 @@ blotted out, as people also stand in titles, descriptions and the names of files
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 HIDDEN = "[hidden]"
@@ -24,7 +26,9 @@ LEFT_OUT = {
     "doi": "",
     "extra": {},
 }
-GIVEN = {"id", "zarr", "thumbnail", "derivation", "digest", "tree"}
+GIVEN = {"id", "zarr", "thumbnail", "derivation", "digest", "tree", "plate_zarr", "plate_tree"}
+# In the attributes of an OME-Zarr: what readers go by, and nobody wrote.
+_BUILT = {"axes", "coordinateTransformations", "path", "rows", "columns", "wells", "version"}
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _GERMAN = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"}
@@ -53,6 +57,10 @@ class Anonymous:
         text = _ORCID.sub(HIDDEN, _EMAIL.sub(HIDDEN, text))
         return self._said.sub(HIDDEN, text) if self._said else text
 
+    def path(self, path: PurePath) -> PurePath:
+        """A path whose every part is blotted."""
+        return path.__class__(*map(self.text, path.parts))
+
     def data(self, value: Any) -> Any:
         """Plain data with every text and key blotted."""
         if isinstance(value, str):
@@ -62,6 +70,32 @@ class Anonymous:
         if isinstance(value, dict):
             return {self.text(str(key)): self.data(item) for key, item in value.items()}
         return value
+
+    def zarr(self, text: str) -> str:
+        """Metadata of an OME-Zarr node: what its attributes say is blotted, not how it is built.
+
+        An organisation may well be called OME: the keys of the format stay.
+        """
+        try:
+            node = json.loads(text)
+        except ValueError:
+            return self.text(text)
+        if "zarr_format" in node:
+            if "attributes" in node:
+                node["attributes"] = self._attributes(node["attributes"])
+        else:
+            node = self._attributes(node)  # .zattrs
+        return json.dumps(node, ensure_ascii=False, indent=2) + "\n"
+
+    def _attributes(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._attributes(item) for item in value]
+        if isinstance(value, dict):
+            return {
+                k: v if k in _BUILT else self.data(v) if k == "properties" else self._attributes(v)
+                for k, v in value.items()
+            }
+        return self.data(value)
 
     def image(self, image: dict[str, Any]) -> dict[str, Any]:
         """An image's facts; the names that Slidebox gave it stay."""
@@ -93,6 +127,7 @@ def _plain(name: str) -> Iterator[str]:
     yield spelled
     yield "".join(c for c in spelled if not unicodedata.combining(c))
     yield name.translate(_GERMAN)
+    yield re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")  # as groups of labels are called
 
 
 def _names(record: dict[str, Any]) -> Iterator[str]:

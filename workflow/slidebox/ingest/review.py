@@ -194,11 +194,13 @@ def _link(source: Path, target: Path, blot: Anonymous | None) -> None:
     for path, name in _files(source, target):
         if blot and "OME" in name.relative_to(target).parts:
             continue  # what the microscope wrote: it may name who sat there
+        if blot:  # a group of labels is called after its annotation set
+            name = target / blot.path(name.relative_to(target))
         if name.exists():
             continue
         name.parent.mkdir(parents=True, exist_ok=True)
         if blot and path.suffix in _TEXTS:
-            atomic.write_text(name, blot.text(path.read_text(encoding="utf-8")))
+            atomic.write_text(name, blot.zarr(path.read_text(encoding="utf-8")))
             continue
         try:
             os.link(path, name)

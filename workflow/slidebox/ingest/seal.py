@@ -52,7 +52,7 @@ def seal(config: Config, accession: str, key: str) -> None:
         "files": validation["files"],
         "bytes": validation["bytes"],
         "files_sha256": _sha256(stages),
-        "images": [{k: image.get(k) for k in IMAGE_FACTS} for image in images],
+        "images": [_facts(image) for image in images],
         "findings": {
             level: sum(f["severity"] == level for f in findings)
             for level in ("error", "warning", "info")
@@ -90,6 +90,12 @@ def seal(config: Config, accession: str, key: str) -> None:
 def _status(archived: str) -> str:
     """accepted, rejected, returned, held or awaiting."""
     return {"archived": "accepted", "refused": "rejected"}.get(archived, archived)
+
+
+def _facts(image: dict[str, Any]) -> dict[str, Any]:
+    """What a receipt keeps of an image; of a plate's field, where its plate is, too."""
+    plate = {"plate_zarr": image["plate_zarr"]} if image.get("plate_zarr") else {}
+    return {**{k: image.get(k) for k in IMAGE_FACTS}, **plate}
 
 
 def _join(stages: Stages, validation: dict[str, Any]) -> None:

@@ -132,7 +132,8 @@ def _note(config: Config, prefix: str, address: str | None) -> None:
         path = Stages(config, accession, key).receipt
         receipt, times = read_json(path), path.stat()
         for image in receipt["images"]:
-            if (image["id"], image["derivation"]) == (identifier, derivation):
+            alone = (image["id"], image["derivation"]) == (identifier, derivation)
+            if alone or image.get("plate_zarr") == f"images/{name}":
                 image.pop("address", None)
                 if address:
                     image["address"] = address
