@@ -189,3 +189,29 @@ def test_the_sheet_of_studies_is_inert(site):
     with (root / "catalogue" / "studies.csv").open(newline="") as handle:
         rows = {row["accession"]: row for row in csv.DictReader(handle)}
     assert rows["SB-FISH"]["title"] == f"'{HOSTILE}" and rows["SB-HUMAN"]["images"] == "3"
+
+
+@pytest.mark.parametrize(("most", "largest"), [(3, 10**6), (10**6, 1240)])
+def test_a_sitemap_that_is_too_long_is_an_index_of_parts(tmp_path, monkeypatch, most, largest):
+    import xml.etree.ElementTree as ET
+
+    from slidebox.catalogue import sitemap
+
+    names = [f"SB-{n}&ü" for n in range(7)]
+    space = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+    monkeypatch.setattr(sitemap, "MOST", most)
+    monkeypatch.setattr(sitemap, "LARGEST", largest)
+    sitemap.write_sitemap(names, tmp_path, "https://i.example/a/")
+    root = ET.parse(tmp_path / "sitemap.xml").getroot()
+    assert root.tag == f"{space}sitemapindex"
+    found = []
+    for loc in root.iter(f"{space}loc"):
+        part = ET.parse(tmp_path / loc.text.removeprefix("https://i.example/a/")).getroot()
+        assert part.tag == f"{space}urlset" and len(part) <= most
+        found += [one.text for one in part.iter(f"{space}loc")]
+    assert found == ["https://i.example/a/"] + [
+        f"https://i.example/a/SB-{n}%26%C3%BC/" for n in range(7)
+    ]
+    monkeypatch.undo()
+    sitemap.write_sitemap(names, tmp_path, "https://i.example/a/")
+    assert [p.name for p in tmp_path.iterdir()] == ["sitemap.xml"]

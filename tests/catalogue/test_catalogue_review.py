@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -141,6 +142,22 @@ def test_a_review_ends_on_its_day(archived, monkeypatch):
     assert review.state(archived, sealed) != before  # so that the next run does something
     run(archived)
     assert not (archived.public / "review" / token).exists()
+
+
+def test_a_review_ends_at_withdrawal(archived, tmp_path):
+    """An embargoed study that is withdrawn leaves nothing for its reviewers."""
+    root = archived.results.parent
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    places = {n: tmp_path / v.relative_to(root) for n, v in archived if isinstance(v, type(root))}
+    config = archived.model_copy(update=places)
+    tokens = [review.create(config, "SB-CELLS", anonymous=a)["token"] for a in (False, True)]
+    words = ["--reason", "asked for", "--contact", "staff@example.org"]
+    assert main(["withdraw", "SB-CELLS", *words, "--directory", str(tmp_path)]) == 0
+    assert not any((config.public / "review" / token).exists() for token in tokens)
+    ended = {r["token"]: r for r in review.reviews(config)}
+    assert all("withdrawn" in ended[token]["why"] for token in tokens)
+    with pytest.raises(review.NoReview):
+        review.create(config, "SB-CELLS")
 
 
 def test_a_review_ends_at_release_and_the_doi_is_everywhere(archived, capsys, tmp_path):

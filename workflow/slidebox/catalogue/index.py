@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape as xml_escape
 
 from slidebox import atomic
 from slidebox.catalogue import tables
@@ -18,6 +17,7 @@ from slidebox.catalogue.feed import write_feed
 from slidebox.catalogue.pages import install_assets, render_page
 from slidebox.catalogue.search import INNER, read_card, segments_of, write_search
 from slidebox.catalogue.sheet import write_csv
+from slidebox.catalogue.sitemap import write_sitemap
 
 STUDIES_PER_PAGE = 48
 SHEET = [
@@ -80,7 +80,7 @@ def build_index(
     )
     _pages(cards, list(challenges), site_root, site_name)
     if site_url:
-        _sitemap(cards, site_root, site_url)
+        write_sitemap((c["accession"] for c in cards), site_root, site_url)
     return site_root / "index.html"
 
 
@@ -129,15 +129,3 @@ def _render(
 ) -> None:
     context = {"section": "studies", **context}
     render_page(template, context, out, site_root=site_root, site_name=site_name)
-
-
-def _sitemap(cards: list[dict[str, Any]], site_root: Path, site_url: str) -> None:
-    base = site_url.rstrip("/")
-    with atomic.replacing(site_root / "sitemap.xml") as handle:
-        handle.write('<?xml version="1.0" encoding="UTF-8"?>\n')
-        handle.write('<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n')
-        handle.write(f"<url><loc>{xml_escape(base)}/</loc></url>\n")
-        for card in cards:
-            place = xml_escape(f"{base}/{card['accession']}/")
-            handle.write(f"<url><loc>{place}</loc></url>\n")
-        handle.write("</urlset>\n")
