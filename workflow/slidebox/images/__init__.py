@@ -15,7 +15,7 @@ from .label_table import read_table
 from .model import Channel, ImageFile, Series, UnreadableImage, Well
 from .opinion import second_opinion
 from .plan import Recipe
-from .registry import FORMATS, Format, can_read, open_image
+from .registry import FORMATS, Format, can_read, misshapen, open_image
 from .thumbnail import write_thumbnail
 from .verify import verify
 
@@ -42,6 +42,7 @@ __all__ = [
     "image_id",
     "is_plate",
     "load",
+    "misshapen",
     "open_image",
     "partial",
     "plates",

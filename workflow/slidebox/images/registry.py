@@ -83,7 +83,7 @@ def open_image(path: str | os.PathLike) -> ImageFile:
     UnreadableImage : with the reason, when the format isn't known or the file is damaged.
     """
     path = Path(path)
-    if not path.exists() and sequence.is_pattern(path.name):
+    if not path.exists() and sequence.is_pattern(str(path)):
         from .readers.sequence import open_pattern
 
         return open_pattern(path, open_one)
@@ -101,6 +101,9 @@ def open_image(path: str | os.PathLike) -> ImageFile:
     if members:
         from .readers.sequence import open_members
 
+        lacking = sequence.lacking({p.name: i for p, i in members.items()})
+        if lacking:
+            raise UnreadableImage(lacking, file=str(path))
         image = open_members(path, members, open_one)
         image.series[0].file = str(path)
     else:
@@ -110,6 +113,15 @@ def open_image(path: str | os.PathLike) -> ImageFile:
 
         image.series[0].well = well_of(path)
     return image
+
+
+def misshapen(image: ImageFile) -> list[str]:
+    """What is wrong with files of a sequence that aren't like its first; reads only headers."""
+    if image.format != "sequence":
+        return []
+    from .readers import sequence as reader
+
+    return reader.misshapen(image, open_one)
 
 
 def _sequence(path: Path) -> dict[Path, tuple[int, int, int]] | None:

@@ -62,6 +62,11 @@ def is_pattern(name: str) -> bool:
     return "<" in name and _PATTERN.search(name) is not None
 
 
+def base(pattern: str) -> str:
+    """The folder, up to the first ``<``, that a pattern's files lie in."""
+    return posixpath.dirname(pattern.partition("<")[0])
+
+
 def expand(pattern: str, names: Iterable[str]) -> tuple[dict[str, Index], dict[str, list[str]]]:
     """The files that a pattern stands for, and the values of each axis in order.
 
@@ -206,6 +211,12 @@ def lacking(members: dict[str, Index]) -> str | None:
         )
         named.append(posixpath.join(folder, f"{filled}.{extension}"))
     return f"{len(named)} of {len(named) + len(there)} files are missing: {_some(named)}"
+
+
+def is_thumbnail(path: str) -> bool:
+    """Whether a name is that of a small picture beside a plane (ImageXpress)."""
+    match = _XPRESS.match(posixpath.basename(path))
+    return match is not None and bool(match["thumb"])
 
 
 def looks_like(path: str) -> bool:

@@ -121,7 +121,7 @@ class _Fileset:
         view = Path(tempfile.mkdtemp(prefix=f"view-{atomic.owner()}-", dir=self.stages.folder))
         try:
             self.vault.view(self.stages.accession, paths, view, self.version)
-            source = view / self.fileset["path"]
+            source = _source(view, self.fileset)
             try:
                 file = images.open_image(source)
             except images.UnreadableImage as error:
@@ -302,14 +302,19 @@ class _Fileset:
                 number += 1
                 name = f"{base}-{number}"
             used.add(name)
-            source = images.LabelSource(name=name, path=view / labels["path"])
-            given: list[Any] = [name, self.sha256[labels["path"]]]
+            source = images.LabelSource(name=name, path=_source(view, labels))
+            given: list[Any] = [name, *(self.sha256[file["path"]] for file in labels["files"])]
             if table := self.tables.get(labels["path"]):
                 source.known = self._table(view, table)
                 given.append(self.sha256[table])
             sources.append(source)
             inputs.append(given)
         return sources, inputs
+
+
+def _source(view: Path, fileset: dict[str, Any]) -> Path:
+    """What to open of a fileset: its first file, or the pattern that the submitter gave for all."""
+    return view / (fileset.get("pattern") or fileset["path"])
 
 
 def label_tables(filesets: list[dict[str, Any]], labels: list[dict[str, Any]]) -> dict[str, str]:

@@ -472,6 +472,13 @@ _section(
             "`1.5 MB`",
             "Give bytes as a whole number, or leave the cell empty.",
         ),
+        "FILE_PATTERN": (
+            "error",
+            "A pattern of files' names can't be understood, or files of it are missing.",
+            "`img_T<1-3>_C<DAPI,GFP>.tif`, and `img_T2_CGFP.tif` is not there",
+            "Add the files that are named, or correct the pattern: T<>, C<> and Z<>, with "
+            "a range (01-10), a list (DAPI,GFP) or nothing, for any number, within.",
+        ),
         "FILE_LIST_SHA256": (
             "error",
             "A sha256 is none.",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..images import sequence
 from ..record import FileList, Record, Row, nearest
 from ..record.inside import open_inside
 from .collect import Collector
@@ -23,11 +25,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 class Listing:
     """Which part each file of the tree belongs to, and the row that says so.
 
-    ``source`` maps an annotation file to its source image, both as they stand in the tree.
+    ``source`` maps an annotation file to its source image, both as they stand in the tree;
+    ``patterns`` the paths that are patterns to their files, in the order of planes.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)
+    patterns: dict[str, list[str]] = field(default_factory=dict)
 
 
 def plain_path(path: str) -> str | None:
@@ -68,6 +72,7 @@ def check_listing(
     folded: dict[str, str] | None = None
     seen: dict[str, Row] = {}
     folders: list[Row] = []
+    joined: list[Row] = []
     unknown_parts: dict[str, str | None] = {}
     used: set[str] = set()
     for row in files.rows:
@@ -143,6 +148,8 @@ def check_listing(
                 )
         elif key + "/" in tree.folders:
             folders.append(row)
+        elif sequence.is_pattern(path):
+            joined.append(row)
         elif path not in known:
             if folded is None:
                 folded = {p.casefold(): p for p in tree.files}
@@ -155,6 +162,7 @@ def check_listing(
                 field="path",
                 mend=f"Did you mean {other}?" if other else None,
             )
+    _join(joined, tree, listing, out, known)
     _spread(folders, tree, listing)
     if record is not None:
         for kind in ("study_components", "annotation_sets"):
@@ -175,6 +183,37 @@ def check_listing(
             out.add("FILE_UNLISTED", "the file is in no list", path)
     _sources(listing, record, out, known)
     return listing
+
+
+def _join(
+    rows: list[Row], tree: Tree, listing: Listing, out: Collector, known: frozenset[str]
+) -> None:
+    """A pattern stands for the files of one image; a line of their own adds what is said there."""
+    paths = sorted({*tree.files, *known}) if rows else []
+    taken: dict[str, str] = {}
+    for row in rows:
+        start = row.path.partition("<")[0]
+        near = paths[bisect_left(paths, start) : bisect_left(paths, start + chr(0x10FFFF))]
+        try:
+            members, _ = sequence.expand(row.path, near)
+        except sequence.PatternError as error:
+            wrong = str(error).removeprefix(f"{row.path}: ")
+        else:
+            there = [p for p in sorted(members, key=members.__getitem__) if p in tree.files]
+            others = {taken[p] for p in there if p in taken}
+            if not there:  # all in earlier versions
+                continue
+            if len(there) == len(members) and not others:
+                listing.patterns[row.path] = there
+                for path in there:
+                    listing.rows.setdefault(path, row)
+                    taken[path] = row.path
+                continue
+            wrong = f"only {len(there)} of its {len(members)} files are in this deposit"
+            if others:
+                wrong = f"files of it are those of {sorted(others)[0]} too"
+        said = f"{row.path}: {wrong}"
+        out.add("FILE_PATTERN", said, row.file, line=row.line, field="path")
 
 
 def _spread(folders: list[Row], tree: Tree, listing: Listing) -> None:
@@ -198,6 +237,7 @@ def _sources(
 ) -> None:
     sets = {a.name for a in record.annotation_sets} if record else set()
     folders = {row.path.removesuffix("/") for row in listing.rows.values()}
+    folders |= listing.patterns.keys()
     reported: set[int] = set()
     for path, row in listing.rows.items():
         source = row.source_image

@@ -16,9 +16,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .settings import Settings
@@ -191,9 +192,16 @@ class Children:
         return [(p, files, fmt) for p, files, fmt in answer["groups"]], answer["problems"]
 
     def inspect(
-        self, paths: Iterable[tuple[str, int]], *, deep: bool = False
+        self,
+        paths: Iterable[tuple[str, int]],
+        *,
+        deep: bool = False,
+        patterns: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (path, what :func:`slidebox.validate.worker.inspect` says) for (path, bytes)."""
+        """Yield (path, what :func:`slidebox.validate.worker.inspect` says) for (path, bytes).
+
+        ``patterns`` says of a path that it leads a sequence, and of which pattern.
+        """
         stopped = threading.Event()
 
         def one(item: tuple[str, int]) -> tuple[str, dict[str, Any]]:
@@ -209,6 +217,8 @@ class Children:
                 "inflation": self.settings.inflation,
                 "bytes": size,
             }
+            if path in patterns:
+                request["pattern"] = str(self.folder / patterns[path])
             return path, self._ask(request, seconds)
 
         with ThreadPoolExecutor(self.threads) as pool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..findings import Finding, has_errors
+from ..images import can_read
 from ..record import REMBI_VERSION, SCHEMA_VERSION, NoSubmission, Reading, Record, read
 from ..record.curation import Curation, apply, apply_waivers
 from . import scope
@@ -249,9 +250,16 @@ def _filesets(
     """Files grouped as they are opened, with what the lists and the record say of them."""
     if not listing.rows:
         return []
-    groups, problems = children.group(list(listing.rows))
+    joined = {path for members in listing.patterns.values() for path in members}
+    groups, problems = children.group([path for path in listing.rows if path not in joined])
     for code, text in problems:
         out.add(code, f"grouping the files: {text}")
+    pattern_of = {members[0]: pattern for pattern, members in listing.patterns.items()}
+    for members in listing.patterns.values():
+        groups.append((members[0], members, can_read(f"{children.folder}/{members[0]}")))
+    groups.sort()
+    leader = {path: primary for primary, files, _ in groups for path in files}
+    leader |= {pattern: primary for primary, pattern in pattern_of.items()}
     parts = record.parts() if record else {}
     sets = {a.name: a for a in record.annotation_sets} if record else {}
     filesets = []
@@ -259,6 +267,7 @@ def _filesets(
         row = listing.rows.get(primary) or listing.rows[files[0]]
         part = parts.get(row.part)
         annotations = sets.get(row.part)
+        source = listing.source.get(primary) or listing.source.get(files[0])
         filesets.append(
             {
                 "index": i,
@@ -272,10 +281,11 @@ def _filesets(
                 ),
                 "part": row.part,
                 "access": part.access if part else "public",
-                "source_image": listing.source.get(primary) or listing.source.get(files[0]),
+                "source_image": leader.get(source, source) if source else None,
                 "attributes": dict(row.attributes),
                 "line": row.line,
                 "series": [],
+                **({"pattern": pattern_of[primary]} if primary in pattern_of else {}),
             }
         )
     return filesets
@@ -291,7 +301,9 @@ def _open(
     readable = {f["path"]: f for f in filesets if f["format"] is not None}
     tell("Opening images", 0, len(readable))
     paths = [(f["path"], f["bytes"]) for f in readable.values()]
-    for done, (path, answer) in enumerate(children.inspect(paths, deep=deep), 1):
+    patterns = {f["path"]: f["pattern"] for f in readable.values() if "pattern" in f}
+    opened = children.inspect(paths, deep=deep, patterns=patterns)
+    for done, (path, answer) in enumerate(opened, 1):
         fileset = readable[path]
         fileset["series"] = answer.get("series", [])
         for name in ("format", "reader", "reader_version", "scope"):

@@ -75,17 +75,20 @@ def _cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 
-def inspect(path: str, deep: bool, inflation: int, stored: int) -> dict[str, Any]:
+def inspect(
+    path: str, deep: bool, inflation: int, stored: int, pattern: str | None = None
+) -> dict[str, Any]:
     """Open an image, describe its series, read sampled (or all) planes.
 
-    ``stored`` is the size of all files of the image. Returns ``{"format", "reader",
+    ``stored`` is the size of all files of the image, of which ``path`` may be one of a ``pattern``;
+    of these each one's header is compared with the first's. Returns ``{"format", "reader",
     "reader_version", "series": [...], "problems": [[code, text]], "scope": {...}}``.
     """
     from slidebox import images
 
     problems: list[list[str]] = []
     try:
-        with images.open_image(path) as file:
+        with images.open_image(pattern or path) as file:
             series = [_describe(s) for s in file.series]
             answer = {
                 "format": file.format,
@@ -101,6 +104,9 @@ def inspect(path: str, deep: bool, inflation: int, stored: int) -> dict[str, Any
                 problems.append(
                     ["IMAGE_BOMB", f"says it holds {said:,} bytes of pixels in {stored:,} bytes"]
                 )
+                return answer
+            if wrong := images.misshapen(file):
+                problems += [["IMAGE_UNREADABLE", said] for said in wrong]
                 return answer
             for one, told in zip(file.series, series, strict=True):
                 _read(one, told, deep, problems)
@@ -235,7 +241,11 @@ def main() -> None:
                 answer = {"problems": _threats(request["path"]), "scope": _scope(request["path"])}
             else:
                 answer = inspect(
-                    request["path"], request["deep"], request["inflation"], request["bytes"]
+                    request["path"],
+                    request["deep"],
+                    request["inflation"],
+                    request["bytes"],
+                    request.get("pattern"),
                 )
         except MemoryError:
             answer = {"problems": [["IMAGE_MEMORY", "needs more memory than allowed"]]}

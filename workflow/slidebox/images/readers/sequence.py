@@ -15,15 +15,18 @@ _GUID = re.compile(r"(_w\d)?[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$", re.I)
 
 
 def open_pattern(path: Path, opener) -> ImageFile:
-    """One image of the files that the pattern in ``path``'s last part stands for."""
-    if not path.parent.is_dir():
-        raise UnreadableImage("there is no such folder", file=str(path.parent))
-    there = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    """One image of the files that ``path`` stands for; its folders may have places too."""
+    base = Path(sequence.base(path.as_posix()) or ".")
+    if not base.is_dir():
+        raise UnreadableImage("there is no such folder", file=str(base))
+    pattern = path.relative_to(base).as_posix()
+    depth = pattern.count("/") + 1
+    there = [p.relative_to(base).as_posix() for p in base.glob("/".join("*" * depth))]
     try:
-        members, values = sequence.expand(path.name, there)
+        members, values = sequence.expand(pattern, there)
     except sequence.PatternError as error:
         raise UnreadableImage(str(error), file=str(path)) from error
-    image = open_members(path, {path.parent / n: i for n, i in members.items()}, opener)
+    image = open_members(path, {base / n: i for n, i in members.items()}, opener)
     series = image.series[0]
     series.name = sequence.plain(path.name)
     names = values.get("c", [])
@@ -34,11 +37,35 @@ def open_pattern(path: Path, opener) -> ImageFile:
     return image
 
 
+def misshapen(image: ImageFile, opener) -> list[str]:
+    """What is wrong with each file of a sequence whose header isn't as the first plane's."""
+    files = [Path(p) for p in image.series[0].files or [] if not sequence.is_thumbnail(p)]
+    wrong, one = [], None
+    for path in files:
+        try:
+            with opener(path) as file:
+                here = file.series[0]
+                one = one or here
+                if said := _differs(here, one):
+                    wrong.append(f"{path.name}: {said}")
+        except UnreadableImage as error:
+            wrong.append(f"{path.name}: {error.reason}")
+    return wrong
+
+
+def _differs(here: Series, one: Series) -> str | None:
+    """How a file's plane isn't as the first's, or None."""
+    same = all(here.size(a) == one.size(a) for a in "tczyx") and here.dtype == one.dtype
+    if same:
+        return None
+    return (
+        f"its {here.shape} {here.dtype} isn't the {one.shape} {one.dtype} of the "
+        "sequence's first file"
+    )
+
+
 def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) -> ImageFile:
     """One image of the files in ``members`` (path -> t, c, z). ``opener`` opens a single file."""
-    lacking = sequence.lacking({p.name: i for p, i in members.items()})
-    if lacking:
-        raise UnreadableImage(lacking, file=str(path))
     planes = {index: file for file, index in members.items() if index[0] >= 0}
     with opener(planes[0, 0, 0]) as first:
         one, reader, by = first.series[0], first.reader, first.reader_version
@@ -61,16 +88,8 @@ def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) 
             close()
             open_now[:] = [where, opener(where)]
         here = open_now[1].series[0]
-        if (here.size("c"), here.size("y"), here.size("x")) != (
-            samples,
-            height,
-            width,
-        ) or here.dtype != one.dtype:
-            raise UnreadableImage(
-                f"its {here.shape} {here.dtype} isn't the {one.shape} {one.dtype} of the "
-                "sequence's first file",
-                file=str(where),
-            )
+        if wrong := _differs(here, one):
+            raise UnreadableImage(wrong, file=str(where))
         if here.samples == samples:
             return here.read_samples(0, 0, 0, y0, y1)
         return np.stack([here.read_samples(0, s, 0, y0, y1)[0] for s in range(samples)])
