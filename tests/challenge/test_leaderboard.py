@@ -158,16 +158,36 @@ def test_hostile_entries_leave_the_board_standing(board):
     assert ",'=cmd|calc," in (out / "leaderboard.csv").read_text()
 
 
-def test_late_entries_and_those_over_quota_are_marked(board):
+def test_late_entries_have_no_rank_and_those_over_quota_no_score(board):
     truth = truth_of(board[0])
-    enter(board[3], "alpha", "a", truth, "2026-01-05")
-    enter(board[3], "alpha", "b", worse(truth, 1), "2026-01-06")
-    enter(board[3], "beta", "a", worse(truth, 1), "2026-02-01")
+    # Failed, so it uses up nothing
+    enter(board[3], "alpha", "0", {}, "2026-01-04")
+    enter(board[3], "alpha", "a", worse(truth, 1), "2026-01-05")
+    enter(board[3], "alpha", "b", truth, "2026-01-06")
+    enter(board[3], "beta", "a", truth, "2026-02-01")
+    _, data, out = run(board)
+    assert [(e["team"], e["entry"], e["rank"], e["late"]) for e in data["entries"]] == [
+        ("alpha", "a", 1, False), ("beta", "a", None, True)
+    ]  # fmt: skip
+    assert data["entries"][0]["first"] == 1.0 and not data["pairs"]
+    assert data["entries"][1]["value"] == 1.0
+    reasons = {f["entry"]: f["reasons"][0]["code"] for f in data["failed"]}
+    assert set(reasons) == {"0", "b"} and reasons["b"] == "OVER_QUOTA"
+    with (out / "leaderboard.csv").open() as handle:
+        assert [r["rank"] for r in csv.DictReader(handle)] == ["1", "late", "failed", "failed"]
+    assert "<strong>late</strong>" in (out / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["../../../out.tif", "/etc/x.tif", "a\\..\\..\\x.tif"])
+def test_a_zip_that_leaves_its_folder_fails_by_itself(board, name):
+    truth = truth_of(board[0])
+    enter(board[3], "alpha", "a", truth)
+    folder = enter(board[3], "plain", "a", {})
+    with zipfile.ZipFile(folder / "p.zip", "w") as packed:
+        packed.writestr(name, b"x")
     _, data, _ = run(board)
-    marks = {f"{e['team']}/{e['entry']}": (e["late"], e["over_quota"]) for e in data["entries"]}
-    assert marks == {
-        "alpha/a": (False, False), "alpha/b": (False, True), "beta/a": (True, False)
-    }  # fmt: skip
+    assert [e["team"] for e in data["entries"]] == ["alpha"]
+    assert [f["reasons"][0]["code"] for f in data["failed"]] == ["ZIP_UNSAFE"]
 
 
 def test_nothing_but_aggregates_of_hidden_truth_is_public(board):

@@ -235,6 +235,9 @@ def rank(
     hidden = split in release.hidden
     good = [(g, s) for g, s in zip(given, scored, strict=True) if s["metrics"]]
     same_version([s["state"] for _, s in good])
+    marks = _phases([g for g, _ in good], board.phases)
+    beyond = [g for g, _ in good if marks[g.key]["over_quota"]]
+    good = [(g, s) for g, s in good if not marks[g.key]["over_quota"]]
     tables = [read_rows(Path(s["place"]) / "scores_per_image.csv") for _, s in good]
     out: dict[str, Any] = {
         "slug": release.slug, "version": release.version,
@@ -248,11 +251,11 @@ def rank(
         "phases": [p.model_dump(mode="json") for p in board.phases],
         "made": now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     }  # fmt: skip
-    everything = _ranked(release, metric, good, tables, None, out["metrics"])
+    everything = _ranked(release, metric, good, tables, None, out["metrics"], marks)
     shown = everything
     if not out["complete"] and tables:
         groups = public_groups(board, [r["group"] for r in tables[0]], release.slug)
-        shown = _ranked(release, metric, good, tables, groups, out["metrics"])
+        shown = _ranked(release, metric, good, tables, groups, out["metrics"], marks)
     failed = [
         {
             "team": g.team, "entry": g.name, "method": g.entry.method if g.entry else "",
@@ -264,14 +267,15 @@ def rank(
         }
         for g, s in zip(given, scored, strict=True) if not s["metrics"]
     ]  # fmt: skip
-    _phases(shown["entries"], board.phases)
+    failed += [_over_quota(g, marks[g.key]["phase"]) for g in beyond]
     return out | shown | {"failed": failed, "all_groups": out | everything | {"failed": failed}}
 
 
 def _ranked(
     release: Release, metric: catalog.Metric, good: list, tables: list[list[dict]],
-    only: set[str] | None, shown: list[str],
+    only: set[str] | None, shown: list[str], marks: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:  # fmt: skip
+    """Entries with their values; those in time have a rank, late ones come after them without."""
     if not good:
         return {"entries": [], "pairs": [], "groups": 0, "images": 0}
     settings = release.settings
@@ -300,13 +304,24 @@ def _ranked(
         )  # fmt: skip
         by_image.append(data[settings.primary])
     primary = np.array([v[settings.primary] for v in values])
-    position = ranking.ranks(primary, metric.higher)
-    spread = ranking.ranks(np.stack(resampled), metric.higher)
-    bounds = ranking.rank_interval(spread, settings.bootstrap.confidence)
-    first = ranking.first_probability(spread)
+    late = [k for k in range(len(good)) if marks[good[k][0].key]["late"]]
+    inside = [k for k in range(len(good)) if k not in late]
     means = ranking.group_means(np.stack(by_image), groups)
-    order = sorted(range(len(good)), key=lambda k: (position[k], good[k][0].key))
-    pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
+    standing: dict[int, dict[str, Any]] = {}
+    if inside:
+        position = ranking.ranks(primary[inside], metric.higher)
+        spread = ranking.ranks(np.stack([resampled[k] for k in inside]), metric.higher)
+        bounds = ranking.rank_interval(spread, settings.bootstrap.confidence)
+        first = ranking.first_probability(spread)
+        for at, k in enumerate(inside):
+            standing[k] = {
+                "rank": int(position[at]), "rank_interval": [int(v) for v in bounds[at]],
+                "first": float(first[at]),
+            }  # fmt: skip
+    inside.sort(key=lambda k: (standing[k]["rank"], good[k][0].key))
+    order = inside + sorted(late, key=lambda k: good[k][0].key)
+    unranked = {"rank": None, "rank_interval": None, "first": None}
+    pairs = [(a, b) for i, a in enumerate(inside) for b in inside[i + 1 :]]
     p = np.array([ranking.sign_flip_p(means[a] - means[b]) for a, b in pairs])
     corrected = ranking.holm(p) if p.size else p
     listed = []
@@ -315,15 +330,14 @@ def _ranked(
         interval = statistics.interval(resampled[k], settings.bootstrap.confidence)
         listed.append(
             {
-                "rank": int(position[k]), "team": g.team, "entry": g.name,
+                **standing.get(k, unranked), "team": g.team, "entry": g.name,
                 "method": g.entry.method, "authors": g.entry.authors, "code": g.entry.code,
                 "paper": g.entry.paper, "description": g.entry.description,
                 "date": g.entry.date.isoformat().replace("+00:00", "Z"),
                 "value": results.clean(values[k][settings.primary]), "interval": interval,
-                "rank_interval": [int(v) for v in bounds[k]], "first": float(first[k]),
                 "metrics": results.clean(values[k]),
                 "missing": sum(r["missing"] == "True" for r in tables[k]),
-                "late": False, "phase": None, "over_quota": False,
+                "late": marks[g.key]["late"], "phase": marks[g.key]["phase"],
                 "rescored": [
                     {"scorer": h["scorer"], "because": h.get("because", ["scorer"]),
                      "value": h["metrics"].get(settings.primary),
@@ -351,24 +365,40 @@ def _difference(now: dict[str, float], before: dict[str, Any]) -> dict[str, floa
     }  # fmt: skip
 
 
-def _phases(listed: list[dict[str, Any]], phases: list[Phase]) -> None:
-    """Mark each entry's phase, late ones, and those beyond a team's quota (the first count)."""
-    if not phases:
-        return
+def _phases(scored: list[entry_room.Given], phases: list[Phase]) -> dict[str, dict[str, Any]]:
+    """Of each entry that was scored: its phase, and whether it's late or beyond its team's quota.
+
+    The first count; entries that failed don't use up a quota.
+    """
+    marks: dict[str, dict[str, Any]] = {}
     used: dict[tuple[str, str], int] = {}
-    for row in sorted(listed, key=lambda r: (r["date"], r["entry"])):
-        moment = datetime.fromisoformat(row["date"].replace("Z", "+00:00"))
-        open_now = [
-            p for p in phases
-            if (p.begin is None or p.begin <= moment) and (p.end is None or moment < p.end)
-        ]  # fmt: skip
-        if not open_now:
-            row["late"] = True
-            continue
-        phase = open_now[0]
-        row["phase"] = phase.name
-        used[row["team"], phase.name] = used.get((row["team"], phase.name), 0) + 1
-        row["over_quota"] = phase.quota is not None and used[row["team"], phase.name] > phase.quota
+    for given in sorted(scored, key=lambda g: (g.entry.date, g.name)):
+        moment = given.entry.date
+        phase = next(
+            (p for p in phases
+             if (p.begin is None or p.begin <= moment) and (p.end is None or moment < p.end)),
+            None,
+        )  # fmt: skip
+        over = False
+        if phase is not None:
+            count = used[given.team, phase.name] = used.get((given.team, phase.name), 0) + 1
+            over = phase.quota is not None and count > phase.quota
+        marks[given.key] = {
+            "late": bool(phases) and phase is None, "phase": phase and phase.name,
+            "over_quota": over,
+        }  # fmt: skip
+    return marks
+
+
+def _over_quota(given: entry_room.Given, phase: str) -> dict[str, Any]:
+    """An entry beyond its team's quota, as it is listed: without a value, which would be one more
+    look at the hidden truth."""
+    message = f"the team's quota of phase {phase} was used up by earlier entries"
+    return {
+        "team": given.team, "entry": given.name, "method": given.entry.method, "problems": 1,
+        "reasons": [{"code": "OVER_QUOTA", "message": message,
+                     "mend": "withdraw an earlier entry or wait for the next phase"}],
+    }  # fmt: skip
 
 
 def safe_cell(text: Any) -> Any:
@@ -382,21 +412,22 @@ def board_csv(board: dict[str, Any]) -> str:
     """The board as a table: ranked entries, then failed ones without a rank."""
     buffer = StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["rank", "team", "entry", "method", "date", "late", "over_quota", "phase",
+    writer.writerow(["rank", "team", "entry", "method", "date", "late", "phase",
                      "low", "high", "rank_low", "rank_high", "first",
                      *board["metrics"]])  # fmt: skip
     for e in board["entries"]:
         low, high = e["interval"] or ("", "")
         writer.writerow(
             [safe_cell(v) for v in (
-                e["rank"], e["team"], e["entry"], e["method"], e["date"], e["late"],
-                e["over_quota"], e["phase"] or "", low, high, *e["rank_interval"], e["first"],
+                "late" if e["rank"] is None else e["rank"], e["team"], e["entry"], e["method"],
+                e["date"], e["late"], e["phase"] or "", low, high,
+                *(e["rank_interval"] or ("", "")), "" if e["first"] is None else e["first"],
                 *(e["metrics"][m] if e["metrics"][m] is not None else "" for m in board["metrics"]),
             )]
         )  # fmt: skip
     for e in board["failed"]:
         writer.writerow(["failed", *(safe_cell(e[k]) for k in ("team", "entry", "method")),
-                         *[""] * (9 + len(board["metrics"]))])  # fmt: skip
+                         *[""] * (8 + len(board["metrics"]))])  # fmt: skip
     return buffer.getvalue()
 
 

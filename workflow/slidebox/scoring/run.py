@@ -17,6 +17,7 @@ import numpy as np
 from ..findings import Finding, has_errors
 from . import arrays, catalog, coco, results, statistics
 from .custom import run_custom
+from .orientation import looks_transposed
 from .predictions import Refused, Submission, names, opened
 from .release import Item, NotARelease, Release, open_release, sha256_file, sha256_tree
 
@@ -27,6 +28,7 @@ TASKS = {
     "points": "task_points",
     "restoration": "task_restoration",
 }
+LABELS = ("instance-segmentation", "semantic-segmentation")
 Progress = Callable[[str, int, int], None]
 
 
@@ -180,7 +182,11 @@ def _score(
                 row = module.measure(item, truth, pred, settings)
             for custom in settings.custom:
                 row[f"custom:{custom.name}"] = run_custom(release, custom, item, truth, pred)
-            return item, [], row
+            turned = (
+                looks_transposed(item, truth, pred, item.id)
+                if item.id not in gone and release.task in LABELS else []
+            )  # fmt: skip
+            return item, turned, row
         except Refused as refused:
             return item, refused.findings, None
         finally:
