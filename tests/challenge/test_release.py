@@ -167,6 +167,34 @@ def test_a_released_folder_that_was_touched_is_noticed(bench, tmp_path):
     assert codes(release(bench, folder)) == {"RELEASE_DAMAGED"}
 
 
+def test_a_removed_release_keeps_its_number(bench, tmp_path):
+    folder = challenge_folder(tmp_path)
+    first = release(bench, folder)
+    before = tree(first.folder)
+    shutil.rmtree(first.folder)
+    challenge_folder(tmp_path, change=lambda t: t.replace("Find the nuclei", "Find all nuclei"))
+    assert codes(release(bench, folder)) == {"RELEASE_IMMUTABLE"}
+    challenge_folder(tmp_path)
+    again = release(bench, folder)
+    assert again.ok and tree(again.folder) == before
+
+
+def test_hidden_truth_cannot_be_written_over_to_get_a_small_number(made):
+    """The private table says the new digest; the commitment doesn't."""
+    _, result = made
+    table = result.private / "truth.csv"
+    kept = table.read_text()
+    old = versions.read_state(result.folder, result.private)
+    digest = kept.splitlines()[1].rpartition(",")[2]
+    try:
+        table.write_text(kept.replace(digest, "0" * 64))
+        forged = versions.read_state(result.folder, result.private)
+    finally:
+        table.write_text(kept)
+    which = kept.splitlines()[1].partition(",")[0]
+    assert old["images"][which][2] == digest and forged["images"][which][2] == ""
+
+
 @pytest.mark.parametrize(
     ("version", "change", "need"),
     [
@@ -198,12 +226,18 @@ def test_an_older_number_is_refused(bench, tmp_path):
 
 
 def test_other_hidden_truth_is_a_major_change():
-    old = {"images": {"a": ("test", "p", "1")}, "fields": {}, "hidden": ["test"], "task": "x",
-           "primary": {}, "metrics": {}}  # fmt: skip
-    new = old | {"images": {"a": ("test", "p", "2")}}
+    old = {"images": {"a": ("test", "p", "1", "x=0.5")}, "fields": {}, "hidden": ["test"],
+           "task": "x", "primary": {}, "metrics": {}}  # fmt: skip
+    new = old | {"images": {"a": ("test", "p", "2", "x=0.5")}}
     assert versions.needed(versions.changes(old, new)) == "MAJOR"
-    more = old | {"images": old["images"] | {"b": ("train", "p", "2")}}
+    more = old | {"images": old["images"] | {"b": ("train", "p", "2", "x=0.5")}}
     assert versions.needed(versions.changes(old, more)) == "MINOR"
+    # A tolerance in µm depends on it
+    sized = old | {"images": {"a": ("test", "p", "1", "x=0.6")}}
+    assert versions.changes(old, sized) == [("MAJOR", "other axes or pixel size", "a")]
+    # A hidden split called train is a test set
+    named = [old | {"hidden": ["train"], "images": {"a": ("train", "p", t, "")}} for t in "12"]
+    assert versions.needed(versions.changes(*named)) == "MAJOR"
 
 
 def test_public_truth_of_a_hidden_split_is_refused(bench, tmp_path):

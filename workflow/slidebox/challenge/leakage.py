@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..findings import Finding
 from ..scoring.overlays import write_png
 from ..scoring.release import sha256_file
 from . import keypoints, similar
+from .fields import same_field
 from .pixels import released_image
 from .release import Writer
 
@@ -28,7 +30,7 @@ CHANNELS = 4  # looked at one by one: the same field may come in another stain
 
 
 def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding]:
-    """Pairs of images in two splits that are the same bytes, pixels or view; and groups that cross.
+    """Pairs of images in two splits: the same bytes, pixels, field or view; and groups that cross.
 
     A pair that a waiver names is reported as info, with the reason. Every pair found is shown in
     the private folder's ``leakage/report.html``: it is for the organiser.
@@ -103,7 +105,12 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
                 for b in same[k + 1 :]:
                     if a["split"] != b["split"]:
                         yield a, b, what, lambda a=a, b=b: _plain(writer, a, b)
-    many = len(rows) > keypoints.MANY
+    by_id = {row["id"]: row for row in rows}
+    for one, two, what in same_field(writer.pairs, writer.split_of):
+        a, b = by_id[one], by_id[two]
+        yield a, b, what, lambda a=a, b=b: _plain(writer, a, b)
+    # One decision for previews and search, by the planes that are looked at
+    many = sum(min(PLANES, _outer(row)) for row in rows) > keypoints.MANY
     done = 0
 
     def look(row: dict) -> list[similar.Features]:
@@ -120,7 +127,7 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
             owner += [row] * len(made)
     order = {name: k for k, name in enumerate(writer.challenge.splits.rules)}
     labels = [order[row["split"]] for row in owner]
-    for match in similar.find(found, labels, writer.threads):
+    for match in similar.find(found, labels, writer.threads, many=many):
         a, b = owner[match.a], owner[match.b]
         how = "mirrored, " * match.mirrored + "inverted, " * match.inverted
         what = (
@@ -129,6 +136,11 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
         )
         one, two = found[match.a].preview, found[match.b].preview
         yield a, b, what, lambda p=one, q=two, m=match.matrix: side_by_side(p, q, m)
+
+
+def _outer(row: dict) -> int:
+    """Planes of a stack or time-lapse, channels aside."""
+    return math.prod(map(int, row["shape"].split("x")[:-2]))
 
 
 def _plain(writer: Writer, a: dict, b: dict) -> np.ndarray:

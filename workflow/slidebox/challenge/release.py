@@ -192,7 +192,16 @@ def _settle(result: Release, staging: Path, hidden: Path, target: Path, secret: 
         if not (secret / "truth.csv").is_file():
             _rename(hidden, secret)
     else:
-        if secret.exists():  # from a run that was stopped between the two renames
+        if secret.exists():  # the public folder was removed, or a run stopped between the renames
+            changed = what_changed(secret, staging) if (secret / MANIFEST).is_file() else []
+            if changed:
+                result.findings.append(
+                    Finding("RELEASE_IMMUTABLE", "error",
+                            f"{result.slug} {result.version} was released with other content and "
+                            "its folder is gone: " + ", ".join(changed[:10]), "challenge.yaml",
+                            field="version", mend="restore the folder, or take a new version")
+                )  # fmt: skip
+                return result
             shutil.rmtree(secret)
         _rename(hidden, secret)
         _rename(staging, target)
@@ -477,6 +486,9 @@ class Writer:
         write_json(staging / "croissant.json", describe.croissant(resolved, self))
         lines = [f"{sha256_file(p)}  {p.relative_to(staging).as_posix()}" for p in _files(staging)]
         write_text(staging / MANIFEST, "\n".join(lines) + "\n")
+        # What the number stands for, should the public folder be removed
+        for name in (MANIFEST, "challenge.yaml"):
+            shutil.copyfile(staging / name, self.hidden / name)
 
     def _commit(self, secret: Path) -> None:
         """Hidden truth's table, and a commitment to it that only the key's holder can check.

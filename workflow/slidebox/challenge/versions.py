@@ -7,6 +7,7 @@ settings. PATCH: words.
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,17 @@ def state(challenge: dict[str, Any], rows: list[dict[str, str]], truth: dict[str
     """What two releases are compared by; `truth` maps ids to digests, hidden ones included."""
     scoring = challenge["scoring"]
     return {
-        "images": {r["id"]: (r["split"], r["pixels_sha256"], truth.get(r["id"], "")) for r in rows},
+        "images": {
+            r["id"]: (
+                r["split"],
+                r["pixels_sha256"],
+                truth.get(r["id"], ""),
+                r["axes"],
+                r["shape"],
+                r["pixel_size"],
+            )
+            for r in rows
+        },
         "fields": {r["id"]: (r["group"], r["fold"]) for r in rows},
         "hidden": sorted(challenge.get("hidden", [])),
         "task": challenge["task"],
@@ -68,14 +79,31 @@ def read_state(public: Path, private: Path) -> dict:
     table = private / "truth.csv"
     if table.is_file():
         with table.open(encoding="utf-8", newline="") as handle:
-            truth |= {r["id"]: r["sha256"] for r in csv.DictReader(handle)}
+            truth |= {
+                r["id"]: r["sha256"] for r in csv.DictReader(handle)
+                if _committed(public, private, challenge, r)
+            }  # fmt: skip
     return state(challenge, rows, truth)
+
+
+def _committed(public: Path, private: Path, challenge: dict, row: dict[str, str]) -> bool:
+    """Whether a row of the private table is what the release was committed to: what was written
+    there since counts as other truth."""
+    from .release import commitment
+
+    try:
+        key = bytes.fromhex((private / "commitment.key").read_text().strip())
+        made = json.loads((public / "commitment.json").read_text("utf-8"))["truth"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return made.get(row["id"]) == commitment(key, challenge["slug"], challenge["version"], row)
 
 
 def changes(old: dict, new: dict) -> list[tuple[str, str, str | None]]:
     """(level, what changed, image or None); of hidden truth nothing but that it changed."""
     found: list[tuple[str, str, str | None]] = []
-    training = {"train", "training"}
+    # A hidden split is a test set whatever its name
+    training = {"train", "training"} - {*old["hidden"], *new["hidden"]}
     for which in sorted(old["images"].keys() | new["images"].keys()):
         a, b = old["images"].get(which), new["images"].get(which)
         if a == b:
@@ -91,6 +119,8 @@ def changes(old: dict, new: dict) -> list[tuple[str, str, str | None]]:
             found.append((level, f"moved from {a[0]} to {b[0]}", which))
         elif a[1] != b[1]:
             found.append((level, "other pixels", which))
+        elif a[3:] != b[3:]:
+            found.append((level, "other axes or pixel size", which))
         else:
             found.append((level, "other truth", which))
     if old["task"] != new["task"]:
@@ -130,6 +160,8 @@ def bump(old: str, level: str) -> str:
 
 def check(writer: Writer, folder: Path, private: Path) -> list[Finding]:
     """Refuse a number that is too small for what changed, or lower than the newest."""
+    from .release import verify_folder
+
     challenge: Challenge = writer.challenge
     here = released(folder)
     if challenge.version in here:
@@ -142,6 +174,8 @@ def check(writer: Writer, folder: Path, private: Path) -> list[Finding]:
     old = previous(folder, challenge.version)
     if old is None:
         return []
+    if damaged := verify_folder(folder / old):
+        return damaged  # it says nothing reliable of what changed since
     found = since(writer, folder, private, old)
     need, step = needed(found), taken(old, challenge.version)
     if LEVELS.index(step) < LEVELS.index(need):
