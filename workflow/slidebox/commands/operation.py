@@ -132,11 +132,14 @@ def status(a) -> int:
     from slidebox.ingest import status as room
 
     config = load_config(a)
-    if a.watch is not None and not a.json:
-        room.watch(lambda: room.rows(config, a.accession), a.accession is not None, a.watch)
     rows = room.rows(config, a.accession)
     if a.accession and not rows:
         raise CannotRun(f"{a.accession}: no such submission in {config.inbox} or the archive")
+    if a.watch is not None and not a.json:
+        # Ctrl-C is how watching ends, no failure.
+        with contextlib.suppress(KeyboardInterrupt):
+            room.watch(lambda: room.rows(config, a.accession), a.accession is not None, a.watch)
+        return FINE
     if a.json:
         json.dump(rows, sys.stdout, indent=2)
         print()
