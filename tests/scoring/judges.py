@@ -27,6 +27,7 @@ from types import ModuleType
 from unittest.mock import MagicMock
 
 import numpy as np
+import tifffile
 from releases import (
     perturbed,
     perturbed_lineage,
@@ -35,7 +36,7 @@ from releases import (
     write_tracking,
 )
 
-from slidebox.scoring import boundary, coco, masks, points, restoration, task_tracking
+from slidebox.scoring import boundary, coco, masks, points, restoration, task_tracking, tracking
 from slidebox.scoring import instances as m
 from slidebox.scoring import task_instances as ti
 from slidebox.scoring.overlap import overlap
@@ -388,16 +389,52 @@ def nan(value: float | None) -> float:
 
 
 def judge_traccuracy(rng: np.random.Generator, count: int) -> Compared:
+    """Every count of its errors, from our graphs: as we count, but for the rows three_merged and
+    only_child, which are counted its way; our own measures where those make no difference."""
     for result, truth, shape in lineages(rng, max(2, count // 10)):
-        ours = our_tracking(result, truth, shape)
-        theirs = traccuracy(result, truth)
-        if theirs[
-            "ns_nodes"
-        ]:  # it may count a link of a merged object as found; py-ctcmetrics agrees with us
+        theirs, ours = traccuracy(result, truth), tracking_errors(result, truth, shape[0])
+        merged, only = ours.pop("objects_merged"), ours.pop("ec_of_divisions")
+        ns, ec = ours["ns"], ours["ec"]
+        for name, key in (("fn", "fn_nodes"), ("fp", "fp_nodes"), ("ed", "fp_edges"),
+                          ("ea", "fn_edges")):  # fmt: skip
+            yield name, ours[name], theirs[key]
+        yield "ns", merged, theirs["ns_nodes"]
+        yield "ec", only, theirs["ws_edges"]
+        if ns != merged:
             continue
-        for name in ("DET", "TRA", "LNK"):
-            if not np.isnan(ours[name]):
-                yield name, ours[name], theirs[name]
+        measures = our_tracking(result, truth, shape)
+        for name in ("DET",) if ec != only else ("DET", "TRA", "LNK"):
+            if not np.isnan(measures[name]):
+                yield name, measures[name], theirs[name]
+
+
+def tracking_errors(result: Path, truth: Path, frames: int) -> dict[str, int]:
+    """Our counts of a sequence's errors, and two as traccuracy counts them.
+
+    objects_merged : result objects that match several (one each, however many they match).
+    ec_of_divisions : wrong kinds of links, when a link is a parent's only if it has two children.
+    """
+    rows, _ = task_tracking.read_tracks(result / "res_track.txt", "r", frames)
+    true, _ = task_tracking.read_tracks(truth / "TRA/man_track.txt", "t", frames)
+    seen = tracking.Frames()
+    for a, b in zip(sorted((truth / "TRA").glob("man_track*.tif")),
+                    sorted(result.glob("mask*.tif")), strict=True):  # fmt: skip
+        seen.add(tifffile.imread(a), tifffile.imread(b))
+    graph = tracking.Graph.of(seen)
+    alone = {int(s): r for r, s in enumerate(graph.match) if s >= 0 and graph.shared[s] == 1}
+    kinds = []
+    for labels, start, tracks in (
+        (seen.ref, graph.ref_start, true), (seen.res, graph.res_start, rows)
+    ):  # fmt: skip
+        links = tracking.edges(labels, start, tracks)
+        children = np.bincount(links[:, 0], minlength=1)
+        kinds.append({(int(a), int(b)): children[a] > 1 for a, b, _ in links})
+    true_kinds, found_kinds = kinds
+    paired = {(alone.get(a), alone.get(b)): kind for (a, b), kind in found_kinds.items()}
+    wrong = sum(true_kinds[pair] != kind for pair, kind in paired.items() if pair in true_kinds)
+    return tracking.graph_errors(seen, true, rows) | {
+        "objects_merged": int((graph.shared > 1).sum()), "ec_of_divisions": wrong,
+    }  # fmt: skip
 
 
 JUDGES: dict[str, Callable[[np.random.Generator, int], Compared]] = {

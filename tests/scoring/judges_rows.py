@@ -316,6 +316,23 @@ def tf(text: str) -> str:
     return text.rpartition("TF=")[2].partition(" ")[0]
 
 
+def three_merged() -> Found:
+    """One result object under three references."""
+    masks = np.zeros((2, 12, 16), np.uint16)
+    for label, x in ((1, 1), (2, 6), (3, 11)):
+        masks[:, 3:8, x : x + 5] = label
+    return sequence(masks, [(k, 0, 1, 0) for k in (1, 2, 3)],
+                    (masks > 0).astype(np.uint16), [(1, 0, 1, 0)])  # fmt: skip
+
+
+def only_child() -> Found:
+    """A parent with one child, which the result follows as one track."""
+    masks = np.zeros((2, 12, 16), np.uint16)
+    masks[0, 2:6, 2:6], masks[1, 2:6, 2:6] = 1, 2
+    return sequence(masks, [(1, 0, 0, 0), (2, 1, 1, 1)], (masks > 0).astype(np.uint16),
+                    [(1, 0, 1, 0)])  # fmt: skip
+
+
 def slices() -> Found:
     masks = np.zeros((2, 3, 8, 8), np.uint16)
     masks[:, :, 1:4, 1:4] = 1
@@ -326,6 +343,41 @@ def slices() -> Found:
     seg["man_seg_001_000.tif"] = masks[1, 0]
     rows = [(1, 0, 1, 0), (2, 0, 1, 0)]
     return sequence(masks, rows, found, rows, seg)
+
+
+def greedy_points(truth: np.ndarray, pred: np.ndarray, cutoff: float) -> int:
+    """Greedy matching in the order of the reference, as grand-challenge-metrics describes it."""
+    free, hits = list(range(len(pred))), 0
+    for point in truth:
+        near = [(float(np.linalg.norm(pred[k] - point)), k) for k in free]
+        near = [n for n in near if n[0] <= cutoff]
+        if near:
+            free.remove(min(near)[1])
+            hits += 1
+    return hits
+
+
+def order_of_points() -> Found:
+    truth, pred = np.array([[0.0, 2.0], [0.0, 0.0]]), np.array([[0.0, 1.0], [0.0, 3.5]])
+    turned = truth[::-1]
+    return {
+        "greedy": [greedy_points(t, pred, 1.6) for t in (turned, truth)],
+        "ours": [int(points.match(t, pred, 1.6)[0].size) for t in (turned, truth)],
+    }
+
+
+def one_for_several() -> Found:
+    """Every reference with a candidate near is found, whoever else has that candidate (CZII)."""
+    truth, pred = np.array([[0.0, 0.0], [0.0, 2.0]]), np.array([[0.0, 1.0]])
+    near = np.linalg.norm(truth[:, None] - pred[None], axis=2) <= 1.5
+    return {"formula": int(near.any(1).sum()), "ours": int(points.match(truth, pred, 1.5)[0].size)}
+
+
+def one_voxel() -> Found:
+    """An overlap of one voxel as a match, as CellMap counts it."""
+    truth, pred = line((1, 10), (0, 9)), line((0, 9), (1, 10))
+    touching = int(np.count_nonzero((truth > 0) & (pred > 0)))
+    return {"formula": int(touching > 0), "ours": ours(truth, pred, "0.5").tp}
 
 
 def epsilon() -> Found:

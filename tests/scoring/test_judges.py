@@ -80,6 +80,8 @@ def test_equal_to(python, judge):
 
 ALIKE = "DET=1 TRA=1 LNK=1"
 ONE, ZERO = "SEG=1 DET=1 TRA=1 TF=1 LNK=1", "SEG=0 DET=0 TRA=0 TF=0 LNK=0"
+MERGED = "SEG=0.3333 DET=0.6667 TRA=0.6202 TF=0 LNK=0"
+ONLY = "SEG=1 DET=1 TRA=0.9535 TF=1 LNK=0.3333"
 EXPECTED = {
     "both_empty": {"stardist": 0.0, "cellpose": "nan", "spotiflow": 1.0, "ours": [1.0, 0.0]},
     "iou_half": {"stardist": 1, "cellpose": 1, "panoptica": 1, "ours": 1},
@@ -99,7 +101,8 @@ EXPECTED = {
     "no_background_tracking": {"py-ctcmetrics": "Valid=0", "traccuracy": ALIKE,
                                "ours": ONE},
     "empty_result": {"py-ctcmetrics": "ValueError", "traccuracy": "TypeError", "ours": ZERO},
-    "empty_frame": {"py-ctcmetrics": "IndexError", "traccuracy": ALIKE, "ours": ONE},
+    "empty_frame": {"py-ctcmetrics": "IndexError", "traccuracy": "DET=1 TRA=1 LNK=nan",
+                    "ours": "SEG=1 DET=1 TRA=1 TF=1 LNK=nan"},
     "past_the_end": {"py-ctcmetrics": f"Valid=1 {ONE}", "traccuracy": "ValueError",
                      "ours": "Refused"},
     "transposed_mask": {"py-ctcmetrics": f"Valid=1 {ZERO}", "traccuracy": "ValueError",
@@ -107,8 +110,14 @@ EXPECTED = {
     "unknown_parent": {"py-ctcmetrics": "AssertionError", "traccuracy": "ValueError",
                        "ours": "Refused"},
     "tf_order": {"py-ctcmetrics": ["0.6667", "0.8333"], "ours": ["0.8333", "0.8333"]},
+    "three_merged": {"py-ctcmetrics": f"Valid=1 {MERGED}", "ours": MERGED,
+                     "traccuracy": "DET=0.8333 TRA=0.7752 LNK=0"},
+    "only_child": {"py-ctcmetrics": f"Valid=1 {ONLY}", "traccuracy": ALIKE, "ours": ONLY},
     "slices": {"py-ctcmetrics": "Valid=1 SEG=0.875 DET=1 TRA=1 TF=1 LNK=1", "traccuracy": ALIKE,
                "ours": "SEG=0.9167 DET=1 TRA=1 TF=1 LNK=1"},
+    "order_of_points": {"greedy": [2, 1], "ours": [2, 2]},
+    "one_for_several": {"formula": 2, "ours": 1},
+    "one_voxel": {"formula": 1, "ours": 0},
     "epsilon": {"spotiflow": True, "ours": 0.0},
     "directed": {"medpy": True, "surface-distance": True},
     "ms_ssim": {"sewar": True, "ours": True},
