@@ -37,7 +37,7 @@ from slidebox import deposit
 from slidebox.demo import inbox as demo_inbox
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-HANGS = 120.0
+HANGS = 600.0
 """Seconds after which a run that was told to end, or has lost a job, counts as hanging."""
 
 
@@ -263,7 +263,7 @@ class Campaign:
         archive = self._archive("reference")
         begun = time.monotonic()
         run = start(archive)
-        if run.wait(300):
+        if run.wait(3 * HANGS):
             raise RuntimeError((self.folder / "reference" / "output.log").read_text()[-3000:])
         self.seconds = time.monotonic() - begun
         self.reference = snapshot(archive)

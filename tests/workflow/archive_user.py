@@ -32,7 +32,7 @@ class Archive:
         command += ["--snakefile", str(CHECKOUT / "Snakefile"), "--directory", str(self.folder)]
         begun = time.monotonic()
         done = subprocess.run(
-            [*command, *arguments], capture_output=True, text=True, timeout=900, check=False
+            [*command, *arguments], capture_output=True, text=True, timeout=1800, check=False
         )
         done.seconds = time.monotonic() - begun
         if check and done.returncode:

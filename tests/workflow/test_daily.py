@@ -39,7 +39,7 @@ def test_a_night_ingests_audits_and_tells(demo_copy):
 
     def run():
         env = {**os.environ, "PATH": path}
-        return subprocess.run(night, capture_output=True, text=True, env=env, timeout=600)
+        return subprocess.run(night, capture_output=True, text=True, env=env, timeout=1800)
 
     done = run()
     assert done.returncode == 0, done.stdout + done.stderr
