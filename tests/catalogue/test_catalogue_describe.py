@@ -160,6 +160,7 @@ def run_crate(tmp_path):
     return tmp_path / "provenance"
 
 
+@pytest.mark.slow  # test_catalogue_review judges a real one
 def test_provenance_run_crate_validator(run_crate, tmp_path):
     for profile in ("workflow-run-crate-0.5", "provenance-run-crate-0.5"):
         assert judge(run_crate, tmp_path / profile, profile, "1.1") == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slidebox.record import codes, codes_page, fields_page, schema
+from slidebox.record import codes, codes_page, fields_page, schema, study_yaml
 from slidebox.record.patterns import fits
 from slidebox.resources import resource
 
@@ -75,3 +75,11 @@ def test_every_code_is_documented_and_used() -> None:
 )
 def test_patterns(pattern: str, path: str, expected: bool) -> None:
     assert fits(path, pattern) is expected
+
+
+def test_each_value_of_the_wrong_kind_is_told_once():
+    text = "authors:\n- name: a\n  organisations: [{name: x}, y]\nbiosamples: [5, 6]\n"
+    record, _, findings = study_yaml.loads(text)
+    told = ["authors[0].organisations[0]", "biosamples[0]", "biosamples[1]"]
+    assert sorted(f.field for f in findings) == told
+    assert record.authors[0].name == "a"

@@ -229,5 +229,5 @@ def snippets() -> list[dict[str, str]]:
             "before": "File > Import > HDF5/N5/Zarr/OME-NGFF ... and paste:\n",
             "after": "",
         },
-        {"title": "Neuroglancer source", "before": "", "after": "/|zarr3:"},
+        {"title": "Neuroglancer source", "before": "", "after": "/|zarr:"},
     ]

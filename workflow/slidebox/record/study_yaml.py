@@ -283,12 +283,15 @@ def to_record(data: Any, where: Positions) -> tuple[Record | None, list[Finding]
             )
         ]
     data = _drop_none(_keep_unknown(data, Record, (), where, findings))
+    known: set[tuple] = set()
     for _ in range(1000):  # each round leaves out what one round of errors named
         try:
             return Record.model_validate(data), findings
         except ValidationError as error:
             for problem in error.errors(include_url=False):
                 loc = tuple(problem["loc"])
+                if loc in known:
+                    continue
                 name = field_name(loc)
                 findings.append(
                     Finding(
@@ -306,13 +309,19 @@ def to_record(data: Any, where: Positions) -> tuple[Record | None, list[Finding]
                         "Give the value in the form that docs/reference/study-yaml.md shows.",
                     )
                 )
-            if not _remove([tuple(e["loc"]) for e in error.errors()], data):
+            locs = [tuple(e["loc"]) for e in error.errors()]
+            removed = _remove(locs, data, known)
+            known.update(locs)
+            if not removed:
                 return None, findings
     return None, findings
 
 
-def _remove(locs: list[tuple], data: Any) -> bool:
-    """Take out the values at these places, the last first so that indices stay true."""
+def _remove(locs: list[tuple], data: Any, known: set[tuple]) -> bool:
+    """Take out the values at these places, the last first so that indices stay true.
+
+    ``known`` are the places that were emptied before; what is in a list there goes altogether.
+    """
     removed = False
     for loc in sorted(set(locs), key=lambda p: [(isinstance(s, int), str(s)) for s in p])[::-1]:
         here = data
@@ -328,7 +337,10 @@ def _remove(locs: list[tuple], data: Any) -> bool:
         if trail:
             holder, step = trail[-1]
             if isinstance(holder, list):
-                holder[step] = {} if isinstance(holder[step], dict) else ""
+                if loc in known and holder[step] in ("", {}):
+                    del holder[step]  # emptied, and still of the wrong kind
+                else:
+                    holder[step] = {} if isinstance(holder[step], dict) else ""
             else:
                 del holder[step]
             removed = True
