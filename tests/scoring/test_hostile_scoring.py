@@ -57,6 +57,20 @@ def test_axes_named_in_another_order_are_said_even_of_a_square(tmp_path):
     assert codes(score(release, tmp_path / "p")) == {"PREDICTION_TRANSPOSED"}
 
 
+def test_a_square_image_that_fits_far_better_transposed_is_suspected_never_mended(tmp_path):
+    truth = np.zeros((40, 40), np.uint16)
+    truth[2:8, 4:36], truth[12:18, 20:38] = 1, 2
+    items = {"a": {"truth": truth}, "b": {"truth": truth}, "c": {"truth": truth}}
+    release = write_release(tmp_path / "r", "instance-segmentation", items)
+    good = tmp_path / "p"
+    write_labels(good / "a.tif", truth)
+    write_labels(good / "b.tif", truth.T)
+    write_labels(good / "c.tif", np.roll(truth, 12, 0))  # poor both ways
+    result = score(release, good)
+    assert [(f.code, f.file) for f in result.findings] == [("TRANSPOSED_LOOKS_BETTER", "b")]
+    assert result.ok and [row["AP"] for row in result.rows] == [1.0, 0.0, 0.0]
+
+
 def test_pickled_chunks_are_never_opened(tmp_path, release, truth):
     """A Zarr 2 filter that unpickles would run what is in the file."""
     folder = tmp_path / "p" / "a.zarr"
