@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import itertools
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -20,9 +23,11 @@ from .release import Writer, sha256_file
 
 TEXT = {".json", ".tsv", ".csv", ".txt", ".md", ".html", ".xml", ".yaml", ".yml", ".jsonl", ""}
 LARGEST_TEXT = 256 << 20
+LARGEST_MEMBER = 4 << 30  # of a ZIP file; larger ones are compared by their bytes alone
 TABLES = {".csv", ".tsv", ".txt"}
 IMAGES = {".tif", ".tiff", ".png", ".bmp", ".npy", ".npz", ".h5", ".jp2", ".nd2", ".czi", ".mrc"}
 BLOCK = 4 << 20
+AXES = ("yx", "zyx", "tyx", "tzyx")
 
 
 def partition_digest(planes: Iterable[np.ndarray]) -> str:
@@ -168,10 +173,9 @@ def values_digest(planes: Iterable[np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def points_digest(points: Iterable[tuple[float, ...]]) -> str:
-    """Digest of a set of points, whatever their order and the digits beyond the third."""
-    rows = sorted(tuple(round(float(v), 3) + 0.0 for v in p) for p in points)
-    return hashlib.sha256(repr(rows).encode()).hexdigest()
+def points_kept(points: Iterable[tuple[float, ...]]) -> set[tuple[float, ...]]:
+    """Points without the digits beyond the third."""
+    return {tuple(round(float(v), 3) + 0.0 for v in p) for p in points}
 
 
 def _turned(planes: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
@@ -228,8 +232,10 @@ def _pixels(writer: Writer, tell) -> list[Finding]:
                         look(image, where, "choose another test set: these objects are public")
     images = list(_images(writer))
     for done, path in enumerate(images, 1):
-        for source in _open_any(path):
-            look(source, _where(path, writer), "withdraw it, or derive the image without it")
+        where = _where(path, writer)
+        for name, inner in _unpacked(path, IMAGES):
+            for source in _open_any(inner):
+                look(source, f"{where}{name}", "withdraw it, or derive the image without it")
         tell("looking at public images", done, len(images))
     return findings
 
@@ -258,8 +264,30 @@ def _images(writer: Writer) -> Iterator[Path]:
                 if parts[1:2] == ("images",) and "labels" not in parts and root == writer.public:
                     continue
                 yield path
-            elif path.suffix.lower() in IMAGES:
+            elif path.suffix.lower() in IMAGES or path.suffix.lower() == ".zip":
                 yield path
+
+
+def _unpacked(path: Path, endings: set[str]) -> Iterator[tuple[str, Path]]:
+    """A file itself; of a ZIP file each member with one of the endings, unpacked one at a time.
+
+    Yields ("", path) or ("!/member", a temporary file).
+    """
+    if path.suffix.lower() != ".zip":
+        yield "", path
+        return
+    try:
+        with zipfile.ZipFile(path) as packed, tempfile.TemporaryDirectory() as folder:
+            for info in packed.infolist():
+                ending = Path(info.filename).suffix.lower()
+                if ending not in endings or info.file_size > LARGEST_MEMBER:
+                    continue
+                inner = Path(folder, f"member{ending}")
+                with packed.open(info) as source, inner.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+                yield f"!/{info.filename}", inner
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError):
+        return
 
 
 def _open_any(path: Path) -> Iterator[pixels.Source]:
@@ -302,40 +330,49 @@ def _plain(array) -> pixels.Source:
 
 
 def _points(writer: Writer) -> list[Finding]:
-    wanted: dict[str, str] = {}
+    """Tables with nearly all points of a hidden one, whatever else they list and in what order."""
+    wanted: dict[str, list[tuple[str, set]]] = {axes: [] for axes in AXES}
     for pair in writer.pairs:
         if writer.is_hidden(pair):
-            for axes in ("yx", "zyx", "tyx", "tzyx"):
+            for axes in AXES:
                 with suppress(pixels.Unfit):
-                    points = pixels.read_points(pair.truth_path, axes)
+                    points = points_kept(pixels.read_points(pair.truth_path, axes))
                     if points:
-                        wanted[points_digest(points)] = pair.id
+                        wanted[axes].append((pair.id, points))
     findings = []
     places = [
-        (study.content(f["path"]), f"{study.accession}/{f['path']}")
+        (study.content(f["path"]), f"{study.accession}/{f['path']}", Path(f["path"]).suffix.lower())
         for study in _studies(writer) for f in study.filesets
-        if not study.is_restricted(f) and Path(f["path"]).suffix.lower() in TABLES
+        if not study.is_restricted(f)
     ]  # fmt: skip
     places += [
-        (path, _where(path, writer))
+        (path, _where(path, writer), path.suffix.lower())
         for root in (writer.public, writer.staging) for path in _walk(root, writer)
-        if path.suffix.lower() in TABLES
     ]  # fmt: skip
-    for path, where in places:
-        if path.stat().st_size > LARGEST_TEXT:
+    for path, where, ending in places:
+        if ending not in TABLES | {".zip"} or path.stat().st_size > LARGEST_TEXT:
             continue
-        for axes in ("yx", "zyx", "tyx", "tzyx"):
-            try:
-                found = wanted.get(points_digest(pixels.read_points(path, axes)))
-            except (pixels.Unfit, UnicodeDecodeError):
-                continue
+        for name, inner in _unpacked(path, TABLES) if ending == ".zip" else [("", path)]:
+            found = sorted(_with_points(inner, wanted))
             if found:
                 findings.append(
-                    _error(where, f"has the points of the hidden truth of {found}",
+                    _error(f"{where}{name}", "has the points of the hidden truth of "
+                           + ", ".join(found),
                            "choose another test set: these points are public")
                 )  # fmt: skip
-                break
     return findings
+
+
+def _with_points(path: Path, wanted: dict[str, list[tuple[str, set]]]) -> set[str]:
+    """Ids whose points a table has, up to a tenth of them."""
+    found = set()
+    for axes, hidden in wanted.items():
+        try:
+            points = points_kept(pixels.read_points(path, axes)) if hidden else set()
+        except (pixels.Unfit, UnicodeDecodeError, OSError, csv.Error):
+            continue
+        found |= {which for which, mine in hidden if len(mine & points) >= 0.9 * len(mine)}
+    return found
 
 
 def _size(axes: str, shape) -> tuple[int, ...]:
