@@ -115,6 +115,8 @@ def test_an_embargoed_study_is_nowhere_in_public_until_its_day(archive, demo):
     )
     deposit.write_ready(archive.folder / "inbox/SB-SOON", "SB-SOON")
     archive.snakemake()
+    receipt = archive.receipts()["SB-SOON"]
+    assert (receipt["status"], receipt["where"]) == ("accepted", "public"), receipt["errors"]
     (store,) = (public / "SB-SOON/images").glob("*.ome.zarr")
     assert (store / "zarr.json").stat().st_mtime_ns == made
     assert not (archive.folder / "embargoed/SB-SOON").exists()
