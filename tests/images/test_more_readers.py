@@ -365,6 +365,15 @@ def test_czi_scene_in_a_well():
     assert czi._well(ElementTree.fromstring("<Scene><Name>P1</Name></Scene>"), "p", fields) is None
 
 
+def test_planes_that_the_sizes_leave_out_are_told(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.zeros((3, 2, 8, 9), np.uint16), metadata={"axes": "TCYX"})
+    path.write_bytes(path.read_bytes().replace(b'SizeT="3"', b'SizeT="2"'))
+    with images.open_image(path) as file:
+        assert file.series[0].shape == (2, 2, 8, 9)
+        assert any("6 planes, its sizes of 4" in note for note in file.series[0].notes)
+
+
 # ---------------------------------------------------------------- patterns of names
 
 
@@ -389,6 +398,22 @@ def test_a_pattern_joins_files_and_names_channels(tmp_path):
     (tmp_path / "img_T09_CGFP_Z1.tif").unlink()
     with pytest.raises(UnreadableImage, match=r"1 of 12 files are missing: img_T09_CGFP_Z1\.tif"):
         images.open_image(pattern)
+
+
+def test_a_pattern_may_have_places_in_folders(tmp_path):
+    for t, z in ((t, z) for t in (1, 2) for z in (1, 2)):
+        (tmp_path / f"T{t}").mkdir(exist_ok=True)
+        data = np.full((9, 11), 10 * t + z, np.uint8)
+        tifffile.imwrite(tmp_path / f"T{t}/a_Z{z}.tif", data)
+    with images.open_image(tmp_path / "T<1-2>/a_Z<>.tif") as file:
+        assert file.series[0].asarray()[..., 0, 0].tolist() == [[11, 12], [21, 22]]
+        assert images.misshapen(file) == []
+    tifffile.imwrite(tmp_path / "T2/a_Z1.tif", np.zeros((9, 11), np.uint16))
+    (tmp_path / "T2/a_Z2.tif").write_bytes(b"II*\0")
+    with images.open_image(tmp_path / "T<1-2>/a_Z<>.tif") as file:
+        first, second = images.misshapen(file)
+    assert first.startswith("T2/a_Z1.tif: its (9, 11) uint16 isn't")
+    assert second.startswith("T2/a_Z2.tif: ")
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def parse(xml: str) -> list[OmeImage]:
             image = _image(element, objectives)
             image.well = wells.get(element.get("ID") or "")
             references = {e.get("ID") for e in element.iter() if _tag(e) == "AnnotationRef"}
-            image.notes = [note for key, note in modulo if key in references]
+            image.notes += [note for key, note in modulo if key in references]
             images.append(image)
     return images
 
@@ -190,6 +190,11 @@ def _claims(pixels, image: OmeImage) -> dict[tuple[int, int, int], str | None] |
         count = block.get("PlaneCount")
         # without a count: one plane when a directory is named, else all that follow
         planes = int(count) if count else 1 if block.get("IFD") else total - at
+        if at + planes > total:
+            image.notes.append(
+                f"its TiffData speak of {at + planes} planes, its sizes of {total}; "
+                "the others are left out"
+            )
         name = next((e.get("FileName") for e in block if _tag(e) == "UUID"), None)
         for number in range(at, min(at + planes, total)):
             where, rest = {}, number

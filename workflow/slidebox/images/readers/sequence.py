@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -41,15 +42,17 @@ def misshapen(image: ImageFile, opener) -> list[str]:
     """What is wrong with each file of a sequence whose header isn't as the first plane's."""
     files = [Path(p) for p in image.series[0].files or [] if not sequence.is_thumbnail(p)]
     wrong, one = [], None
+    base = os.path.commonpath([path.parent for path in files]) if files else ""
     for path in files:
+        name = path.relative_to(base).as_posix()
         try:
             with opener(path) as file:
                 here = file.series[0]
                 one = one or here
                 if said := _differs(here, one):
-                    wrong.append(f"{path.name}: {said}")
+                    wrong.append(f"{name}: {said}")
         except UnreadableImage as error:
-            wrong.append(f"{path.name}: {error.reason}")
+            wrong.append(f"{name}: {error.reason}")
     return wrong
 
 
