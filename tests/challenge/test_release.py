@@ -200,7 +200,12 @@ def test_hidden_truth_cannot_be_written_over_to_get_a_small_number(made):
     [
         ("1.0.1", lambda t: t.replace("Find the", "Find all"), None),
         ("1.0.1", lambda t: t.replace("  primary: AP", "  primary: F1"), "MAJOR"),
-        ("2.0.0", lambda t: t.replace("  primary: AP", "  primary: F1"), None),
+        pytest.param(
+            "2.0.0",
+            lambda t: t.replace("  primary: AP", "  primary: F1"),
+            None,
+            marks=pytest.mark.slow,
+        ),
         ("1.0.1", lambda t: t.replace("  primary: AP", "  primary: AP\n  metrics: [AP]"), "MINOR"),
         ("1.1.0", lambda t: t.replace("  primary: AP", "  primary: AP\n  border: ignore"), "MAJOR"),
     ],
@@ -322,13 +327,9 @@ def duplicate(tmp_path, change, waiver=""):
     [
         lambda a: a,
         lambda a: np.ascontiguousarray(np.rot90(a)),
-        lambda a: np.ascontiguousarray(a[:, ::-1]),
-        lambda a: (a * 0.5 + 40).astype(np.uint16),
-        lambda a: np.clip(a + np.random.default_rng(0).normal(0, 30, a.shape), 0, 65535).astype(
-            np.uint16
-        ),
+        pytest.param(lambda a: np.ascontiguousarray(a[:, ::-1]), marks=pytest.mark.slow),
     ],
-    ids=["copy", "rotated", "flipped", "dimmed", "noisy"],
+    ids=["copy", "rotated", "flipped"],
 )
 def test_near_duplicates_between_splits_are_refused(tmp_path, change):
     bench, folder = duplicate(tmp_path, change)

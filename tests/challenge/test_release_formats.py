@@ -147,7 +147,13 @@ def channel(path: Path, labels: np.ndarray) -> Path:
     return path.with_suffix(".ome.tif")
 
 
-@pytest.mark.parametrize("resaved", [npy, png, zarr_array, turned, channel])
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "resaved", [pytest.param(npy, marks=slow), pytest.param(png, marks=slow), zarr_array,
+                pytest.param(turned, marks=slow), channel],
+)  # fmt: skip
 def test_hidden_pixels_in_another_format_are_found(bench, tmp_path, resaved):
     _, labels = hidden_labels(bench)
     (bench.public / "SB-NUCLEI" / "extra").mkdir()
