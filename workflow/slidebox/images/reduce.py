@@ -23,7 +23,7 @@ _WIDE = {
     "c8": "c8",
     "c16": "c16",
 }
-_BLOCK = 64  # rows at a time, so that the wide sums stay in the cache
+_BLOCK = 1 << 18  # bytes at a time, so that the wide sums stay in the cache
 
 
 class Mean:
@@ -40,7 +40,7 @@ class Mean:
             (samples, -(-rows // 2) if halve_y else rows, -(-columns // 2) if halve_x else columns),
             self.dtype,
         )
-        step = _BLOCK
+        step = max(1, _BLOCK // (2 * columns * self.dtype.itemsize)) * 2
         for s in range(samples):
             for row in range(0, rows, step):
                 part = block[s, row : row + step]
@@ -67,6 +67,8 @@ class Mean:
 
     def _sum(self, part: np.ndarray, halve_y: bool, halve_x: bool) -> tuple[np.ndarray, int]:
         n = 1
+        if halve_x and self._paired(part):
+            return self._sum_pairs(part, halve_y)
         if self.dtype.itemsize == 8 and self.dtype.kind in "iu":
             part = part.astype("f8")  # no wider integer: 53 bits are kept
         if halve_y:
@@ -82,6 +84,29 @@ class Mean:
             part = part[:, 0::2] + part[:, 1::2]
             n *= 2
         return part, n
+
+    def _paired(self, part: np.ndarray) -> bool:
+        """Whether two neighbours in x can be taken as one number of twice the width."""
+        return (
+            self.dtype.kind == "u"
+            and self.dtype.itemsize <= 2
+            and part.shape[1] % 2 == 0
+            and part.strides[1] == self.dtype.itemsize
+        )
+
+    def _sum_pairs(self, part: np.ndarray, halve_y: bool) -> tuple[np.ndarray, int]:
+        """The sums in x first: over whole numbers of twice the width, side by side in memory, they
+        take a third of the time that steps of two do.
+        """
+        bits = 8 * self.dtype.itemsize
+        pairs = part.view(self.wide)
+        total = pairs >> bits
+        total += pairs & ((1 << bits) - 1)
+        if not halve_y:
+            return total, 2
+        if total.shape[0] % 2:
+            total = np.concatenate([total, total[-1:]])
+        return total[0::2] + total[1::2], 4
 
     def _divide(self, total: np.ndarray, n: int) -> np.ndarray:
         if n == 1:

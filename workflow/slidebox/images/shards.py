@@ -9,6 +9,7 @@ out
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 from pathlib import Path
@@ -31,12 +32,20 @@ class Codec:
         self.recipe = recipe
         self.own = threading.local()
 
+    def gather(self, part: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """A chunk as it is stored: C order, little-endian, zeros beyond the image's edge.
+
+        It is this thread's, until its next call.
+        """
+        chunk = self._scratch("chunk", math.prod(shape) * self.dtype.itemsize)
+        chunk = chunk.view(self.dtype).reshape(shape)
+        if part.shape != shape:
+            chunk[...] = 0
+        chunk[tuple(slice(n) for n in part.shape)] = part
+        return chunk
+
     def encode(self, chunk: np.ndarray) -> bytes:
         chunk = np.ascontiguousarray(chunk, self.dtype)
-        # a buffer for each thread: fresh pages for each chunk cost a third of the compression
-        buffer = getattr(self.own, "buffer", b"")
-        if len(buffer) < chunk.nbytes + _MOST_OVERHEAD:
-            buffer = self.own.buffer = bytearray(chunk.nbytes + _MOST_OVERHEAD)
         # imagecodecs shuffles by the array's own item size, whatever else it is told
         return bytes(
             imagecodecs.blosc_encode(
@@ -46,7 +55,7 @@ class Codec:
                 shuffle=self.recipe.shuffle,
                 blocksize=self.recipe.blocksize,
                 numthreads=1,
-                out=buffer,
+                out=self._scratch("encoded", chunk.nbytes + _MOST_OVERHEAD),
             )
         )
 
@@ -54,6 +63,19 @@ class Codec:
         return np.frombuffer(imagecodecs.blosc_decode(data, numthreads=1), self.dtype).reshape(
             shape
         )
+
+    def decode_bytes(self, data: bytes, size: int) -> memoryview:
+        """The bytes of a chunk of ``size`` bytes. They are this thread's, until its next call."""
+        out = self._scratch("decoded", size)
+        return memoryview(imagecodecs.blosc_decode(data, numthreads=1, out=out))
+
+    def _scratch(self, name: str, size: int) -> np.ndarray:
+        """A buffer of each thread: fresh pages for each chunk cost a third of the compression."""
+        buffer = getattr(self.own, name, None)
+        if buffer is None or buffer.size < size:
+            buffer = np.empty(size, np.uint8)
+            setattr(self.own, name, buffer)
+        return buffer[:size]
 
 
 class Shard:
@@ -65,7 +87,7 @@ class Shard:
         self.end = 0
         self.fd = -1
         self.md5 = hashlib.md5(usedforsecurity=False)
-        """Of all that was written; None after going on from a state, which can't hold it."""
+        """Of what ``sum`` was given; None after going on from a state, which can't hold it."""
 
     def append(self, number: int, data: bytes | None) -> tuple[int, int] | None:
         """Put a chunk at the end of the file; None is a chunk of fill values."""
@@ -106,16 +128,27 @@ class Shard:
     def complete(self) -> bool:
         return self.done == self.expected
 
-    def close(self) -> bool:
-        """Write the index and make the file durable. False: all is fill, there is no file."""
+    def sum(self, data: bytes) -> None:
+        """Add what was appended to the file's MD5; in the same order."""
+        if self.md5 is not None:
+            self.md5.update(data)
+
+    def seal(self) -> bool:
+        """Write the index. False: all is fill, there is no file."""
         if self.fd < 0:
             return False
         index = self.index.tobytes()
-        self._write(index + google_crc32c.value(index).to_bytes(4, "little"))
-        os.fsync(self.fd)
-        os.close(self.fd)
-        self.fd = -1
+        index += google_crc32c.value(index).to_bytes(4, "little")
+        self._write(index)
+        self.sum(index)
         return True
+
+    def close(self) -> None:
+        """Make the file durable and let go of it."""
+        try:
+            os.fsync(self.fd)
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
         if self.fd >= 0:
@@ -123,8 +156,6 @@ class Shard:
             self.fd = -1
 
     def _write(self, data: bytes) -> None:
-        if self.md5 is not None:
-            self.md5.update(data)
         view = memoryview(data)
         while view:
             view = view[os.write(self.fd, view) :]
@@ -133,13 +164,8 @@ class Shard:
 class ChunkFile(Shard):
     """A chunk that is a file of its own, as in Zarr 2: a shard of one, without an index."""
 
-    def close(self) -> bool:
-        if self.fd < 0:
-            return False
-        os.fsync(self.fd)
-        os.close(self.fd)
-        self.fd = -1
-        return True
+    def seal(self) -> bool:
+        return self.fd >= 0
 
 
 class Grid:

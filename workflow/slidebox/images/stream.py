@@ -3,11 +3,13 @@
 Rows of chunks are the unit of work. A row is cut into chunks, these are compressed (by the
 threads),
 appended to their shards in order (by the caller alone: a shard has one owner), read back from the
-file, decompressed and compared with what was read. Then the row is halved into the next level.
+file, decompressed and compared, by their digests, with what was read. Then the row is halved into
+the next level.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +26,8 @@ from .plan import LevelPlan, Plan, Recipe
 from .reduce import Mean, Mode
 from .shards import Codec, Grid, Shard
 
+_CLOSING = 8  # files that may wait to be durable
+
 
 class DamagedOutput(RuntimeError):
     """What was written isn't what was read: a fault of disk or memory. Nothing is published."""
@@ -32,11 +36,13 @@ class DamagedOutput(RuntimeError):
 class Crew:
     """Threads that compress and prove, and the caller, who helps when he would wait.
 
-    With one thread there are no others: tasks run where they are asked for.
+    With one thread there are no others: tasks run where they are asked for. ``disk`` only waits
+    until files are durable.
     """
 
     def __init__(self, threads: int) -> None:
         self.pool = ThreadPoolExecutor(threads - 1, "slidebox") if threads > 1 else None
+        self.disk = ThreadPoolExecutor(1, "slidebox-disk")
 
     def start(self, task: Callable, *args) -> Task:
         return Task(self.pool.submit(task, *args) if self.pool else None, task, args)
@@ -44,6 +50,7 @@ class Crew:
     def close(self) -> None:
         if self.pool:
             self.pool.shutdown(wait=True, cancel_futures=True)
+        self.disk.shutdown(wait=True)
 
 
 @dataclass(slots=True)
@@ -63,10 +70,18 @@ class _Row:
     """A row of chunks on its way: first compressed, then proven."""
 
     level: int
-    rows: np.ndarray
-    chunks: list[tuple[tuple[int, ...], np.ndarray]]
-    tasks: list[Task] = field(default_factory=list)
-    proofs: list[Task] = field(default_factory=list)
+    nbytes: int
+    chunks: list[tuple[int, ...]]
+    tasks: list[Task]
+
+
+@dataclass(slots=True)
+class _Packed:
+    """A compressed chunk; of only zeros: None. Of level 0 also its pixels' digest and range."""
+
+    data: bytes | None
+    digest: bytes = b""
+    span: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)
@@ -114,6 +129,7 @@ class Pyramid:
         """Volumes: rows of chunks, by their number, whose chunks aren't deep enough yet."""
         self.held: list[dict[int, tuple]] = [{} for _ in plan.levels]
         self.queue: deque[_Row] = deque()
+        self.closing: deque[Future] = deque()
         count = plan.levels[0].shape[1]
         self.facts = Facts(
             low=[None] * count, high=[None] * count, samples=[[] for _ in range(count)]
@@ -131,7 +147,6 @@ class Pyramid:
         for s, rows in enumerate(band):
             rows = np.ascontiguousarray(rows)
             self.hashes[s].update(rows.view(np.uint8).reshape(-1) if rows.size else b"")
-            self._range(c + s, rows)
             if last:
                 self.facts.planes[t, c + s, z] = self.hashes[s].digest()
         self._rows(0, t, group, z, y0, band)
@@ -145,6 +160,8 @@ class Pyramid:
     def _drain(self) -> None:
         while self.queue:
             self._finish(self.queue.popleft())
+        while self.closing:
+            self.closing.popleft().result()
 
     def state(self) -> dict:
         """All that is needed to go on from here in another process; shards are on disk after it."""
@@ -198,11 +215,11 @@ class Pyramid:
 
     def abandon(self) -> None:
         """Let go of open files after an error; what is on disk is the caller's to remove."""
-        for row in self.queue:
-            for task in [*row.tasks, *row.proofs]:
-                if task.future is not None and not task.future.cancel():
-                    task.future.exception()
+        for future in [task.future for row in self.queue for task in row.tasks] + [*self.closing]:
+            if future is not None and not future.cancel():
+                future.exception()
         self.queue.clear()
+        self.closing.clear()
         for shards in self.open:
             for shard in shards.values():
                 shard.abandon()
@@ -252,14 +269,13 @@ class Pyramid:
             for column in range(-(-level.shape[4] // wide)):
                 part = slab[s, :, :, column * wide : (column + 1) * wide]
                 chunks.append(((t, c + s, z // deep, row, column), part))
-        job = _Row(number, slab, chunks)
-        job.tasks = [self.crew.start(self._compress, level, part) for _, part in chunks]
-        self.queue.append(job)
-        waiting = sum(r.rows.nbytes for r in self.queue)
+        tasks = [self.crew.start(self._compress, level, part) for _, part in chunks]
+        self.queue.append(_Row(number, slab.nbytes, [chunk for chunk, _ in chunks], tasks))
+        waiting = sum(r.nbytes for r in self.queue)
         while self.queue and waiting > self.plan.in_flight * max(
             self.pending[0].bytes, slab.nbytes
         ):
-            waiting -= self.queue[0].rows.nbytes
+            waiting -= self.queue[0].nbytes
             self._finish(self.queue.popleft())
 
     def _slab(self, number: int, z: int, row: int, rows: np.ndarray) -> np.ndarray | None:
@@ -280,58 +296,76 @@ class Pyramid:
         slab[:, inside] = rows
         return self.slabs[number].pop(row) if inside + 1 == slab.shape[1] else None
 
-    def _compress(self, level: LevelPlan, part: np.ndarray) -> bytes | None:
-        if not _any(part):
-            return None
-        full = level.chunk[2:]
-        if part.shape != full:
-            padded = np.zeros(full, part.dtype)
-            padded[tuple(slice(n) for n in part.shape)] = part
-            part = padded
-        return self.codec.encode(part)
+    def _compress(self, level: LevelPlan, part: np.ndarray) -> _Packed:
+        # all that looks at a chunk does so at once, while it is in the cache
+        chunk = self.codec.gather(part, level.chunk[2:])
+        span, digest = None, b""
+        if level.index == 0:
+            span = self._range(chunk[tuple(slice(n) for n in part.shape)])
+        if not _any(chunk):
+            return _Packed(None, span=span)
+        if level.index == 0 and self.prove:
+            digest = xxhash.xxh3_128_digest(chunk.reshape(-1).view(np.uint8))
+        return _Packed(self.codec.encode(chunk), digest, span)
 
     def _finish(self, job: _Row) -> None:
         """Append a row's chunks in order, then prove level 0's by reading them back."""
-        grid, shards, proofs = self.grids[job.level], self.open[job.level], []
-        for (chunk, part), task in zip(job.chunks, job.tasks, strict=True):
-            data = task.result()
+        grid, shards = self.grids[job.level], self.open[job.level]
+        written: list[tuple[Shard, bytes]] = []
+        proofs = []
+        for chunk, task in zip(job.chunks, job.tasks, strict=True):
+            packed = task.result()
+            if packed.span is not None:
+                self._widen(chunk[1], *packed.span)
             where = grid.shard_of(chunk)
             shard = shards.get(where)
             if shard is None:
                 shard = shards[where] = grid.new_shard(where)
                 shard.md5 = shard.md5 if self.checksum else None
-            place = shard.append(grid.number_in_shard(chunk), data)
-            if place is not None and job.level == 0 and self.prove:
-                proofs.append(self.crew.start(self._prove, shard, place, chunk, part))
-        for proof in proofs:
-            proof.result()
+            place = shard.append(grid.number_in_shard(chunk), packed.data)
+            if place is not None:
+                written.append((shard, packed.data))
+                if packed.digest:
+                    proofs.append((shard, place, chunk, packed.digest))
+        checks = [self.crew.start(_sum, written)] if self.checksum else []
+        checks += [self.crew.start(self._prove, *proof) for proof in proofs]
+        for check in reversed(checks):  # another thread begins with the first
+            check.result()
         for where in [w for w, s in shards.items() if s.complete]:
             shard = shards.pop(where)
-            if shard.close():
+            if shard.seal():
                 self.files.append(shard.path)
                 if shard.md5 is not None:
                     name = shard.path.relative_to(self.folder).as_posix()
                     self.facts.md5[name] = shard.md5.hexdigest()
+                self.closing.append(self.crew.disk.submit(shard.close))
+                if len(self.closing) > _CLOSING:
+                    self.closing.popleft().result()
 
-    def _prove(self, shard: Shard, place: tuple[int, int], chunk, part: np.ndarray) -> None:
-        stored = self.codec.decode(shard.read(place), self.plan.levels[0].chunk[2:])
-        if not _equal(stored[tuple(slice(n) for n in part.shape)], part):
+    def _prove(self, shard: Shard, place: tuple[int, int], chunk, digest: bytes) -> None:
+        size = math.prod(self.plan.levels[0].chunk) * self.codec.dtype.itemsize
+        stored = self.codec.decode_bytes(shard.read(place), size)
+        if xxhash.xxh3_128_digest(stored) != digest:
             raise DamagedOutput(f"chunk {chunk} of {shard.path} is not what was read")
 
     # ------------------------------------------------------------ facts
 
-    def _range(self, c: int, rows: np.ndarray) -> None:
-        if self.labels or rows.dtype.kind not in "buif":
-            return
-        low, high = rows.min(), rows.max()
-        if rows.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
-            finite = rows[np.isfinite(rows)]
+    def _range(self, part: np.ndarray) -> tuple[float, float] | None:
+        """The least and the largest finite value; None where that has no sense or there is none."""
+        if self.labels or part.dtype.kind not in "buif":
+            return None
+        low, high = part.min(), part.max()
+        if part.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
+            finite = part[np.isfinite(part)]
             if not finite.size:
-                return
+                return None
             low, high = finite.min(), finite.max()
+        return low.item(), high.item()
+
+    def _widen(self, c: int, low: float, high: float) -> None:
         facts = self.facts
-        facts.low[c] = low.item() if facts.low[c] is None else min(facts.low[c], low.item())
-        facts.high[c] = high.item() if facts.high[c] is None else max(facts.high[c], high.item())
+        facts.low[c] = low if facts.low[c] is None else min(facts.low[c], low)
+        facts.high[c] = high if facts.high[c] is None else max(facts.high[c], high)
 
     def _count(self, rows: np.ndarray) -> None:
         values, counts = np.unique(rows, return_counts=True)
@@ -376,9 +410,9 @@ def _any(part: np.ndarray) -> bool:
     return bool(part[0, 0].any() or _bits(part).any())
 
 
-def _equal(a: np.ndarray, b: np.ndarray) -> bool:
-    """Bit for bit: NaNs are compared too."""
-    return bool(np.array_equal(_bits(a), _bits(b)))
+def _sum(written: list[tuple[Shard, bytes]]) -> None:
+    for shard, data in written:
+        shard.sum(data)
 
 
 def _bits(part: np.ndarray) -> np.ndarray:
