@@ -232,7 +232,7 @@ def test_an_older_number_is_refused(bench, tmp_path):
 
 def test_other_hidden_truth_is_a_major_change():
     old = {"images": {"a": ("test", "p", "1", "x=0.5")}, "fields": {}, "hidden": ["test"],
-           "task": "x", "primary": {}, "metrics": {}}  # fmt: skip
+           "task": "x", "primary": {}, "metrics": {}, "settings": {}}  # fmt: skip
     new = old | {"images": {"a": ("test", "p", "2", "x=0.5")}}
     assert versions.needed(versions.changes(old, new)) == "MAJOR"
     more = old | {"images": old["images"] | {"b": ("train", "p", "2", "x=0.5")}}
@@ -240,6 +240,8 @@ def test_other_hidden_truth_is_a_major_change():
     # A tolerance in µm depends on it
     sized = old | {"images": {"a": ("test", "p", "1", "x=0.6")}}
     assert versions.changes(old, sized) == [("MAJOR", "other axes or pixel size", "a")]
+    again = old | {"settings": {"bootstrap": {"resamples": 9}}}
+    assert versions.needed(versions.changes(old, again)) == "MINOR"
     # A hidden split called train is a test set
     named = [old | {"hidden": ["train"], "images": {"a": ("train", "p", t, "")}} for t in "12"]
     assert versions.needed(versions.changes(*named)) == "MAJOR"

@@ -67,7 +67,9 @@ def state(challenge: dict[str, Any], rows: list[dict[str, str]], truth: dict[str
         "primary": {k: v for k, v in scoring.items() if k not in ("metrics", "bootstrap", "custom")}
         | {"custom": [c for c in scoring.get("custom", []) if c["name"] == scoring["primary"]]},
         "metrics": {"metrics": scoring["metrics"], "custom": scoring.get("custom", [])},
-    }
+        "settings": {"bootstrap": scoring.get("bootstrap"),
+                     "images": challenge.get("data", {}).get("images")},
+    }  # fmt: skip
 
 
 def read_state(public: Path, private: Path) -> dict:
@@ -133,6 +135,8 @@ def changes(old: dict, new: dict) -> list[tuple[str, str, str | None]]:
         found.append(("MAJOR", f"scoring: {', '.join(keys)}", None))
     if old["metrics"] != new["metrics"]:
         found.append(("MINOR", "other metrics", None))
+    if old["settings"] != new["settings"]:
+        found.append(("MINOR", "other bootstrap or format of images", None))
     moved = sorted(k for k in old["fields"].keys() & new["fields"].keys()
                    if old["fields"][k] != new["fields"][k])  # fmt: skip
     found += [("MINOR", "another group or fold", which) for which in moved]
