@@ -71,8 +71,8 @@ ROWS = (
     Row("slices", "N annotated slices of one 3D frame", "py-ctcmetrics counts an object N times",
         "one volume: an object counts once"),
     Row("order_of_points", "points in another order",
-        "greedy matching in the reference's order (as grand-challenge-metrics; its rule, not its "
-        "code): TP 2 or 1", "the best assignment: 2 in any order"),
+        "grand-challenge-metrics 0.6.0 matches greedily in the reference's order (the test has its "
+        "rule): TP 2 or 1", "the best assignment: 2 in any order"),
     Row("one_for_several", "one candidate near two reference points",
         "counted for both in the CZII challenge's metric (its rule, not its code): TP 2",
         "one to one: 1"),

@@ -45,6 +45,20 @@ def bound(value: float) -> str:
     return f"{value:g}" if math.isfinite(value) else "unbounded"
 
 
+COST = (
+    "## Cost", "",
+    "`benchmarks/scoring/run.py 2d 3d --references` of 2026-11-22 on two busy cores (CPU seconds,",
+    "median of 3, and peak memory; anew after each change).", "",
+    "| case | Slidebox, 10 thresholds | StarDist, 10 thresholds | scikit-image VOI + ARE |",
+    "|---|---|---|---|",
+    "| 2048 x 2048, 2,025 objects | 0.027 s, 136 MB | 3.37 s, 377 MB | 0.51 s, 217 MB |",
+    "| 128 x 512 x 512, 1,008 objects | 0.146 s, 309 MB | not measured | not measured |",
+    "",
+    "A pair of label volumes of 3.5 GB each (13,500 objects, OME-Zarr) was scored slab by slab in",
+    "16 CPU seconds with a peak of 1.2 GB.", "",
+)  # fmt: skip
+
+
 def markdown() -> str:
     """The page."""
     out = [
@@ -80,8 +94,8 @@ def markdown() -> str:
             for name, values in PRESETS.items()]  # fmt: skip
     out += [
         "", "## Where implementations disagree", "",
-        "Each row is reproduced with the packages themselves in `tests/scoring/judges_rows.py`.",
-        "", disagreements.markdown(),
+        "Each row is reproduced in `tests/scoring/judges_rows.py`: with the packages themselves, or",
+        "by the rule in words where the row says so.", "", disagreements.markdown(), *COST,
     ]  # fmt: skip
     return "\n".join(out).rstrip() + "\n"
 
