@@ -143,8 +143,8 @@ class Slurm:
                 start_new_session=True,
             )
 
-    def _until(self, true: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + 120
+    def _until(self, true: Callable[[], bool], otherwise: str, seconds: float = 120) -> None:
+        deadline = time.monotonic() + seconds
         while not true():
             ended = [name for name, one in self.daemons.items() if one.poll() is not None]
             if ended or time.monotonic() > deadline:
@@ -157,13 +157,17 @@ class Slurm:
         return done.stdout.strip()
 
     def lose_node(self) -> None:
-        """As when the node's power goes: slurmd and all that runs below its jobs die at once."""
+        """As when the node's power goes: slurmd and all below its jobs die; Slurm finds it down.
+
+        A node that is back at once would be believed to run on what began seconds before.
+        """
         node = self.daemons.pop("slurmd")
         steps = _named("slurmstepd")
         for victim in [node.pid, *steps, *(child for step in steps for child in _below(step))]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
         node.wait()
+        self._until(lambda: "down" in self.sinfo(), "the lost node is not noticed", 600)
 
     def stop(self) -> None:
         """End the jobs, then the daemons, those first that need the others."""
