@@ -94,8 +94,8 @@ def markdown() -> str:
             for name, values in PRESETS.items()]  # fmt: skip
     out += [
         "", "## Where implementations disagree", "",
-        "Each row is reproduced in `tests/scoring/judges_rows.py`: with the packages themselves, or",
-        "by the rule in words where the row says so.", "", disagreements.markdown(), *COST,
+        "Each row is reproduced in `tests/scoring/judges_rows.py`: with the packages themselves,",
+        "or by the rule in words where the row says so.", "", disagreements.markdown(), *COST,
     ]  # fmt: skip
     return "\n".join(out).rstrip() + "\n"
 
