@@ -35,6 +35,7 @@ def floor(source: Path, out: Path, work) -> dict:
     import tifffile
 
     from slidebox import images
+    from slidebox.images.allocator import keep_pages
     from slidebox.images.plan import Recipe, make_plan
     from slidebox.images.reduce import Mean
     from slidebox.images.shards import Codec
@@ -47,6 +48,7 @@ def floor(source: Path, out: Path, work) -> dict:
         parts[name] += time.process_time() - began
         return result
 
+    keep_pages()
     recipe = Recipe()
     with images.open_image(source) as file:
         series = file.series[0]
@@ -70,7 +72,7 @@ def floor(source: Path, out: Path, work) -> dict:
                         data = timed("compress", codec.encode, padded)
                         timed("write", target.write, data)
                         if level.index == 0:
-                            timed("decompress", codec.decode, data, (tall, wide))
+                            timed("decompress", codec.decode_bytes, data, padded.nbytes)
         timed("write", lambda: (target.flush(), os.fsync(target.fileno())))
     size = out.stat().st_size
     out.unlink()

@@ -28,6 +28,7 @@ from ome_types import from_xml, validate_xml
 from slidebox import images
 from slidebox.images import LabelSource, Recipe, UnreadableImage
 from slidebox.images.checksum import tree_checksum
+from slidebox.images.shards import Codec
 
 from . import independent
 
@@ -453,6 +454,23 @@ def test_a_damaged_source_leaves_nothing(tmp_path):
         with pytest.raises(UnreadableImage, match="series 0, plane z=2"):
             images.convert(path, tmp_path / "o.ome.zarr", threads=threads)
     assert [p.name for p in tmp_path.iterdir()] == ["a.ome.tif"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_chunk_that_is_stored_otherwise_than_read_is_no_image(tmp_path, threads, monkeypatch):
+    data = np.random.default_rng(4).integers(0, 9, (600, 700), np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "YX"})
+    encode = Codec.encode
+
+    def wrong(codec, chunk):
+        chunk = chunk.copy()
+        chunk[..., -1, -1] ^= 1
+        return encode(codec, chunk)
+
+    monkeypatch.setattr(Codec, "encode", wrong)
+    with pytest.raises(RuntimeError, match="not what was read"):
+        images.convert(tmp_path / "a.ome.tif", tmp_path / "o.ome.zarr", threads=threads)
+    assert not (tmp_path / "o.ome.zarr").exists()
 
 
 def test_an_existing_image(vendor, tmp_path):

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..atomic import fsync_dir
 from . import journal, ngff, nodes, ome
+from .allocator import keep_pages
 from .checksum import tree_checksum
 from .model import ImageFile, Series, UnreadableImage
 from .plan import MB, Plan, Recipe, make_plan
@@ -129,6 +130,7 @@ def convert(
     Busy : another process works on the same ``out``.
     """
     started = time.monotonic()
+    keep_pages()
     out, labels = Path(out), list(labels)
     names = [source.name for source in labels]
     for wrong in [n for n in names if not re.fullmatch(r"[\w][\w .+-]*", n) or names.count(n) > 1]:
