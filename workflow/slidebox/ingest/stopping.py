@@ -47,21 +47,29 @@ def stop(*_: object) -> None:
     if stopped.is_set():
         return  # a second signal must not break the cleaning up
     stopped.set()
-    threading.Thread(target=_end_children, daemon=True).start()
+    # Listed before the KeyboardInterrupt: what Snakemake starts on it (scancel) must live.
+    jobs = _below(os.getpid())
+    threading.Thread(target=_end, args=(jobs,), daemon=True).start()
     raise KeyboardInterrupt
 
 
-def _end_children() -> None:
-    """Tell all processes below this one to end; after a while, make them."""
-    for pid in _below(os.getpid()):
+def _end(jobs: list[int]) -> None:
+    """Tell these to end, parents first; after a while, make them, and what they started."""
+    for pid in jobs:
         _kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        if not _below(os.getpid()):
+        if not _left(jobs):
             return
         time.sleep(0.2)
-    for pid in _below(os.getpid()):
+    for pid in _left(jobs):
         _kill(pid, signal.SIGKILL)
+
+
+def _left(jobs: list[int]) -> set[int]:
+    """Which of these still run below this process, with all below them."""
+    there = set(jobs).intersection(_below(os.getpid()))
+    return there.union(*map(_below, there))
 
 
 def _kill(pid: int, number: int) -> None:
