@@ -179,6 +179,7 @@ def precision_recall(
     detection's image is drawn.
 
     AP = mean over r in 0, 0.01, ..., 1 of the largest precision at a recall >= r. In [0, 1].
+    Lin et al. 2014, doi:10.1007/978-3-319-10602-1_48.
     """
     if not true > 0:
         return np.nan, np.nan

@@ -113,7 +113,9 @@ def average_precision(tp: int, fp: int, fn: int, empty: float = 1.0) -> float:
 
 
 def f1(tp: int, fp: int, fn: int, empty: float = 1.0) -> float:
-    """2 TP / (2 TP + FP + FN), in [0, 1], 1 is best. `empty` when there is no object at all."""
+    """2 TP / (2 TP + FP + FN), in [0, 1], 1 is best. `empty` when there is no object at all.
+    Caicedo et al. 2019, doi:10.1038/s41592-019-0612-7.
+    """
     return ratio(2 * tp, 2 * tp + fp + fn, empty)
 
 
@@ -148,6 +150,7 @@ def splits_and_merges(table: ObjectOverlap) -> tuple[int, int]:
     A predicted object is a piece of a true one when more than half of it lies inside; a true object
     is merged into a predicted one when more than half of it lies inside. An object cut into k
     pieces is k - 1 splits; k objects under one prediction are k - 1 merges. Both >= 0, 0 is best.
+    After Caicedo et al. 2019, doi:10.1038/s41592-019-0612-7.
     """
     piece = 2 * table.n > table.pred_area[table.j]
     part = 2 * table.n > table.truth_area[table.i]
@@ -157,7 +160,9 @@ def splits_and_merges(table: ObjectOverlap) -> tuple[int, int]:
 
 
 def foreground_dice(table: Overlap) -> tuple[int, int]:
-    """2 |A and B| and |A| + |B| of the foregrounds, in pixels: Dice = the first over the second."""
+    """2 |A and B| and |A| + |B| of the foregrounds, in pixels: Dice = the first over the second.
+    Dice 1945, doi:10.2307/1932409.
+    """
     inside = int(table.n[(table.truth[table.i] != 0) & (table.pred[table.j] != 0)].sum())
     a = int(table.truth_area[table.truth != 0].sum())
     b = int(table.pred_area[table.pred != 0].sum())

@@ -57,7 +57,9 @@ def match(
 
 
 def f_beta(tp, fp, fn, beta: float):
-    """(1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP), in [0, 1], 1 is best; nan without any point."""
+    """(1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP), in [0, 1], 1 is best; nan without any point.
+    Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z.
+    """
     b = beta * beta
     tp, fp, fn = (np.asarray(v, float) for v in (tp, fp, fn))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -14,7 +14,8 @@ SIGMA, TRUNCATE, RADIUS = 1.5, 3.5, 5
 def psnr(truth: np.ndarray, pred: np.ndarray, data_range: float) -> float:
     """10 log10(R^2 / MSE) in dB, R the data range; higher is better, at most 100 dB.
 
-    Images of one shape; compared in float64.
+    Images of one shape; compared in float64. Huynh-Thu and Ghanbari 2008,
+    doi:10.1049/el:20080522.
     """
     error = float(np.mean((truth.astype(np.float64) - pred) ** 2))
     if error == 0:

@@ -75,7 +75,9 @@ def dice(both, truth, pred, empty: float):
 
 
 def iou(both, truth, pred, empty: float):
-    """|A and B| / |A or B|, in [0, 1], 1 is best; `empty` where neither has a pixel."""
+    """|A and B| / |A or B|, in [0, 1], 1 is best; `empty` where neither has a pixel.
+    Jaccard 1912, doi:10.1111/j.1469-8137.1912.tb05611.x.
+    """
     total = np.asarray(truth, float) + pred - both
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(total > 0, np.asarray(both) / total, empty)

@@ -158,7 +158,7 @@ def det(ns, fn, fp, vertices):
 def lnk(ed, ea, ec, edges):
     """LNK = 1 - min(A, A0) / A0 with A = ED + 1.5 EA + EC, A0 = 1.5 edges; [0, 1], 1 is best.
 
-    nan where the reference has no edge.
+    nan where the reference has no edge. Maška et al. 2023, doi:10.1038/s41592-023-01879-y.
     """
     return _measure(ED * ed + EA * ea + EC * ec, EA * edges)
 
@@ -307,7 +307,9 @@ def _children_match(
 
 
 def f1_of_counts(tp, fp, fn):
-    """2 TP / (2 TP + FP + FN), in [0, 1]; nan where there is nothing to find (TP + FN = 0)."""
+    """2 TP / (2 TP + FP + FN), in [0, 1]; nan where there is nothing to find (TP + FN = 0).
+    Ulman et al. 2017, doi:10.1038/nmeth.4473 (for divisions, BC).
+    """
     tp, fp, fn = (np.asarray(v, float) for v in (tp, fp, fn))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(tp + fn > 0, 2 * tp / (2 * tp + fp + fn), np.nan)
@@ -338,7 +340,9 @@ def _whole_cycles(tracks: list[Track]) -> np.ndarray:
 
 
 def mean_of_defined(*values):
-    """BIO: mean of those of CT, TF, BC and CCA that are defined; nan if none is."""
+    """BIO: mean of those of CT, TF, BC and CCA that are defined; nan if none is.
+    Maška et al. 2023, doi:10.1038/s41592-023-01879-y.
+    """
     stacked = np.stack([np.asarray(v, float) for v in values])
     defined = ~np.isnan(stacked)
     count = defined.sum(0)
