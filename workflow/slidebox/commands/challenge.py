@@ -37,7 +37,9 @@ def register(command: Command) -> None:
     c.add_argument("--out", type=Path, metavar="DIR", help="where scores and report go")
     c.add_argument("--private", type=Path, metavar="DIR", help="organisers: the hidden labels")
     c.add_argument("--json", type=Path, metavar="FILE", help="write findings and scores as JSON")
-    c.add_argument("--threads", type=int, default=1, metavar="N")
+    c.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="images at a time (default: 1)"
+    )
     c = command(
         "compare",
         compare,
@@ -64,7 +66,7 @@ def register(command: Command) -> None:
     k = kinds.add_parser("release", help="assemble and release what challenge.yaml says")
     k.set_defaults(run=release)
     k.add_argument("folder", type=Path, metavar="DIR", help="the challenge's folder")
-    k.add_argument("--threads", type=int, default=2, metavar="N")
+    k.add_argument("--threads", type=int, default=2, metavar="N", help="default: 2")
     directory_option(k)
     k = kinds.add_parser("reveal", help="publish the hidden truth and the key of its commitment")
     k.set_defaults(run=reveal)
@@ -83,7 +85,7 @@ def register(command: Command) -> None:
     k.set_defaults(run=template)
     k.add_argument("release", metavar="RELEASE", help="folder, ZIP or http(s) address")
     k.add_argument("predictions", type=Path, metavar="DIR")
-    k.add_argument("--split")
+    k.add_argument("--split", help="the split to predict (default: the test set)")
 
 
 def export(a) -> int:

@@ -121,9 +121,13 @@ def register(command: Command) -> None:
         "show the site on this machine, with byte ranges and CORS",
         "slidebox serve\nslidebox serve demo/public --port 8080",
     )
-    c.add_argument("public", nargs="?", type=Path, metavar="PUBLIC")
-    c.add_argument("--host", default="127.0.0.1")
-    c.add_argument("--port", type=int, default=8000)
+    c.add_argument(
+        "public", nargs="?", type=Path, metavar="PUBLIC", help="default: the configuration's"
+    )
+    c.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0: other machines too (default: %(default)s)"
+    )
+    c.add_argument("--port", type=int, default=8000, help="default: %(default)s")
     c.add_argument("--vault", type=Path, help="where originals are (default: beside PUBLIC)")
     directory_option(c)
 
