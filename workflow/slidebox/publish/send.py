@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import dataclass
 
 from slidebox.catalogue import evicted
 from slidebox.publish.headers import Headers, headers_of
 from slidebox.publish.ledger import Row, Todo
 from slidebox.publish.target import SMALL, Conflict, Damaged, If, Sent, Target
+
+PAUSES = (0.2, 1.0, 5.0, 0.0)  # seconds; a try each
 
 
 @dataclass(slots=True)
@@ -66,20 +69,26 @@ def send(target: Target, todo: Todo, row: Row | None, doubtful: bool) -> Done:
             file.seek(0)
             return done(target.put_file(todo.key, file, size, headers, when, todo.sha256), True)
 
-        try:
-            return write(If(row.etag if row else None))
-        except Conflict:
-            there = target.head(todo.key)
+        when = If(row.etag if row else None)
+        for pause in PAUSES:
+            try:
+                return write(when)
+            except Conflict:
+                there = target.head(todo.key)
             if there is None:
-                return write(If())
+                # What a killed run had under way may still be on its way.
+                time.sleep(pause)
+                when = If()
+                continue
             held, has = there
             if local is None:
                 local = Sent(size, todo.sha256 or "", target.etag_of(file, size))
             if held.etag == local.etag and has in (headers, None):
                 return done(local, False)  # what a killed run sent and had not written down
-            if doubtful or held.etag == local.etag:
-                return write(If(held.etag))
-            raise
+            if not (doubtful or held.etag == local.etag):
+                break
+            when = If(held.etag)
+        raise Conflict(f"{todo.key} was changed by somebody else")
 
 
 def _same(row: Row, local: Sent) -> bool:
