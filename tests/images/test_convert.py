@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import json
@@ -626,3 +627,19 @@ def test_odd_pixels(tmp_path, read_level):
         )
         assert read_level(tmp_path / f"{n}.ome.zarr").tobytes() == data.tobytes()
         valid(tmp_path / f"{n}.ome.zarr")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
+def test_a_fault_of_the_machine_is_not_the_images(tmp_path, number):
+    """A full disk fails the job, which runs again; the image isn't sealed as damaged."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8))
+
+    def failing(*_):
+        raise OSError(number, "the machine's")
+
+    with images.open_image(tmp_path / "a.tif") as file:
+        file.series[0].reader = failing
+        with pytest.raises(OSError) as caught:
+            images.convert(file, tmp_path / "a.ome.zarr")
+    assert caught.value.errno == number
+    assert not (tmp_path / "a.ome.zarr").exists()

@@ -17,6 +17,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -194,11 +195,7 @@ def codabench(
     opened, out = open_release(release), Path(out)
     chosen = split_of(opened, split)
     target = out / f"{opened.slug}-{opened.version}-codabench.zip"
-    if target.exists():
-        raise FileExistsError(f"{target} is there already")
-    work = out / f".{target.stem}.tmp"
-    shutil.rmtree(work, ignore_errors=True)
-    try:
+    with _workplace(target) as work:
         bundle = work / "bundle"
         bundle.mkdir(parents=True)
         _reference(opened, chosen, private, work / "reference")
@@ -224,9 +221,20 @@ def codabench(
         out.mkdir(parents=True, exist_ok=True)
         _zip(bundle, work / target.name)
         (work / target.name).rename(target)
+    return target
+
+
+@contextmanager
+def _workplace(target: Path) -> Iterator[Path]:
+    """A hidden folder beside ``target``, in which it is made; FileExistsError when that exists."""
+    if target.exists():
+        raise FileExistsError(f"{target} is there already")
+    work = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return target
 
 
 def _columns(release: Release) -> list[dict[str, Any]]:
@@ -337,11 +345,7 @@ def grand_challenge(
     opened, out = open_release(release), Path(out)
     chosen = split_of(opened, split)
     target = out / f"{opened.slug}-{opened.version}-grand-challenge"
-    if target.exists():
-        raise FileExistsError(f"{target} is there already")
-    work = out / f".{target.name}.tmp"
-    shutil.rmtree(work, ignore_errors=True)
-    try:
+    with _workplace(target) as work:
         made = work / "made"
         _program(opened, made, "evaluate.py", GRAND_CHALLENGE)
         write_text(made / "Dockerfile", DOCKERFILE)
@@ -360,8 +364,6 @@ def grand_challenge(
             + " first.\n",
         )  # fmt: skip
         made.rename(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return target
 
 

@@ -29,8 +29,7 @@ from .thumbnail import write_thumbnail
 
 DIGEST = "xxh3-128"
 """The digest of an image: XXH3-128 over the XXH3-128 digests of its planes in t, c, z order, each
-of
-its pixels in C order, little-endian."""
+of its pixels in C order, little-endian."""
 
 
 class Busy(RuntimeError):
@@ -101,8 +100,7 @@ def convert(
     """Derive an OME-Zarr image from one series of a file.
 
     Every plane is read once; all levels come from it. ``out`` appears by a rename when all is
-    written
-    and each chunk of level 0 has been read back and compared; until then there is only
+    written and each chunk of level 0 has been read back and compared; until then there is only
     ``.<name>.partial`` beside it. The same source and recipe give the same bytes.
 
     Parameters
@@ -120,8 +118,7 @@ def convert(
         file). Only benchmarks have reasons to switch them off.
     original : keep the vendor's metadata beside the image (a plate keeps them once for all fields).
     existing : what to do when ``out`` is there: ``error``, ``reuse`` it if it is complete and of
-    this
-        recipe, or ``replace`` it.
+        this recipe, or ``replace`` it.
 
     Raises
     ------

@@ -7,6 +7,7 @@ wavelengths in nanometre, colours are ``RRGGBB``.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -62,6 +63,18 @@ class Channel:
 
     def to_dict(self) -> dict[str, Any]:
         return {k: v for k, v in asdict(self).items() if v is not None}
+
+
+_MACHINE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE,
+}  # fmt: skip
+
+
+def machines_fault(error: BaseException) -> bool:
+    """Whether the machine failed (memory, disk, descriptors), which says nothing of the image."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno in _MACHINE
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +213,9 @@ class Series:
         y1 = self.size("y") if y1 is None else y1
         try:
             band = self.reader(t, c, z, y0, y1)
-        except (MemoryError, KeyboardInterrupt):
-            raise
         except Exception as error:
+            if machines_fault(error):
+                raise
             if isinstance(error, UnreadableImage):
                 error.file = error.file or self.file
                 error.series = self.index

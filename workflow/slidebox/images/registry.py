@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import sequence
-from .model import ImageFile, UnreadableImage
+from .model import ImageFile, UnreadableImage, machines_fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +172,9 @@ def open_one(path: Path, name: str | None = None) -> ImageFile:
     except UnreadableImage as error:
         error.file = error.file or str(path)
         raise
-    except (MemoryError, KeyboardInterrupt):
-        raise
     except Exception as error:
+        if machines_fault(error):
+            raise
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise UnreadableImage(f"not a readable {fmt.title} ({said})", file=str(path)) from error
     if not image.series:

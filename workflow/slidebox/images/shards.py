@@ -2,8 +2,7 @@
 
 Sharding codec 1.0: the inner chunks one after the other in any order, then an index of (offset,
 length) pairs, 16 bytes each, little-endian, and its CRC-32C. A chunk of only fill values is left
-out
-(both numbers 2**64 - 1), and so is a shard of only such chunks.
+out (both numbers 2**64 - 1), and so is a shard of only such chunks.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The one pass: bands of the source go in, every level's chunks come out, each proven once written.
 
 Rows of chunks are the unit of work. A row is cut into chunks, these are compressed (by the
-threads),
-appended to their shards in order (by the caller alone: a shard has one owner), read back from the
-file, decompressed and compared, by their digests, with what was read. Then the row is halved into
-the next level.
+threads), appended to their shards in order (by the caller alone: a shard has one owner), read back
+from the file, decompressed and compared, by their digests, with what was read. Then the row is
+halved into the next level.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import numpy as np
 import xxhash
 
 from . import journal as journals
-from .model import Series, UnreadableImage
+from .model import Series
 from .plan import LevelPlan, Plan, Recipe
 from .reduce import Mean, Mode
 from .shards import Codec, Grid, Shard
@@ -478,8 +477,6 @@ def run(
                 saved = time.monotonic()
                 every = max(every, (saved - began) * journals.PACE)
         pyramid.close()
-    except UnreadableImage:
-        raise
     finally:
         if reader:
             reader.shutdown(wait=True, cancel_futures=True)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from slidebox.catalogue.text import human_bytes
 from slidebox.config import Config
 from slidebox.ingest import queue, sizes
 from slidebox.ingest.paths import Stages
@@ -74,8 +75,8 @@ class Room:
         if short:
             d = short[0]
             return (
-                f"{item.accession} needs up to {_words(wanted[d])} on the disk of "
-                f"{', '.join(places[d])}, where {_words(max(0, self.free[d]))} are free"
+                f"{item.accession} needs up to {human_bytes(wanted[d])} on the disk of "
+                f"{', '.join(places[d])}, where {human_bytes(max(0, self.free[d]))} are free"
             )
         for device, count in wanted.items():
             self.free[device] -= count
@@ -88,15 +89,6 @@ def _standing(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
-
-
-def _words(count: float) -> str:
-    """Bytes for people: ``1.5 TB``."""
-    units = ["bytes", "kB", "MB", "GB", "TB", "PB"]
-    while count >= 1000 and len(units) > 1:
-        count /= 1000
-        units.pop(0)
-    return f"{count:.3g} {units[0]}"
 
 
 def fitting(config: Config, items: Iterable[queue.Item]) -> tuple[list[queue.Item], list[str]]:
@@ -180,21 +172,22 @@ def print_terminal(found: dict[str, Any]) -> None:
         table.add_row(
             row["accession"],
             str(row["files"]),
-            _words(row["bytes"]),
+            human_bytes(row["bytes"]),
             str(row["slices"]),
             f"{row['cpu_hours']:.2f}",
             f"{row['memory_mb']} MB",
-            _words(sum(row["disk"].values())),
+            human_bytes(sum(row["disk"].values())),
             "yes" if row["fits"] else "no",
         )
     console.print(table)
+    cores = found["cores"]
     print(
         f"\n{len(found['submissions'])} submissions, {found['files']} files, "
-        f"{_words(found['bytes'])}: about {found['hours']:.2f} hours on {found['cores']} cores "
+        f"{human_bytes(found['bytes'])}: about {found['hours']:.2f} hours on {cores} cores "
         f"({found['cpu_hours']:.2f} CPU hours), up to {found['memory_mb']} MB of memory"
     )
     for name, count in found["disk"].items():
-        print(f"{name}: up to {_words(count)} more, {_words(found['free'][name])} free")
+        print(f"{name}: up to {human_bytes(count)} more, {human_bytes(found['free'][name])} free")
     for row in found["submissions"]:
         if row["problem"]:
             print(f"does not fit: {row['problem']}")

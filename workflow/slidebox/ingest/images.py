@@ -206,7 +206,7 @@ class _Fileset:
             log.info("%s series %d: kept %s%s", image["path"], series.index, stem, where)
             derived = read_json(facts)
         else:
-            derived = self._convert(file, series.index, image["name"], labels, store, thumbnail)
+            derived = self._unless_busy(file, series.index, image, labels, store, thumbnail)
             atomic.write_json(facts, derived)
             log.info("%s series %d: derived %s", image["path"], series.index, stem)
         return {**derived, "zarr": f"images/{store.name}"}
@@ -217,19 +217,7 @@ class _Fileset:
         image |= {"plate": well.plate, "well": well.name, "field": well.field}
 
         def derive(place: Path) -> images.Derived:
-            return images.convert(
-                file,
-                place,
-                series=series.index,
-                name=image["name"],
-                labels=labels,
-                memory=self.stages.config.images.memory,
-                threads=self.threads,
-                recipe=self.recipe,
-                thumbnail=thumbnail,
-                existing="replace",
-                progress=self.tell,
-            )
+            return self._convert(file, series.index, image, labels, place, thumbnail, "replace")
 
         several = sum(one.well is not None for one in file.series) > 1
         key = plate_key(self.fileset["path"], well.plate, several)
@@ -266,28 +254,31 @@ class _Fileset:
             mend="Submit label images of whole numbers from 0, of the image's size, one channel.",
         )
 
-    def _convert(self, file, index, name, labels, store, thumbnail) -> dict[str, Any]:
-        """Derive one image; wait when a job of a killed run is still at it."""
+    def _unless_busy(self, file, index, image, labels, store, thumbnail) -> dict[str, Any]:
+        """Derive an image of its own; wait when a job of a killed run is still at it."""
         for _ in range(WAIT):
             try:
-                derived = images.convert(
-                    file,
-                    store,
-                    series=index,
-                    name=name,
-                    labels=labels,
-                    memory=self.stages.config.images.memory,
-                    threads=self.threads,
-                    recipe=self.recipe,
-                    thumbnail=thumbnail,
-                    existing="reuse",
-                    progress=self.tell,
-                )
+                derived = self._convert(file, index, image, labels, store, thumbnail, "reuse")
             except images.Busy:
                 time.sleep(1)
                 continue
             return published(derived)
         raise TimeoutError(f"{store} has been written by another process for {WAIT} s")
+
+    def _convert(self, file, index, image, labels, place, thumbnail, existing) -> images.Derived:
+        return images.convert(
+            file,
+            place,
+            series=index,
+            name=image["name"],
+            labels=labels,
+            memory=self.stages.config.images.memory,
+            threads=self.threads,
+            recipe=self.recipe,
+            thumbnail=thumbnail,
+            existing=existing,
+            progress=self.tell,
+        )
 
     def _label_sources(self, view: Path, index: int):
         """Label images over this series, and the digests that they put into the derivation."""

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,31 +67,38 @@ class Load:
         return cls(files, size, images, decoded, min(decoded, PLANE), config.images.memory)
 
     @classmethod
-    def of_filesets(cls, config: Config, filesets: Iterable[dict[str, Any]], part: int | None):
-        """From the dimensions that validation read: of slice `part` (from 0), or of all."""
-        files = size = images = decoded = plane = 0
-        for fileset in filesets:
-            if part is not None and fileset["slice"] != part:
-                continue
-            files += len(fileset["files"])
-            size += fileset["bytes"]
-            for series in fileset["series"]:
-                images += 1
-                decoded += series["nbytes"]
-                plane = max(plane, _plane(series))
-        return cls(files, size, images, decoded, plane, config.images.memory)
-
-    @classmethod
     def of_stages(cls, config: Config, item: queue.Item, stage: str, part: int | None = None):
         """The best that is known now: read dimensions when validation has ended, else a guess."""
         stages = Stages(config, item.accession, item.key)
         slices = queue.slices_of(item.key) if stage == "images" else 1
         if stage != "validate":
             try:
-                return cls.of_filesets(config, read_json(stages.filesets)["filesets"], part)
+                read = _read(stages.filesets, stages.filesets.stat().st_mtime_ns)
+                return cls(*read.get(part, _NOTHING), config.images.memory)
             except (OSError, ValueError, KeyError, TypeError):
                 pass
         return cls.guess(config, item.files, item.bytes, slices)
+
+
+_NOTHING = (0, 0, 0, 0, 0)
+
+
+@lru_cache(maxsize=1024)
+def _read(filesets: Path, mtime_ns: int) -> dict[int | None, tuple[int, ...]]:
+    """Files, bytes, images, decoded bytes and largest plane that validation found: by slice (from
+    0), None being all. Asked for by each resource of each job: read once, until it changes.
+    """
+    found: dict[int | None, list[int]] = {}
+    for fileset in read_json(filesets)["filesets"]:
+        series = fileset["series"]
+        counts = (len(fileset["files"]), fileset["bytes"], len(series))
+        decoded, plane = sum(s["nbytes"] for s in series), max(map(_plane, series), default=0)
+        for part in (None, fileset["slice"]):
+            sums = found.setdefault(part, list(_NOTHING))
+            for i, count in enumerate((*counts, decoded)):
+                sums[i] += count
+            sums[4] = max(sums[4], plane)
+    return {part: tuple(sums) for part, sums in found.items()}
 
 
 def _plane(series: dict[str, Any]) -> int:
