@@ -26,7 +26,8 @@ function group(name, ...children) {
   return el("fieldset", {}, el("legend", { textContent: name }), el("div", {}, ...children));
 }
 
-const compact = (n) => (Number.isInteger(n) ? String(n) : n.toPrecision(4));
+// Never 1.659e+4: people read counts of a camera.
+const compact = (n) => String(Math.abs(n) >= 1000 && Math.abs(n) < 1e15 ? Math.round(n) : Number.isInteger(n) ? n : Number(n.toPrecision(4)));
 
 /** Build the panel; `changed()` is called after a change of `state`. Returns {element, refresh}. */
 export function makePanel({ image, labels, state, changed, auto }) {
