@@ -43,7 +43,7 @@ def group_files(
         if path in owner:
             continue
         lower = path.lower()
-        for members in (_oif, _vsi, _beside, _plate, _leica, _ome):
+        for members in (_oif, _vsi, _beside, _pattern, _plate, _leica, _ome):
             if members is _ome and not lower.endswith(
                 (".tif", ".tiff", ".ome", ".tf8", ".btf", ".tf2")
             ):
@@ -103,6 +103,19 @@ def _beside(path, left, present, open_sibling) -> list[str]:
         folder = posixpath.dirname(path)
         return [p for p in (posixpath.join(folder, n.strip()) for n in names) if p in present]
     return []
+
+
+def _pattern(path, left, present, open_sibling) -> list[str]:
+    """A ``.pattern`` file leads the files that it stands for."""
+    if not path.lower().endswith(".pattern") or open_sibling is None:
+        return []
+    with open_sibling(path) as handle:
+        pattern = sequence.from_file(handle.read(1 << 16).decode("utf-8", "replace"))
+    try:
+        members, _ = sequence.expand(posixpath.join(posixpath.dirname(path), pattern), present)
+    except sequence.PatternError:  # the reader says what is wrong
+        return []
+    return sorted(members)
 
 
 def _plate(path, left, present, open_sibling) -> list[str]:

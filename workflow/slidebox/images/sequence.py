@@ -57,6 +57,14 @@ def find(paths: Iterable[str]) -> dict[str, dict[str, Index]]:
     return result
 
 
+def from_file(text: str) -> str:
+    """The pattern that a ``.pattern`` file holds (Bio-Formats'), beside which its files lie."""
+    line = next((part.strip() for part in text.splitlines() if part.strip()), "")
+    line = line.replace("\\", "/")
+    inside = not posixpath.isabs(line) and ":" not in line[:2] and ".." not in line.split("/")
+    return line if inside else posixpath.basename(line)
+
+
 def is_pattern(name: str) -> bool:
     """Whether a file name is a pattern of names."""
     return "<" in name and _PATTERN.search(name) is not None
@@ -71,7 +79,8 @@ def expand(pattern: str, names: Iterable[str]) -> tuple[dict[str, Index], dict[s
     """The files that a pattern stands for, and the values of each axis in order.
 
     ``<01-10>`` counts (zeros are kept, ``<00-20:5>`` in steps), ``<DAPI,GFP>`` lists, ``<>`` is any
-    number that is there. The letters before it say the axis: T, C or Z, also time, ch, channel, w.
+    number that is there. The letters before it say the axis: T, C or Z, also time, ch, channel, w,
+    and man_track, man_seg and mask, the Cell Tracking Challenge's frames.
 
     Returns
     -------
@@ -135,16 +144,24 @@ def _axis(letters: str) -> str | None:
         ("timepoint", "t"),
         ("time", "t"),
         ("frame", "t"),
+        # The Cell Tracking Challenge's man_track000.tif, man_seg000.tif and mask000.tif
+        ("track", "t"),
+        ("seg", "t"),
+        ("mask", "t"),
         ("channel", "c"),
         ("wavelength", "c"),
         ("wave", "c"),
         ("chan", "c"),
         ("ch", "c"),
         ("slice", "z"),
+        ("section", "z"),
+        ("focal", "z"),
         ("plane", "z"),
     ):
         if low.endswith(word):
             return axis
+    if low.endswith(("tp", "tl", "sec", "fp")):
+        return "t" if low[-2] == "t" else "z"
     return {"t": "t", "c": "c", "w": "c", "z": "z"}.get(low[-1:])
 
 

@@ -10,7 +10,7 @@ import liffile
 import numpy as np
 
 from .. import units
-from ..model import Channel, ImageFile, Series, UnreadableImage
+from ..model import Channel, ImageFile, Series, UnreadableImage, Well
 from ..registry import version
 
 _LUTS = {
@@ -39,6 +39,7 @@ def open_file(path: Path, name: str) -> ImageFile:
                 problems.append(f"{image.name}: {error.reason}")
         if not series and problems:
             raise UnreadableImage("; ".join(problems))
+        _wells(series, path.stem)
         for one in series[:1]:
             one.notes += [f"left out: {p}" for p in problems]
         return ImageFile(
@@ -173,6 +174,27 @@ def _series(image, start: int) -> list[Series]:
                     else setting[theirs].strip()
                 )
     return result
+
+
+# <scan>/<row>/<column>, a folder or an image: what the Navigator calls the wells of a plate
+_WELL = re.compile(
+    r"(?:(?P<plate>.+?)/)?(?P<row>[A-P]|A[A-F])/(?P<column>[1-9]\d?)(?:[/ ](?P<rest>.+))?"
+)
+
+
+def _wells(series: list[Series], stem: str) -> None:
+    """Put images into wells, by their path in the project; what was merged is a plate of its own,
+    since readers lay all images of a well side by side.
+    """
+    fields: dict[tuple, int] = {}
+    for one in series:
+        match = _WELL.fullmatch(one.name)
+        if match is None:
+            continue
+        merged = " merged" if re.search(r"_merg(ed|ing)", match["rest"] or "", re.I) else ""
+        key = ((match["plate"] or stem) + merged, match["row"], match["column"])
+        one.well = Well(*key, fields.get(key, 0))
+        fields[key] = one.well.field + 1
 
 
 def _plane_axes(spatial: list[str]) -> tuple[str | None, str]:

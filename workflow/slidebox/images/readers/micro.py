@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import units
-from ..model import Channel, ImageFile, Series, UnreadableImage
+from ..model import Channel, ImageFile, Series, UnreadableImage, Well
 from ..registry import version
 
 
@@ -29,6 +29,8 @@ def open_file(path: Path, name: str) -> ImageFile:
             raise UnreadableImage(str(error)) from error
     try:
         series = [_series(image, n) for n, image in enumerate(file.images)]
+        for one, image in zip(series, file.images, strict=True):
+            one.well = _well(file, image)
     except BaseException:
         file.close()
         raise
@@ -96,6 +98,21 @@ def _series(image, index: int) -> Series:
         stage_position=place if place.get("x") is not None and place.get("y") is not None else None,
         role="macro" if role == "overview" else role,
     )
+
+
+def _well(file, image) -> Well | None:
+    """The image's place on a plate of the file; runs and parts of a field are plates of their own,
+    since readers lay all images of a well side by side.
+    """
+    index = image.index
+    if "well" not in index or not file.plates:
+        return None
+    plate = file.plates[index.get("plate", 0)]
+    place = plate.wells[index["well"]]
+    apart = {k: n for k, n in index.items() if k not in ("plate", "well", "field") and n}
+    name = " ".join([plate.name or Path(file.path).stem, *(f"{k} {n}" for k, n in apart.items())])
+    row, column = plate.rows[place.row], plate.columns[place.column]
+    return Well(name, row, column, index.get("field", 0), (plate.rows, plate.columns))
 
 
 def _color(value: str | None) -> str | None:

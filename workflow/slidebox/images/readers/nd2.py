@@ -215,11 +215,20 @@ def _measured_step(file, outer: list[tuple[str, int]]) -> float | None:
 
 
 def _exposures(file, count: int) -> list[float | None]:
-    """Exposure of each channel (s), from the columns that the recording wrote for its frames."""
+    """Exposure of each channel (s), from what the recording tells of its planes.
+
+    Several texts tell the same, each of all channels in their order.
+    """
     try:
-        text = "\n".join((file.text_info or {}).values())
+        texts = list((file.text_info or {}).values())
     except Exception:
         return []
-    found = re.findall(r"Exposure:\s*([\d.]+)\s*(ms|s|us|min)\b", text)
-    values = [units.seconds(v, u) for v, u in found]
-    return values if len(values) == count else values[:1] * count if len(set(values)) == 1 else []
+    told: list[list[float | None]] = []
+    for text in texts:
+        found = re.findall(r"Exposure:\s*([\d.]+)\s*(ms|s|us|µs|min)\b", text)
+        told.append([units.seconds(v, u) for v, u in found])
+    whole = [values for values in told if len(values) == count]
+    if whole:
+        return whole[0]
+    values = [value for values in told for value in values]
+    return values[:1] * count if len(set(values)) == 1 else []

@@ -144,6 +144,8 @@ def _pixels(pixels, image: OmeImage) -> None:
                 times[int(child.get("TheT") or 0)] = units.position(1, "um") and _time(child)
             if child.get("TheZ") == "0" and child.get("TheT") == "0" and child.get("ExposureTime"):
                 c = int(child.get("TheC") or 0)
+                if not image.channels:  # a file may tell of its planes and not of its channels
+                    image.channels = [Channel() for _ in range(image.sizes["c"])]
                 if c < len(image.channels):
                     image.channels[c].exposure_time = units.seconds(
                         child.get("ExposureTime"), child.get("ExposureTimeUnit") or "s"

@@ -85,7 +85,23 @@ def open_file(path: Path, name: str) -> ImageFile:
 
 
 def find_index(folder: Path) -> tuple[Path, str] | None:
-    """The index of a plate's folder and its format; an ImageXpress folder is its own index."""
+    """The index of a plate's folder and its format; an ImageXpress folder is its own index.
+
+    A plate may lie one or two folders deeper (ImageXpress: ``<plate>/<date>/<number>``). Raises
+    UnreadableImage where several do.
+    """
+    for depth in ("", "*", "*/*"):
+        bases = sorted(p for p in folder.glob(depth) if p.is_dir()) if depth else [folder]
+        found = [(base, index) for base in bases if (index := _index_in(base)) is not None]
+        if len(found) > 1:
+            names = ", ".join(base.relative_to(folder).as_posix() for base, _ in found[:5])
+            raise UnreadableImage(f"the folder holds several plates: {names}", file=str(folder))
+        if found:
+            return found[0][1]
+    return None
+
+
+def _index_in(folder: Path) -> tuple[Path, str] | None:
     from . import plate_xpress
 
     for base in (folder, folder / "Images", folder / "images"):

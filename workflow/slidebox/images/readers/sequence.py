@@ -10,9 +10,22 @@ import numpy as np
 
 from .. import sequence
 from ..model import Channel, ImageFile, Series, UnreadableImage
+from ..registry import open_one
 
 # What MetaXpress adds to a name: the wavelength and an identifier of the single file
+_OPEN = 8  # files at once
 _GUID = re.compile(r"(_w\d)?[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$", re.I)
+
+
+def open_file(path: Path, name: str) -> ImageFile:
+    """A ``.pattern`` file: the image that its pattern stands for."""
+    pattern = sequence.from_file(path.read_text(encoding="utf-8", errors="replace"))
+    if not sequence.is_pattern(pattern):
+        raise UnreadableImage(f"it holds no pattern of names (T<>, C<>, Z<>) but {pattern[:80]!r}")
+    image = open_pattern(path.parent / pattern, open_one)
+    image.path = image.series[0].file = str(path)
+    image.series[0].files = [str(path), *(image.series[0].files or [])]
+    return image
 
 
 def open_pattern(path: Path, opener) -> ImageFile:
@@ -40,7 +53,11 @@ def open_pattern(path: Path, opener) -> ImageFile:
 
 def misshapen(image: ImageFile, opener) -> list[str]:
     """What is wrong with each file of a sequence whose header isn't as the first plane's."""
-    files = [Path(p) for p in image.series[0].files or [] if not sequence.is_thumbnail(p)]
+    files = [
+        Path(p)
+        for p in image.series[0].files or []
+        if not sequence.is_thumbnail(p) and p != image.path
+    ]
     wrong, one = [], None
     base = os.path.commonpath([path.parent for path in files]) if files else ""
     for path in files:
@@ -74,33 +91,33 @@ def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) 
         one, reader, by = first.series[0], first.reader, first.reader_version
         metadata = first.metadata
     counts = [max(index[k] for index in planes) + 1 for k in range(3)]
-    samples = one.size("c")
-    if one.size("t") > 1 or one.size("z") > 1:
-        raise UnreadableImage("the files of the sequence hold stacks, not planes", file=str(path))
-    if samples > 1 and counts[1] > 1 and not one.rgb:
-        raise UnreadableImage(
-            "the files of the sequence hold several channels each", file=str(path)
-        )
-    n = {"t": counts[0], "c": counts[1] * samples, "z": counts[2]}
+    # a file may hold several planes itself: those of the first file, then those of the next
+    inside = {"t": one.size("t"), "c": one.size("c") // one.samples, "z": one.size("z")}
+    samples = one.samples
+    n = {a: count * inside[a] for a, count in zip("tcz", counts, strict=True)}
+    n["c"] *= samples
     height, width = one.size("y"), one.size("x")
-    open_now: list = []  # the last file, so that bands of one plane don't open it again
+    open_now: dict[Path, ImageFile] = {}  # the last files: bands of one plane don't open it again
 
     def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
-        where = planes[t, c, z]
-        if not open_now or open_now[0] != where:
-            close()
-            open_now[:] = [where, opener(where)]
-        here = open_now[1].series[0]
+        at = [divmod(i, inside[a]) for a, i in (("t", t), ("c", c), ("z", z))]
+        where = planes[tuple(file for file, _ in at)]
+        if where not in open_now:
+            while len(open_now) >= _OPEN:
+                open_now.pop(next(iter(open_now))).close()
+            open_now[where] = opener(where)
+        here = open_now[where].series[0]
         if wrong := _differs(here, one):
             raise UnreadableImage(wrong, file=str(where))
         if here.samples == samples:
-            return here.read_samples(0, 0, 0, y0, y1)
-        return np.stack([here.read_samples(0, s, 0, y0, y1)[0] for s in range(samples)])
+            return here.read_samples(*(plane for _, plane in at), y0, y1)
+        raise UnreadableImage(
+            f"it has {here.samples} samples a pixel, the first file {samples}", file=str(where)
+        )
 
     def close() -> None:
-        if open_now:
-            open_now[1].close()
-            open_now.clear()
+        while open_now:
+            open_now.popitem()[1].close()
 
     channels, places = [], []
     for c in range(counts[1]):
@@ -110,8 +127,8 @@ def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) 
                 for x in file.series[0].channels
             ]
             places.append(file.series[0].stage_position)
-    spacing = None
-    if counts[2] > 1 and places[0] and "z" in places[0]:
+    spacing = one.pixel_size.get("z")
+    if spacing is None and counts[2] > 1 and inside["z"] == 1 and places[0] and "z" in places[0]:
         with opener(planes[0, 0, counts[2] - 1]) as file:
             last = (file.series[0].stage_position or {}).get("z")
         if last is not None and last != places[0]["z"]:
@@ -124,7 +141,7 @@ def open_members(path: Path, members: dict[Path, tuple[int, int, int]], opener) 
         one.dtype,
         read,
         one.pixel_size | {"z": spacing},
-        None,
+        one.time_step,
         channels,
         rgb=one.rgb,
         samples=samples,
