@@ -18,6 +18,7 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/small.smk"
 include: "rules/validate.smk"
 include: "rules/archive.smk"
 include: "rules/images.smk"

@@ -15,8 +15,8 @@ rule archive:
         f"{LOGS}/archive.log",
     benchmark:
         f"{TIMES}/archive.tsv"
-    group:
-        cluster_job
+    wildcard_constraints:
+        key=queue.SLICED,
     conda:
         "../environment.yml"
     threads: threads_of("archive")

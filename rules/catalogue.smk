@@ -18,8 +18,8 @@ rule study:
         f"{LOGS}/study.log",
     benchmark:
         f"{TIMES}/study.tsv"
-    group:
-        cluster_job
+    wildcard_constraints:
+        key=queue.SLICED,
     conda:
         "../environment.yml"
     resources:
@@ -44,8 +44,8 @@ rule seal:
         f"{LOGS}/seal.log",
     benchmark:
         f"{TIMES}/seal.tsv"
-    group:
-        cluster_job
+    wildcard_constraints:
+        key=queue.SLICED,
     conda:
         "../environment.yml"
     resources:

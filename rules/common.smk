@@ -15,7 +15,7 @@ from slidebox import config as slidebox_config
 from slidebox import resources
 from slidebox.ingest import challenges as challenge_plan
 from slidebox.ingest import index as slidebox_index
-from slidebox.ingest import capacity, queue, runlock, runlog, sizes, stopping
+from slidebox.ingest import capacity, queue, runlock, runlog, sizes, stages, stopping
 
 try:
     CONFIG = slidebox_config.load(config)
@@ -83,12 +83,6 @@ def minutes_of(stage):
     return lambda wildcards, attempt: sizes.minutes(
         stage, load_of(wildcards, stage), attempt
     )
-
-
-def cluster_job(wildcards):
-    """All stages of small submissions share cluster jobs; large ones have a job for each."""
-    item = ITEMS.get((wildcards.accession, wildcards.key))
-    return "small" if item and sizes.is_small(item) else None
 
 
 def image_lists(wildcards):

@@ -17,10 +17,9 @@ rule images:
     benchmark:
         f"{TIMES}/images.{{slice}}of{{slices}}.tsv"
     wildcard_constraints:
+        key=queue.SLICED,
         slice="[0-9]+",
         slices="[0-9]+",
-    group:
-        cluster_job
     conda:
         "../environment.yml"
     threads: threads_of("images")

@@ -15,8 +15,8 @@ rule validate:
         f"{LOGS}/validate.log",
     benchmark:
         f"{TIMES}/validate.tsv"
-    group:
-        cluster_job
+    wildcard_constraints:
+        key=queue.SLICED,
     conda:
         "../environment.yml"
     threads: threads_of("validate")

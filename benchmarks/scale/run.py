@@ -35,7 +35,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # Runs a program and prints, last, what it alone took: its jobs are other processes.
 ALONE = """
 import json, resource, runpy, sys
-sys.argv = sys.argv[1:]
+sys.argv, code = sys.argv[1:], 0
 try:
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 except SystemExit as end:

@@ -1,9 +1,9 @@
 """The queue: what stands in the inbox less what has a receipt.
 
 A submission's *state key* is a digest of all that decides what must be done: its ``.ready``, its
-curation and whether its release date has come. Equal key, receipt there: nothing to do. The number
-of slices stands in the key (``<12 hex>-<slices>``, or without a number for one), so that jobs on
-other nodes see the plan of the main process in their paths.
+curation and whether its release date has come. Equal key, receipt there: nothing to do. How the
+work is divided stands in the key (``<12 hex>-<slices>``, or without a number when one job does it
+all), so that jobs on other nodes see the plan of the main process in their paths.
 
 Imported while the Snakefile is parsed: standard library only, one folder listing each, no walk.
 """
@@ -23,7 +23,16 @@ from pathlib import Path
 from slidebox import deposit
 from slidebox.config import Config
 
-KEY = r"[0-9a-f]{12}(-[0-9]+)?"
+WHOLE = r"[0-9a-f]{12}"
+"""Keys of small submissions: one job does all of their stages."""
+SLICED = r"[0-9a-f]{12}-[0-9]+"
+"""Keys of larger ones: a job a stage, and one for each slice of the images."""
+KEY = rf"({WHOLE}|{SLICED})"
+
+SMALL = 1_000_000_000
+"""Bytes from which a submission has a job for each stage."""
+FEW = 5_000
+"""Files from which it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,17 @@ class Item:
 def slices_of(key: str) -> int:
     """Into how many jobs the images of this state are divided."""
     return int(key.partition("-")[2] or 1)
+
+
+def is_whole(key: str) -> bool:
+    """Whether one job does all stages of this state."""
+    return "-" not in key
+
+
+def _key(config: Config, state: str, size: int, files: int) -> str:
+    slices = max(1, -(-size // config.slice_size))
+    small = slices == 1 and size < SMALL and files < FEW
+    return state if small else f"{state}-{slices}"
 
 
 def _names(folder: Path) -> set[str]:
@@ -170,10 +190,8 @@ def scan(
         if (name, state) in sealed or (name, state) in dropped:
             continue
         header = deposit.parse_header(line)
-        size = header["bytes"] if header else 0
-        slices = max(1, -(-size // config.slice_size))
-        key = state if slices == 1 else f"{state}-{slices}"
-        items.append(Item(name, key, size, header["files"] if header else 0))
+        size, files = (header["bytes"], header["files"]) if header else (0, 0)
+        items.append(Item(name, _key(config, state, size, files), size, files))
     return items + list(_revisions(config, curated, due, sealed, standing))
 
 
@@ -195,7 +213,16 @@ def _revisions(
         text = layer.read_text(encoding="utf-8") if layer.is_file() else ""
         state = digest("revision", name, text, str(name in released))
         if (name, state) not in sealed:
-            yield Item(name, state, 0, 0)
+            files = _sealed_files(config, name)
+            yield Item(name, _key(config, state, 0, files), 0, files)
+
+
+def _sealed_files(config: Config, accession: str) -> int:
+    """How many files the largest sealed state of a study has."""
+    counts = [0]
+    for path in (config.results / "receipts").glob(f"{accession}~*.json"):
+        counts.append(json.loads(path.read_bytes()).get("files") or 0)
+    return max(counts)
 
 
 def forget(config: Config, accession: str) -> bool:

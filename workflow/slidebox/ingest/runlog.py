@@ -189,8 +189,10 @@ class Console:
     def failed(self, record: logging.LogRecord) -> None:
         """Which stage failed, and the end of its log; the rest of the text is in the log."""
         lines = [f"FAILED: {record.rule_name}"]
-        for path in record.log:
-            lines += [f"    {line}" for line in tail(Path(str(path)), 5)]
+        logs = [Path(str(path)) for path in record.log]
+        # A job of several stages has a log for each: what failed is where the traceback stands.
+        for path in [path for path in logs if ended_badly(path)] or logs:
+            lines += [f"    {line}" for line in tail(path, 5)]
             lines.append(f"    all of it: {path}")
         self.say("\n".join(lines))
 
@@ -213,6 +215,11 @@ def tail(path: Path, lines: int) -> list[str]:
             return handle.read().decode("utf-8", "replace").splitlines()[-lines:]
     except OSError:
         return []
+
+
+def ended_badly(path: Path) -> bool:
+    """Whether a log ends in a traceback."""
+    return any(line.startswith("Traceback") for line in tail(path, 200))
 
 
 def last(config: Config) -> Iterator[dict[str, Any]]:

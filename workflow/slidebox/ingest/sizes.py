@@ -30,8 +30,6 @@ FEATURES = {
 }
 
 MB = 1 << 20
-SMALL = 1_000_000_000
-"""Bytes below which a submission's stages share one cluster job."""
 EXPANSION = 3.0
 """Decoded bytes a stored byte, as long as no header has been read."""
 PLANE = 256 * MB
@@ -124,7 +122,7 @@ def model() -> dict[str, dict[str, list[float]]]:
 
 
 def expected(stage: str, load: Load, what: str) -> float:
-    """What the model says: peak memory in MB, or CPU seconds."""
+    """What the model says: peak memory in MB, or CPU seconds. `ingest` is all stages in one job."""
     pairs = zip(model()[stage][what], features(load, what), strict=True)
     return sum(weight * value for weight, value in pairs)
 
@@ -149,11 +147,6 @@ def minutes(stage: str, load: Load, attempt: int = 1) -> int:
 def _round(mb: float) -> int:
     """Up to the next hundred."""
     return math.ceil(mb / 100) * 100
-
-
-def is_small(item: queue.Item) -> bool:
-    """Whether the stages of a submission share one cluster job."""
-    return item.bytes < SMALL and queue.slices_of(item.key) == 1
 
 
 def standing(config: Config, accession: str, key: str) -> queue.Item:

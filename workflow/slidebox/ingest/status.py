@@ -152,9 +152,8 @@ def _failure(config: Config, item: queue.Item, stage: str) -> list[str]:
     """The last lines of a stage's log when it ended in an error, else nothing."""
     folder = config.results / "logs" / item.accession / item.key
     for path in sorted(folder.glob(f"{stage}*.log")):
-        lines = runlog.tail(path, 200)
-        if any(line.startswith("Traceback") for line in lines):
-            return [str(path), *lines[-5:]]
+        if runlog.ended_badly(path):
+            return [str(path), *runlog.tail(path, 5)]
     return []
 
 
