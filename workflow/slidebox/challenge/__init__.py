@@ -1,15 +1,18 @@
 """Challenges: benchmarks assembled from the archive, released in versions that don't change."""
 
+from .archive import Archive
 from .init import init
 from .leaderboard import leaderboard, leaderboard_inputs
 from .model import Challenge, Invalid, json_schema, load
 from .release import Release, release, release_inputs, release_key
-from .reveal import reveal, verify
+from .reveal import check_release, reveal, verify
 
 __all__ = [
+    "Archive",
     "Challenge",
     "Invalid",
     "Release",
+    "check_release",
     "init",
     "json_schema",
     "leaderboard",

@@ -2,42 +2,67 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
+from collections import Counter
 from pathlib import Path
 
 from ..atomic import write_text
 from ..scoring.settings import DEFAULT_METRICS
+from .archive import Archive, Study
+from .assemble import TRUTH_ROLES
 from .model import SLUG
 
 SCORING = {
-    "instance-segmentation": """  # preset: stardist           # or cellpose, coco, ctc, cremi
+    "instance-segmentation": """\
+  # preset: stardist           # decisions of: stardist, cellpose, coco, ctc or cremi
   primary: AP                  # the metric that ranks
   # metrics: [AP, F1, PQ, SQ, RQ, SEG, Dice, HD95, VOI, ARE, count_error]
   thresholds: ["0.5", "0.55", "0.6", "0.65", "0.7", "0.75", "0.8", "0.85", "0.9", "0.95"]
   both_empty: one              # an image without objects on both sides: one, zero or skip
   border: keep                 # or ignore: objects at the image's border count neither way
 """,
-    "semantic-segmentation": """  primary: Dice
+    "semantic-segmentation": """  primary: Dice                # the metric that ranks
+  # metrics: [{metrics}]
   classes: {{1: foreground}}     # value: name, for each class that is scored
-  both_empty: one
+  both_empty: one              # a class that neither truth nor prediction has: one, zero or skip
 """,
-    "tracking": """  primary: OP_CTB              # (SEG + TRA) / 2
+    "tracking": """  primary: OP_CTB              # the metric that ranks: (SEG + TRA) / 2
   # metrics: [{metrics}]
 """,
-    "points": """  primary: F
+    "points": """  primary: F                   # the metric that ranks
+  # metrics: [{metrics}]
   tolerance: 3                 # the largest distance of a match
-  unit: pixel                  # or micrometer
+  unit: pixel                  # of tolerance and coordinates; or micrometer
   beta: 1                      # weight of recall in F
 """,
-    "restoration": """  primary: PSNR
-  data_range: 65535            # the largest possible difference of intensities; never from data
+    "restoration": """  primary: PSNR                # the metric that ranks
+  # metrics: [{metrics}]
+  data_range: 65535            # the largest possible difference of intensities (uint8: 255),
+                               # stated here and never read from the images
 """,
+}
+
+# What the archive must hold, in the words of files.tsv
+TRUTH = {
+    "instance-segmentation": "an image of labels with the size of its image (2D or 3D): 0 is "
+    "background, each object has a number of its own",
+    "semantic-segmentation": "an image of classes with the size of its image: 0 is background, the "
+    "other values are the classes",
+    "tracking": "the labels of all frames, where a cell keeps its number (one file with a time "
+    "axis, or the Cell Tracking Challenge's files as man_track<000-099>.tif), and a table of its "
+    "tracks (man_track.txt: label begin end parent; or CSV with these columns)",
+    "points": "a CSV or TSV with columns x and y (and z; or row and col; or axis-0, axis-1), in "
+    "the unit that scoring.unit says, (0, 0) the middle of the first pixel",
+    "restoration": "the better image, with the size of its image",
 }
 
 TEMPLATE = """# A challenge made from the archive. Check and release it with
 #   slidebox challenge release {folder}
-# Every key: workflow/schemas/challenge.schema.json
+# Nothing is written while something is wrong, and all that is wrong is told at once.
+# Every key: workflow/schemas/challenge.schema.json; how to: docs/tutorials/organiser.md
 
-slug: {slug}                   # the folder's name
+slug: {slug}
 version: 1.0.0                 # MAJOR test set or primary metric, MINOR more data, PATCH words
 title: {title}
 description: |
@@ -45,44 +70,51 @@ description: |
 organisers:
   - name: Your name
     email: you@example.org
-license: CC-BY-4.0             # SPDX identifier
+license: CC-BY-4.0             # SPDX identifier of the release; each image keeps its own
 task: {task}
 
+# An image and its truth are joined by the study's files.tsv: the truth's line names the image in
+# its column source_image. Truth of this task is
+{truth}.
+{known}
 data:
-  sources:
-    - accession: {accession}         # a public study; or query: {{organism: Homo sapiens}}
+  sources:                     # one or more studies
+    - accession: {accession}
+      # query: {{organism: Homo sapiens}}   # instead: all public studies whose record has this
       # version: 1             # default: the newest; the release pins it
-      # images:
-      #   parts: [Fields of view]        # study components
+      # images:                # which of its images; default: all that have a truth
+      #   parts: [{part}]
       #   paths: ["plate1/*"]            # globs
-      #   where: {{stain: DAPI}}           # columns of the file list or fields of the record
-      # annotations: ["Nuclei, training", "Nuclei, test"]   # annotation sets that are the truth
-  # channels: [0]              # default: all
-  # tiles: {{size: [256, 256]}}   # height and width
-  # crop: {{size: [512, 512]}}    # the middle of each image; or with from: [y, x]
+      #   where: {{{column}: {value}}}      # columns of the file list or fields of the record
+      {annotations}   # annotation sets that are the truth; default: all
+  # channels: [0]              # numbers from 0; default: all
+  # tiles: {{size: [256, 256]}}  # height and width in pixels; or whole images
+  # crop: {{size: [512, 512]}}   # the middle of each image; or with from: [y, x]
   images: tiff                 # or ome-zarr
 
 splits:
-  group_by: [study, image]     # never cut; better: specimen, donor, plate, day, any column
-  # stratify_by: [stain]       # spread evenly
+  group_by: [study, image]     # what is never divided: this, or better specimen, donor, plate, day
+  # stratify_by: [{column}]    # what every split should have alike
   seed: 0
   rules:                       # share: of what is free; or annotations, groups, images: by hand
-    train: {{share: 0.8}}
-    test: {{share: 0.2}}
-    # test: {{annotations: "Nuclei, test"}}     # all images that have this annotation set
-    # test: {{groups: [donor 3, donor 7]}}      # or {{images: ["plate2/*"]}}
-  # folds: 5                   # over the first split, in splits.csv
+{rules}
+    # test: {{images: ["plate2/*"]}}            # by path or name
+    # test: {{groups: [donor 3, donor 7]}}      # by value of group_by (several: a / b)
+  # folds: 5                   # of the first split, for cross-validation: in splits.csv
 
-# Splits whose truth stays with you. Their annotation sets must be archived as access: restricted.
-hidden: []
+# Splits whose truth stays with you: those whose annotation sets were archived with
+# `access: restricted` in study.yaml. Truth that was public once can't be hidden any more.
+hidden: [{hidden}]
 
 leakage:
   check: true                  # images that are nearly the same in two splits are refused
   waivers: []                  # - {{images: [a, b], reason: why this pair may stand}}
 
 scoring:
-{scoring}  # custom:                    # your own metric: mine(truth, prediction, info)
+{scoring}  # custom:                    # your own metric, in a file beside this one:
   #   - {{name: mine, file: mine.py, function: mine, direction: higher, range: [0, 1]}}
+  # def mine(truth, prediction, info): NumPy arrays of one image in, a number out; info has its
+  # id, axes and pixel_size. `primary: mine` lets it rank.
 
 leaderboard:
   phases: []                   # - {{name: final, begin: 2026-01-01, end: 2026-03-01, quota: 5}}
@@ -90,19 +122,27 @@ leaderboard:
 
 changes: ""                    # what is new, for CHANGELOG.md
 """
+SHOWN = 8
 
 
 def init(
-    folder: Path | str, *, task: str = "instance-segmentation", accession: str = "ACCESSION",
-) -> Path:  # fmt: skip
+    folder: Path | str,
+    *,
+    task: str = "instance-segmentation",
+    accession: str = "ACCESSION",
+    archive: Archive | None = None,
+) -> Path:
     """Write challenge.yaml and README.md; returns the path of challenge.yaml.
+
+    What the archive knows of the study (its parts, annotation sets and fields) goes in: restricted
+    annotation sets become the hidden test set.
 
     Raises
     ------
     FileExistsError
         There is a challenge.yaml already.
     ValueError
-        The folder's name is no slug, or there is no such task.
+        The folder's name is no slug, there is no such task, or the archive has no such study.
     """
     folder = Path(folder)
     slug = folder.resolve().name
@@ -113,15 +153,82 @@ def init(
     path = folder / "challenge.yaml"
     if path.exists():
         raise FileExistsError(f"{path} is there already")
+    study = archive.study(accession) if archive is not None else None
+    if archive is not None and study is None:
+        there = ", ".join(archive.accessions()[:SHOWN]) or "none"
+        raise ValueError(f"no public study {accession} in {archive.public}; there is {there}")
     title = slug.replace("-", " ").capitalize()
-    scoring = SCORING[task].format(metrics=", ".join(DEFAULT_METRICS[task]))
-    write_text(
-        path,
-        TEMPLATE.format(folder=folder.as_posix(), slug=slug, title=title, task=task,
-                        accession=accession, scoring=scoring),
+    text = TEMPLATE.format(
+        folder=folder.as_posix(), slug=slug, title=title, task=task, accession=accession,
+        truth=_comment(TRUTH[task]),
+        scoring=SCORING[task].format(metrics=", ".join(DEFAULT_METRICS[task])),
+        **(_of_study(study, task) if study is not None else UNKNOWN),
     )  # fmt: skip
+    write_text(path, text)
     write_text(
         folder / "README.md",
         "What a participant should know: how the images were made, what counts as an object.\n",
     )
     return path
+
+
+UNKNOWN = {
+    "known": "", "part": "Fields of view", "column": "stain", "value": "DAPI", "hidden": "",
+    "annotations": '# annotations: ["Nuclei, training", "Nuclei, test"]',
+    "rules": "    train: {share: 0.8}\n    test: {share: 0.2}\n"
+             '    # test: {annotations: "Nuclei, test"}     # images whose truth is in this set',
+}  # fmt: skip
+
+
+def _of_study(study: Study, task: str) -> dict[str, str]:
+    """The template's places from what the archive has of a study."""
+    images = [f for f in study.filesets if f.get("role") == "image" and not f.get("source_image")]
+    sets: dict[str, int] = {}
+    for fileset in study.filesets:
+        if fileset.get("source_image") and fileset.get("role") in TRUTH_ROLES[task]:
+            sets[fileset["part"]] = sets.get(fileset["part"], 0) + 1
+    secret = [name for name in sets if name in study.restricted]
+    parts = Counter(str(f.get("part")) for f in images)
+    values: dict[str, set[str]] = {}
+    for image in images:
+        for key, value in study.fields(image).items():
+            values.setdefault(key, set()).add(value)
+    lines = [f"{study.accession}, version {study.version}, has"]
+    lines += [f"- images: {n} in {_quoted(name)}" for name, n in sorted(parts.items())]
+    lines += [
+        f"- truth: {n} in {_quoted(name)}" + (", restricted" if name in secret else "")
+        for name, n in sets.items()
+    ] or [f"- no truth for {task}: no file of it names an image in source_image"]
+    own = {k for f in images for k in (f.get("attributes") or {})}
+    for key, found in sorted(values.items()):
+        some = ", ".join(sorted(found)[:4]) + (", ..." if len(found) > 4 else "")
+        lines.append(f"- field {key}: {len(found)} value{'s' * (len(found) > 1)} ({some[:60]})")
+    column = min(own or {"part"})
+    train = "1.0" if secret else "0.8"
+    rules = [f"    train: {{share: {train}}}"]
+    if secret:
+        names = ["test"] if len(secret) == 1 else [f"test{k}" for k in range(1, len(secret) + 1)]
+        rules += [
+            f"    {split}: {{annotations: {_quoted(name)}}}   # all images with this set"
+            for split, name in zip(names, secret, strict=True)
+        ]
+    else:
+        names = []
+        rules.append("    test: {share: 0.2}")
+    return {
+        "known": "#\n" + "\n".join(f"# {line}" for line in lines) + "\n",
+        "part": _quoted(min(parts, default="Images")), "column": column,
+        "value": _quoted(min(values.get(column, {"..."}))), "rules": "\n".join(rules),
+        "annotations": ("" if sets else "# ")
+        + f"annotations: [{', '.join(map(_quoted, sets)) or 'Masks'}]",
+        "hidden": ", ".join(names),
+    }  # fmt: skip
+
+
+def _quoted(text: str) -> str:
+    """Text as YAML on one line."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _comment(text: str) -> str:
+    return "\n".join(f"# {line}" for line in textwrap.wrap(text, 97))

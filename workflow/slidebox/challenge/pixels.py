@@ -16,6 +16,7 @@ import numpy as np
 import tifffile
 
 from ..images import open_image
+from ..scoring.task_points import columns_of
 
 LARGEST_CHUNK = 1024
 NAMESPACE = uuid.UUID("6f0f6a3e-6f5c-5b8f-9a39-2d8fb4a8b8a1")
@@ -291,16 +292,19 @@ def read_tracks(path: Path) -> list[tuple[int, int, int, int]]:
 
 
 def read_points(path: Path, axes: str) -> list[tuple[float, ...]]:
-    """Coordinates in the order of `axes` from a table with columns x, y, z or axis-0, ..."""
+    """Coordinates in the order of `axes` from a table with columns x, y, z, or row, col, or
+    axis-0, ..."""
     with path.open(encoding="utf-8-sig", newline="") as handle:
         first = handle.readline()
         handle.seek(0)
         rows = csv.DictReader(handle, delimiter="\t" if "\t" in first else ",")
         names = {n.strip().lower(): n for n in rows.fieldnames or []}
-        columns = [names.get(a) or names.get(f"axis-{k}") or names.get(f"axis_{k}")
-                   for k, a in enumerate(axes)]  # fmt: skip
-        if not all(columns):
-            raise Unfit(f"no columns {', '.join(axes)} in {first.strip()!r}")
+        columns = columns_of(names, axes)
+        if columns is None:
+            raise Unfit(
+                f"its truth {path.name} has no columns {', '.join(axes)} (or row, col) but "
+                f"{first.strip()!r}"
+            )
         try:
             return [tuple(float(row[c]) for c in columns) for row in rows]
         except (TypeError, ValueError) as bad:

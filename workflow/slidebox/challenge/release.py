@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from ..atomic import fsync_dir, write_json, write_text
 from ..findings import Finding, has_errors
@@ -187,6 +188,8 @@ def _settle(result: Release, staging: Path, hidden: Path, target: Path, secret: 
             )  # fmt: skip
             return result
         result.findings += verify_folder(target)
+        if (secret / MANIFEST).is_file():
+            result.findings += verify_private(target, secret)
         if has_errors(result.findings):
             return result
         if not (secret / "truth.csv").is_file():
@@ -234,7 +237,7 @@ def what_changed(old: Path, new: Path) -> list[str]:
     """Names of files in which a release differs from the one that stands.
 
     Built by the same software every file must be equal. After an upgrade scorer, README and the
-    like may differ; then pixels, truth, splits and every setting that the old one has must agree.
+    like may differ; then pixels, truth, splits and every setting must agree.
     """
     a, b = _manifest(old), _manifest(new)
     scorer = {n for n in (*a, *b) if n == "score.py" or n.endswith(".whl")}
@@ -244,16 +247,36 @@ def what_changed(old: Path, new: Path) -> list[str]:
                or n.startswith("metrics/")]  # fmt: skip
     changed = [n for n in sorted(lasting) if a.get(n) != b.get(n)]
     settings = [yaml.safe_load((f / "challenge.yaml").read_text("utf-8")) for f in (old, new)]
-    return changed + ([] if within(*settings) else ["challenge.yaml"])
+    named = [f"challenge.yaml ({key})" for key in other_settings(*settings)]
+    return changed + named
 
 
-def within(old: Any, new: Any) -> bool:
-    """Whether all that `old` says is in `new`; a newer software may say more."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return all(key in new and within(value, new[key]) for key, value in old.items())
-    if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(map(within, old, new))
-    return old == new
+def other_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Keys of two resolved challenge.yaml that differ once what is unset is filled in.
+
+    Both are read by today's model: a key that the older software didn't know has its default, and
+    one that was left unset can't be set later.
+    """
+    one, two = (_filled(settings) for settings in (old, new))
+    keys = sorted(k for k in one.keys() | two.keys() if one.get(k) != two.get(k))
+    return [
+        f"{k}.{inner}" if inner else k
+        for k in keys
+        for inner in (
+            sorted(i for i in one[k].keys() | two[k].keys() if one[k].get(i) != two[k].get(i))
+            if isinstance(one.get(k), dict) and isinstance(two.get(k), dict)
+            else [""]
+        )
+    ]
+
+
+def _filled(settings: dict[str, Any]) -> dict[str, Any]:
+    counted = {k: settings.get(k) for k in ("groups", "images")}
+    given = {k: v for k, v in settings.items() if k not in counted}
+    try:
+        return Challenge.model_validate(given).model_dump(mode="json") | counted
+    except ValidationError:
+        return settings  # of a software whose keys are gone: word by word
 
 
 def _rename(source: Path, target: Path) -> None:
@@ -294,6 +317,43 @@ def verify_folder(folder: Path) -> list[Finding]:
                 mend="remove it")
         for name in sorted(present.keys() - manifest.keys())
     ]  # fmt: skip
+    return findings
+
+
+def verify_private(public: Path, private: Path) -> list[Finding]:
+    """What the private folder remembers of a release against the public one, and hidden truth
+    against its digests and the commitment."""
+    from .reveal import truth_digest
+
+    version = public.name
+
+    def damaged(name: str, what: str) -> Finding:
+        return Finding("RELEASE_DAMAGED", "error", what, f"{version}/{name}",
+                       mend="restore it from a copy, or release a new version")  # fmt: skip
+
+    findings = [
+        damaged(name, "isn't what was released: private/ has another digest of it")
+        for name in differing(_manifest(private), _manifest(public))
+    ]
+    table = private / "truth.csv"
+    if not table.is_file():
+        return findings
+    made, key = {}, b""
+    if (public / "commitment.json").is_file():
+        made = read_json(public / "commitment.json")["truth"]
+        key = bytes.fromhex((private / "commitment.key").read_text("ascii").strip())
+    with table.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    for which in sorted(made.keys() - {row["id"] for row in rows}):
+        findings.append(damaged("truth.csv", f"the hidden truth of {which} is missing"))
+    for row in rows:
+        path = private / row["truth"]
+        if not path.exists():
+            findings.append(damaged(row["truth"], "the hidden truth is missing"))
+        elif truth_digest(path) != row["sha256"]:
+            findings.append(damaged(row["truth"], "the hidden truth has changed"))
+        elif made.get(row["id"]) != commitment(key, public.parent.name, version, row):
+            findings.append(damaged(row["truth"], "isn't the hidden truth that was committed to"))
     return findings
 
 

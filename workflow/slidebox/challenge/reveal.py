@@ -12,7 +12,7 @@ from ..atomic import write_text
 from ..findings import Finding
 from ..scoring.release import NotARelease, find_private, open_release
 from . import pixels
-from .release import commitment, read_json
+from .release import MANIFEST, commitment, read_json, verify_folder, verify_private
 
 
 def reveal(
@@ -25,13 +25,15 @@ def reveal(
     Raises
     ------
     NotARelease
-        There is no hidden truth of this release in `private`.
+        There is no hidden truth of this release in `private`, or it isn't what was committed to.
     """
     release = Path(release)
     opened = open_release(release)
     if not (release / "commitment.json").is_file():
         raise NotARelease(f"{release} has no hidden truth to reveal")
     secret = find_private(Path(private), opened.slug, opened.version)
+    if (secret / MANIFEST).is_file() and (damaged := verify_private(release, secret)):
+        raise NotARelease("; ".join(f"{f.file} {f.message}" for f in damaged[:5]))
     target = release / "revealed"
     staging = release / f".revealed.{os.getpid()}.tmp"
     shutil.rmtree(staging, ignore_errors=True)
@@ -84,6 +86,33 @@ def verify(release: Path | str) -> list[Finding]:
         if path.exists() and truth_digest(path) != row["sha256"]:
             broken(which, "has other pixels than its digest says")
     return findings
+
+
+def check_release(
+    release: Path | str, private: Path | str | None = None
+) -> tuple[list[Finding], list[str]]:
+    """Everything that can be checked of a release: its files against SHA256SUMS, revealed truth
+    against the commitment, and for organisers the private folder.
+
+    Returns
+    -------
+    What is wrong, and a line for each check that found nothing.
+    """
+    release = Path(release)
+    opened = open_release(release)
+    findings = verify_folder(release)
+    said = [] if findings else [f"{opened.slug} {opened.version}: all files are as released"]
+    if (release / "revealed").is_dir():
+        found = verify(release)
+        findings += found
+        said += [] if found else ["the revealed truth is what was committed to"]
+    elif (release / "commitment.json").is_file() and private is None:
+        said.append("its hidden truth isn't revealed: the commitment can't be checked yet")
+    if private is not None:
+        found = verify_private(release, find_private(Path(private), opened.slug, opened.version))
+        findings += found
+        said += [] if found else ["the hidden truth in private is what was committed to"]
+    return findings, said
 
 
 def truth_digest(path: Path) -> str:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import ValidationError
 
 from ..findings import Finding
+from ..scoring.settings import Settings
 from .model import Challenge
 
 if TYPE_CHECKING:
@@ -47,7 +49,9 @@ def previous(folder: Path, version: str) -> str | None:
 
 def state(challenge: dict[str, Any], rows: list[dict[str, str]], truth: dict[str, str]) -> dict:
     """What two releases are compared by; `truth` maps ids to digests, hidden ones included."""
-    scoring = challenge["scoring"]
+    scoring = _filled(challenge["scoring"])
+    # Groups decide the value of the primary metric when it is a mean of the groups' means
+    grouped = scoring.get("average") == "group"
     return {
         "images": {
             r["id"]: (
@@ -57,6 +61,7 @@ def state(challenge: dict[str, Any], rows: list[dict[str, str]], truth: dict[str
                 r["axes"],
                 r["shape"],
                 r["pixel_size"],
+                r["group"] if grouped else "",
             )
             for r in rows
         },
@@ -68,8 +73,18 @@ def state(challenge: dict[str, Any], rows: list[dict[str, str]], truth: dict[str
         | {"custom": [c for c in scoring.get("custom", []) if c["name"] == scoring["primary"]]},
         "metrics": {"metrics": scoring["metrics"], "custom": scoring.get("custom", [])},
         "settings": {"bootstrap": scoring.get("bootstrap"),
-                     "images": challenge.get("data", {}).get("images")},
+                     "images": challenge.get("data", {}).get("images"),
+                     "public_share": challenge.get("leaderboard", {}).get("public_share", 1.0)},
     }  # fmt: skip
+
+
+def _filled(scoring: dict[str, Any]) -> dict[str, Any]:
+    """Settings with what is unset filled in, so that a key the older software didn't know is no
+    change."""
+    try:
+        return Settings.model_validate(scoring).model_dump(mode="json")
+    except ValidationError:
+        return scoring
 
 
 def read_state(public: Path, private: Path) -> dict:
@@ -121,8 +136,10 @@ def changes(old: dict, new: dict) -> list[tuple[str, str, str | None]]:
             found.append((level, f"moved from {a[0]} to {b[0]}", which))
         elif a[1] != b[1]:
             found.append((level, "other pixels", which))
-        elif a[3:] != b[3:]:
+        elif a[3:6] != b[3:6]:
             found.append((level, "other axes or pixel size", which))
+        elif a[6:] != b[6:]:
+            found.append((level, "another group", which))
         else:
             found.append((level, "other truth", which))
     if old["task"] != new["task"]:
@@ -136,7 +153,7 @@ def changes(old: dict, new: dict) -> list[tuple[str, str, str | None]]:
     if old["metrics"] != new["metrics"]:
         found.append(("MINOR", "other metrics", None))
     if old["settings"] != new["settings"]:
-        found.append(("MINOR", "other bootstrap or format of images", None))
+        found.append(("MINOR", "other bootstrap, format of images or public share", None))
     moved = sorted(k for k in old["fields"].keys() & new["fields"].keys()
                    if old["fields"][k] != new["fields"][k])  # fmt: skip
     found += [("MINOR", "another group or fold", which) for which in moved]
@@ -164,7 +181,7 @@ def bump(old: str, level: str) -> str:
 
 def check(writer: Writer, folder: Path, private: Path) -> list[Finding]:
     """Refuse a number that is too small for what changed, or lower than the newest."""
-    from .release import verify_folder
+    from .release import MANIFEST, verify_folder, verify_private
 
     challenge: Challenge = writer.challenge
     here = released(folder)
@@ -178,7 +195,11 @@ def check(writer: Writer, folder: Path, private: Path) -> list[Finding]:
     old = previous(folder, challenge.version)
     if old is None:
         return []
-    if damaged := verify_folder(folder / old):
+    secret = private / "challenges" / challenge.slug / old
+    damaged = verify_folder(folder / old)
+    if (secret / MANIFEST).is_file():
+        damaged += verify_private(folder / old, secret)
+    if damaged:
         return damaged  # it says nothing reliable of what changed since
     found = since(writer, folder, private, old)
     need, step = needed(found), taken(old, challenge.version)

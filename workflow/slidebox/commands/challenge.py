@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -58,11 +59,27 @@ def register(command: Command) -> None:
     )
     c.set_defaults(run=lambda a: _usage(c))
     kinds = c.add_subparsers(metavar="WHAT")
-    k = kinds.add_parser("init", help="write a challenge's folder, with comments, to fill in")
+    k = kinds.add_parser(
+        "init",
+        help="write a challenge's folder, with comments, to fill in",
+        epilog="example:\n  slidebox challenge init challenges/my-challenge --accession SB-1 "
+        "--task points",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     k.set_defaults(run=init)
-    k.add_argument("folder", type=Path, metavar="DIR")
-    k.add_argument("--accession", default="ACCESSION", help="a study that it is made from")
-    k.add_argument("--task", default="instance-segmentation")
+    k.add_argument(
+        "folder", type=Path, metavar="DIR", help="where challenge.yaml goes; names the challenge"
+    )
+    k.add_argument(
+        "--accession", help="a public study to begin from: its parts and fields are filled in"
+    )
+    k.add_argument(
+        "--task",
+        default="instance-segmentation",
+        help="instance-segmentation (default; 2D or 3D), semantic-segmentation, tracking, points "
+        "or restoration",
+    )
+    directory_option(k)
     k = kinds.add_parser("release", help="assemble and release what challenge.yaml says")
     k.set_defaults(run=release)
     k.add_argument("folder", type=Path, metavar="DIR", help="the challenge's folder")
@@ -72,6 +89,10 @@ def register(command: Command) -> None:
     k.set_defaults(run=reveal)
     k.add_argument("release", type=Path, metavar="RELEASE")
     directory_option(k)
+    k = kinds.add_parser("verify", help="check a release: its files, revealed or private truth")
+    k.set_defaults(run=verify)
+    k.add_argument("release", type=Path, metavar="RELEASE")
+    k.add_argument("--private", type=Path, metavar="DIR", help="organisers: the hidden labels")
     k = kinds.add_parser("export", help="the same challenge for CodaBench or grand-challenge")
     k.set_defaults(run=export)
     k.add_argument("release", type=Path, metavar="RELEASE")
@@ -124,11 +145,18 @@ def score(a) -> int:
 def init(a) -> int:
     from slidebox import challenge
 
+    archive = None
+    if a.accession:
+        config = load_config(a)
+        archive = challenge.Archive(config.public, config.vault)
     try:
-        path = challenge.init(a.folder, task=a.task, accession=a.accession)
+        path = challenge.init(
+            a.folder, task=a.task, accession=a.accession or "ACCESSION", archive=archive
+        )
     except (FileExistsError, ValueError) as error:
         raise CannotRun(str(error)) from None
     print(f"wrote {path}")
+    print(f"Fill it in, then run: slidebox challenge release {a.folder}")
     return FINE
 
 
@@ -162,6 +190,20 @@ def reveal(a) -> int:
         raise CannotRun(str(error)) from None
     print(f"the truth and its key are in {where}; anyone can check the commitment with them")
     return FINE
+
+
+def verify(a) -> int:
+    from slidebox import challenge
+    from slidebox.scoring import NotARelease
+
+    try:
+        findings, said = challenge.check_release(a.release, a.private)
+    except (NotARelease, OSError, ValueError) as error:
+        raise CannotRun(str(error)) from None
+    print_findings(findings)
+    for line in said:
+        print(line)
+    return FINDINGS if findings else FINE
 
 
 def compare(a) -> int:

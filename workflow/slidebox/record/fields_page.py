@@ -43,7 +43,8 @@ Other columns are free and are kept.
 A `path` may be a pattern of the names of one image's planes, as Bio-Formats' `.pattern` files have
 it: `plate1/img_T<01-10>_C<DAPI,GFP>_Z<>.tif`. A range counts and keeps its zeros (`<00-20:5>` in
 steps of 5), a list takes each of its words, `<>` is any number that is there. The letters before
-it say the axis: `T` (also `time`, `frame`), `C` (`ch`, `channel`, `w`) or `Z` (`slice`, `plane`);
+it say the axis: `T` (also `time`, `frame`, and `man_track`, `man_seg`, `mask` of the Cell Tracking
+Challenge), `C` (`ch`, `channel`, `w`) or `Z` (`slice`, `plane`);
 words of a list become names of channels. Folders may have places too (`T<1-3>/img_Z<>.tif`). Each
 file that is missing, or of another size or type than the first, is named by validation. The pattern
 may stand for the image in `source_image`. Names with two of `_T001_C02_Z03` in them are mostly

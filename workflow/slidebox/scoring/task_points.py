@@ -9,6 +9,7 @@ import numpy as np
 
 from ..findings import Finding
 from . import points as m
+from .csv_rows import opened_rows
 from .predictions import Refused, Submission, error
 from .release import Item
 from .settings import Settings
@@ -16,6 +17,8 @@ from .settings import Settings
 SHOWN = 20
 # So many points in a corner are no chance
 CROWD = 5
+# As matrices are counted, in tables that have no x and y
+WORDS = {"z": ("z", "plane", "slice"), "y": ("row",), "x": ("col", "column"), "t": ("t", "frame")}
 UNITS = {
     "pixel": "pixel", "pixels": "pixel", "px": "pixel", "micrometer": "micrometer",
     "micrometers": "micrometer", "micron": "micrometer", "microns": "micrometer",
@@ -52,15 +55,12 @@ def read(item: Item, submission: Submission, settings: Settings) -> np.ndarray:
 
 def parse(path: Path, file: str) -> tuple[list[tuple[int, dict]], dict[str, str]]:
     """Rows of a CSV or TSV with their lines, and its columns by their plain names."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            first = handle.readline(1 << 16)
-            handle.seek(0)
-            reader = csv.DictReader(handle, delimiter="\t" if "\t" in first else ",")
-            names = {(n or "").strip().lower(): n for n in reader.fieldnames or []}
-            return list(enumerate(reader, 2)), names
-    except (OSError, UnicodeDecodeError, csv.Error) as bad:
-        raise Refused(error("PREDICTION_UNREADABLE", f"can't be read: {bad}", file)) from bad
+    problems: list[Finding] = []
+    with opened_rows(path, file, problems) as (names, rows):
+        listed = list(rows)
+    if problems:
+        raise Refused(*problems)
+    return listed, names
 
 
 def columns_of(names: dict[str, str], axes: str) -> list[str] | None:
@@ -69,7 +69,10 @@ def columns_of(names: dict[str, str], axes: str) -> list[str] | None:
     if all(plain):
         return plain
     napari = [names.get(f"axis-{k}") or names.get(f"axis_{k}") for k in range(len(axes))]
-    return napari if all(napari) else None
+    if all(napari):
+        return napari
+    words = [next((names[w] for w in WORDS.get(a, ()) if w in names), None) for a in axes]
+    return words if all(words) else None
 
 
 def coordinates(
@@ -100,12 +103,13 @@ def coordinates(
         try:
             found[k] = [float(row[c]) for c in columns]
         except (TypeError, ValueError):
-            problems.append(error("POINTS_NUMBER", f"{[row[c] for c in columns]} are no numbers",
-                                  file, line=line))  # fmt: skip
+            cells = ", ".join(repr((row[c] or "")[:40]) for c in columns)
+            problems.append(error("POINTS_NUMBER", f"{cells} aren't all numbers", file,
+                                  "write 1.5, not 1,5", line=line))  # fmt: skip
             continue
         if not np.isfinite(found[k]).all():
             problems.append(error("POINTS_NAN", "a coordinate is NaN or infinite", file,
-                                  line=line))  # fmt: skip
+                                  "leave such points out", line=line))  # fmt: skip
     for text, line in units.items():
         if UNITS.get(text.lower(), "") != settings.unit:
             problems.append(
