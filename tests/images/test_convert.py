@@ -457,18 +457,25 @@ def test_a_damaged_source_leaves_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.ome.tif"]
 
 
+@pytest.mark.parametrize("step", ["gather", "encode"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_chunk_that_is_stored_otherwise_than_read_is_no_image(tmp_path, threads, monkeypatch):
+def test_a_chunk_that_is_stored_otherwise_than_read_is_no_image(
+    tmp_path, threads, step, monkeypatch
+):
     data = np.random.default_rng(4).integers(0, 9, (600, 700), np.uint8)
     tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "YX"})
-    encode = Codec.encode
+    right = getattr(Codec, step)
 
-    def wrong(codec, chunk):
-        chunk = chunk.copy()
-        chunk[..., -1, -1] ^= 1
-        return encode(codec, chunk)
+    def wrong(codec, given, *more):
+        if step == "gather":
+            chunk = right(codec, given, *more)
+            chunk[0, 7, 7] ^= 1
+            return chunk
+        chunk = given.copy()
+        chunk[..., 7, 7] ^= 1
+        return right(codec, chunk)
 
-    monkeypatch.setattr(Codec, "encode", wrong)
+    monkeypatch.setattr(Codec, step, wrong)
     with pytest.raises(RuntimeError, match="not what was read"):
         images.convert(tmp_path / "a.ome.tif", tmp_path / "o.ome.zarr", threads=threads)
     assert not (tmp_path / "o.ome.zarr").exists()

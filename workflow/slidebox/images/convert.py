@@ -311,7 +311,6 @@ def _pixels(
             series,
             plan,
             pyramid,
-            ahead=work.threads > 1,
             progress=work.progress.part(series.nbytes),
             **options,
         )
@@ -329,6 +328,7 @@ def _journal_key(file: ImageFile, series: Series, recipe: Recipe, prove: bool) -
     files = [Path(path) for path in series.files or [file.path]]
     stats = [path.stat() for path in files if path.exists()]
     return {
+        "form": journal.FORM,
         "source": [file.path, [[stat.st_size, stat.st_mtime_ns] for stat in stats]],
         "reader": [file.reader, file.reader_version],
         "series": [series.index, series.axes, list(series.shape), series.dtype.name],

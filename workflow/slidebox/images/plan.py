@@ -14,6 +14,7 @@ MB = 1 << 20
 
 
 CHUNKS = ("planes", "volume")
+_BAND = 16 * MB  # more at once is no faster, and pages of more aren't kept
 BASE = 160 * MB
 """What Python, its libraries and the threads' buffers take before any pixel."""
 
@@ -193,7 +194,7 @@ def _band(series: Series, budget: int) -> int:
     """Rows to read at once: whole planes if they are small, else whole strips or tiles."""
     height = series.size("y")
     row = series.size("x") * series.dtype.itemsize * series.samples
-    most = max(1, budget // 6 // row)
+    most = max(1, min(budget // 6, _BAND) // row)
     if series.rows is None or height <= most:
         return height
     return min(height, max(series.rows, most // series.rows * series.rows))

@@ -31,16 +31,17 @@ class Codec:
         self.recipe = recipe
         self.own = threading.local()
 
-    def gather(self, part: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """A chunk as it is stored: C order, little-endian, zeros beyond the image's edge.
-
-        It is this thread's, until its next call.
+    def gather(self, planes: list[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
+        """A chunk as it is stored, of its planes: C order, little-endian, zeros beyond the image's
+        edge. It is this thread's, until its next call.
         """
         chunk = self._scratch("chunk", math.prod(shape) * self.dtype.itemsize)
         chunk = chunk.view(self.dtype).reshape(shape)
-        if part.shape != shape:
+        tall, wide = planes[0].shape
+        if (len(planes), tall, wide) != shape:
             chunk[...] = 0
-        chunk[tuple(slice(n) for n in part.shape)] = part
+        for place, plane in zip(chunk, planes, strict=False):
+            place[:tall, :wide] = plane
         return chunk
 
     def encode(self, chunk: np.ndarray) -> bytes:

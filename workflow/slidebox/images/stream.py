@@ -2,8 +2,8 @@
 
 Rows of chunks are the unit of work. A row is cut into chunks, these are compressed (by the
 threads), appended to their shards in order (by the caller alone: a shard has one owner), read back
-from the file, decompressed and compared, by their digests, with what was read. Then the row is
-halved into the next level.
+from the file, decompressed and compared, bit by bit, with the rows as the reader gave them. Then
+the row is halved into the next level.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,67 +20,46 @@ import numpy as np
 import xxhash
 
 from . import journal as journals
+from .crew import Crew, Task
 from .model import Series
 from .plan import LevelPlan, Plan, Recipe
 from .reduce import Mean, Mode
 from .shards import Codec, Grid, Shard
 
 _CLOSING = 8  # files that may wait to be durable
+_TASK = 2 << 20  # bytes of pixels in a task: handing one over costs as much as 10 kB compressed
+_QUEUE = 8 << 20  # bytes of pixels that may wait, at least, to keep the threads busy
+_HELD = (
+    16 << 20
+)  # bytes of a band beyond which nothing of it is kept when the next one is worked on
 
 
 class DamagedOutput(RuntimeError):
     """What was written isn't what was read: a fault of disk or memory. Nothing is published."""
 
 
-class Crew:
-    """Threads that compress and prove, and the caller, who helps when he would wait.
-
-    With one thread there are no others: tasks run where they are asked for. ``disk`` only waits
-    until files are durable.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self.pool = ThreadPoolExecutor(threads - 1, "slidebox") if threads > 1 else None
-        self.disk = ThreadPoolExecutor(1, "slidebox-disk")
-
-    def start(self, task: Callable, *args) -> Task:
-        return Task(self.pool.submit(task, *args) if self.pool else None, task, args)
-
-    def close(self) -> None:
-        if self.pool:
-            self.pool.shutdown(wait=True, cancel_futures=True)
-        self.disk.shutdown(wait=True)
-
-
 @dataclass(slots=True)
-class Task:
-    future: Future | None
-    task: Callable
-    args: tuple
+class _Packed:
+    """A compressed chunk; of only zeros: None. Of level 0 also the range of its pixels."""
 
-    def result(self):
-        if self.future is None or self.future.cancel():  # not begun: do it here instead of waiting
-            return self.task(*self.args)
-        return self.future.result()
+    data: bytes | None
+    span: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)
 class _Row:
-    """A row of chunks on its way: first compressed, then proven."""
+    """A row of chunks on its way: compressed, then appended, then proven."""
 
     level: int
     nbytes: int
-    chunks: list[tuple[int, ...]]
+    places: list[tuple[int, ...]]
+    """Of each chunk: its number along t, c, z, y, x."""
+    parts: list[list[np.ndarray]]
+    """Of each chunk: its planes as they were read, without what lies beyond the image's edge."""
     tasks: list[Task]
-
-
-@dataclass(slots=True)
-class _Packed:
-    """A compressed chunk; of only zeros: None. Of level 0 also its pixels' digest and range."""
-
-    data: bytes | None
-    digest: bytes = b""
-    span: tuple[float, float] | None = None
+    """What is being done to the row."""
+    full: list[Shard] = field(default_factory=list)
+    """Shards that this row completed."""
 
 
 @dataclass(slots=True)
@@ -128,6 +107,9 @@ class Pyramid:
         """Volumes: rows of chunks, by their number, whose chunks aren't deep enough yet."""
         self.held: list[dict[int, tuple]] = [{} for _ in plan.levels]
         self.queue: deque[_Row] = deque()
+        """Rows that are being compressed, then those whose chunks are being proven."""
+        self.proving: deque[_Row] = deque()
+        self.summing: Task | None = None
         self.closing: deque[Future] = deque()
         count = plan.levels[0].shape[1]
         self.facts = Facts(
@@ -156,9 +138,15 @@ class Pyramid:
             if shards:
                 raise DamagedOutput(f"level {number} has unfinished shards {sorted(shards)[:3]}")
 
-    def _drain(self) -> None:
+    def settle(self) -> None:
+        """Finish every row that is on its way."""
         while self.queue:
-            self._finish(self.queue.popleft())
+            self._append()
+        while self.proving:
+            self._settle()
+
+    def _drain(self) -> None:
+        self.settle()
         while self.closing:
             self.closing.popleft().result()
 
@@ -214,10 +202,15 @@ class Pyramid:
 
     def abandon(self) -> None:
         """Let go of open files after an error; what is on disk is the caller's to remove."""
-        for future in [task.future for row in self.queue for task in row.tasks] + [*self.closing]:
-            if future is not None and not future.cancel():
-                future.exception()
+        for row in [*self.queue, *self.proving]:
+            for task in row.tasks:
+                task.drop()
+            for shard in row.full:
+                shard.abandon()
+        for future in self.closing:
+            future.exception()
         self.queue.clear()
+        self.proving.clear()
         self.closing.clear()
         for shards in self.open:
             for shard in shards.values():
@@ -263,89 +256,113 @@ class Pyramid:
             return
         wide, deep = level.chunk[4], level.chunk[2]
         c = group * self.series.samples
-        chunks = []
-        for s in range(slab.shape[0]):
+        places, parts = [], []
+        for s in range(rows.shape[0]):
             for column in range(-(-level.shape[4] // wide)):
-                part = slab[s, :, :, column * wide : (column + 1) * wide]
-                chunks.append(((t, c + s, z // deep, row, column), part))
-        tasks = [self.crew.start(self._compress, level, part) for _, part in chunks]
-        self.queue.append(_Row(number, slab.nbytes, [chunk for chunk, _ in chunks], tasks))
-        waiting = sum(r.nbytes for r in self.queue)
-        while self.queue and waiting > self.plan.in_flight * max(
-            self.pending[0].bytes, slab.nbytes
-        ):
-            waiting -= self.queue[0].nbytes
-            self._finish(self.queue.popleft())
+                places.append((t, c + s, z // deep, row, column))
+                here = slice(column * wide, (column + 1) * wide)
+                parts.append([plane[s, :, here] for plane in slab])
+        per = max(1, _TASK // (math.prod(level.chunk) * rows.itemsize))
+        tasks = [
+            self.crew.start(self._compress, level, parts[k : k + per])
+            for k in range(0, len(parts), per)
+        ]
+        nbytes = sum(plane.nbytes for plane in slab)
+        self.queue.append(_Row(number, nbytes, places, parts, tasks))
+        most = 0  # alone, one does all to a row while it is in the cache
+        if self.crew.helpers:
+            most = max(_QUEUE, self.plan.in_flight * max(self.pending[0].bytes, nbytes))
+        while self.queue and sum(r.nbytes for r in self.queue) > most:
+            self._append()
+        while self.proving and sum(r.nbytes for r in self.proving) > most:
+            self._settle()
 
-    def _slab(self, number: int, z: int, row: int, rows: np.ndarray) -> np.ndarray | None:
-        """Rows of chunks as deep as their chunks, (samples, planes, rows, columns); None: not yet.
-
-        They are collected where a chunk is deeper than a plane.
+    def _slab(self, number: int, z: int, row: int, rows: np.ndarray) -> list[np.ndarray] | None:
+        """A row of chunks as deep as its chunks: a (samples, rows, columns) for each plane; None:
+        not yet. They are collected where a chunk is deeper than a plane.
         """
         level = self.plan.levels[number]
         deep = level.chunk[2]
         if deep == 1:
-            return rows[:, None]
-        inside = z % deep
-        slab = self.slabs[number].get(row)
-        if slab is None:
-            count = min(deep, level.shape[2] - z)
-            slab = np.empty((rows.shape[0], count, *rows.shape[1:]), rows.dtype)
-            self.slabs[number][row] = slab
-        slab[:, inside] = rows
-        return self.slabs[number].pop(row) if inside + 1 == slab.shape[1] else None
+            return [rows]
+        slab = self.slabs[number].setdefault(row, [])
+        slab.append(rows)
+        if len(slab) < min(deep, level.shape[2] - z // deep * deep):
+            return None
+        return self.slabs[number].pop(row)
 
-    def _compress(self, level: LevelPlan, part: np.ndarray) -> _Packed:
+    def _compress(self, level: LevelPlan, parts: list[list[np.ndarray]]) -> list[_Packed]:
         # all that looks at a chunk does so at once, while it is in the cache
-        chunk = self.codec.gather(part, level.chunk[2:])
-        span, digest = None, b""
-        if level.index == 0:
-            span = self._range(chunk[tuple(slice(n) for n in part.shape)])
-        if not _any(chunk):
-            return _Packed(None, span=span)
-        if level.index == 0 and self.prove:
-            digest = xxhash.xxh3_128_digest(chunk.reshape(-1).view(np.uint8))
-        return _Packed(self.codec.encode(chunk), digest, span)
+        packed = []
+        for planes in parts:
+            chunk = self.codec.gather(planes, level.chunk[2:])
+            span = None
+            if level.index == 0:
+                tall, wide = planes[0].shape
+                span = self._range(chunk[: len(planes), :tall, :wide])
+            packed.append(_Packed(self.codec.encode(chunk) if _any(chunk) else None, span))
+        return packed
 
-    def _finish(self, job: _Row) -> None:
-        """Append a row's chunks in order, then prove level 0's by reading them back."""
-        grid, shards = self.grids[job.level], self.open[job.level]
+    def _append(self) -> None:
+        """Append the chunks of the oldest row in order, and let level 0's be proven."""
+        row = self.queue[0]
+        grid, shards = self.grids[row.level], self.open[row.level]
         written: list[tuple[Shard, bytes]] = []
         proofs = []
-        for chunk, task in zip(job.chunks, job.tasks, strict=True):
-            packed = task.result()
-            if packed.span is not None:
-                self._widen(chunk[1], *packed.span)
-            where = grid.shard_of(chunk)
+        packed = [one for task in row.tasks for one in self.crew.result(task)]
+        for place, planes, one in zip(row.places, row.parts, packed, strict=True):
+            if one.span is not None:
+                self._widen(place[1], *one.span)
+            where = grid.shard_of(place)
             shard = shards.get(where)
             if shard is None:
                 shard = shards[where] = grid.new_shard(where)
                 shard.md5 = shard.md5 if self.checksum else None
-            place = shard.append(grid.number_in_shard(chunk), packed.data)
-            if place is not None:
-                written.append((shard, packed.data))
-                if packed.digest:
-                    proofs.append((shard, place, chunk, packed.digest))
-        checks = [self.crew.start(_sum, written)] if self.checksum else []
-        checks += [self.crew.start(self._prove, *proof) for proof in proofs]
-        for check in reversed(checks):  # another thread begins with the first
-            check.result()
-        for where in [w for w, s in shards.items() if s.complete]:
-            shard = shards.pop(where)
+            kept = shard.append(grid.number_in_shard(place), one.data)
+            if kept is not None and one.data is not None:
+                written.append((shard, one.data))
+                if row.level == 0 and self.prove:
+                    proofs.append((shard, kept, place, planes))
+        row.parts = []
+        per = max(1, _TASK * len(row.places) // max(1, row.nbytes))
+        row.tasks = [
+            self.crew.start(self._prove, proofs[k : k + per]) for k in range(0, len(proofs), per)
+        ]
+        if self.checksum and written:
+            self.summing = self.crew.start(_sum, self.summing, written)
+            row.tasks.append(self.summing)
+        row.full = [shards.pop(where) for where in [w for w, s in shards.items() if s.complete]]
+        self.proving.append(self.queue.popleft())
+
+    def _settle(self) -> None:
+        """Wait until the oldest row is proven, and let go of the shards that it completed."""
+        row = self.proving[0]
+        for task in row.tasks:
+            self.crew.result(task)
+        while row.full:
+            shard = row.full[0]
             if shard.seal():
                 self.files.append(shard.path)
                 if shard.md5 is not None:
                     name = shard.path.relative_to(self.folder).as_posix()
                     self.facts.md5[name] = shard.md5.hexdigest()
                 self.closing.append(self.crew.disk.submit(shard.close))
-                if len(self.closing) > _CLOSING:
-                    self.closing.popleft().result()
+            row.full.pop(0)
+            if len(self.closing) > _CLOSING:
+                self.closing.popleft().result()
+        self.proving.popleft()
 
-    def _prove(self, shard: Shard, place: tuple[int, int], chunk, digest: bytes) -> None:
-        size = math.prod(self.plan.levels[0].chunk) * self.codec.dtype.itemsize
-        stored = self.codec.decode_bytes(shard.read(place), size)
-        if xxhash.xxh3_128_digest(stored) != digest:
-            raise DamagedOutput(f"chunk {chunk} of {shard.path} is not what was read")
+    def _prove(self, proofs: list[tuple[Shard, tuple[int, int], tuple, list[np.ndarray]]]) -> None:
+        shape, dtype = self.plan.levels[0].chunk[2:], self.codec.dtype
+        for shard, kept, place, planes in proofs:
+            data = self.codec.decode_bytes(shard.read(kept), math.prod(shape) * dtype.itemsize)
+            stored = np.frombuffer(data, dtype).reshape(shape)
+            for plane, read in zip(stored, planes, strict=False):
+                tall, wide = read.shape
+                if not np.array_equal(
+                    _same_bits(plane[:tall, :wide], dtype), _same_bits(read, dtype)
+                ):
+                    raise DamagedOutput(f"chunk {place} of {shard.path} is not what was read")
 
     # ------------------------------------------------------------ facts
 
@@ -409,9 +426,20 @@ def _any(part: np.ndarray) -> bool:
     return bool(part[0, 0].any() or _bits(part).any())
 
 
-def _sum(written: list[tuple[Shard, bytes]]) -> None:
+def _sum(earlier: Task | None, written: list[tuple[Shard, bytes]]) -> None:
+    """Sum what was written after what was written earlier."""
+    if earlier is not None:
+        earlier.result()
     for shard, data in written:
         shard.sum(data)
+
+
+def _same_bits(part: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """As whole numbers, which are equal when their bits are (NaN isn't equal to NaN)."""
+    part = part.astype(dtype, copy=False)
+    if dtype.kind in "biu":
+        return part
+    return np.ascontiguousarray(part).view(f"u{min(8, dtype.itemsize)}")
 
 
 def _bits(part: np.ndarray) -> np.ndarray:
@@ -427,7 +455,6 @@ def run(
     plan: Plan,
     pyramid: Pyramid,
     *,
-    ahead: bool = False,
     progress: Callable[[int, int], None] | None = None,
     journal: Callable[[dict], None] | None = None,
     every: float = 0.0,
@@ -435,12 +462,14 @@ def run(
 ) -> None:
     """Read every plane of a series once, band by band, and feed it to a pyramid.
 
-    ``ahead``: read the next band while this one is worked on. ``progress(done, total)`` in bytes.
-    ``journal`` is given a state now and then (``every`` seconds); ``state`` is one to go on from:
-    then only the earlier bands of the plane that it stands in are read again, for their digest.
+    A helper of the crew reads the next band while this one is worked on, where the plan has room
+    for it. ``progress(done, total)`` in bytes. ``journal`` is given a state now and then (``every``
+    seconds); ``state`` is one to go on from: then only the earlier bands of the plane that it
+    stands in are read again, for their digest.
     """
     total, done = series.nbytes, 0
-    reader = ThreadPoolExecutor(1, "slidebox-read") if ahead and plan.ahead else None
+    crew = pyramid.crew
+    ahead = plan.ahead and crew.helpers > 0
     bands, fed = _bands(series, plan), 0
     if state is not None:
         pyramid.restore(state["pyramid"])
@@ -452,34 +481,31 @@ def run(
         if progress:
             progress(done, total)
     saved = time.monotonic()
-    coming: Future | None = None
-    try:
+    following = next(bands, None)
+    coming = crew.start(series.read_samples, *following) if following else None
+    while following and coming:
+        here, band = following, crew.result(coming)
         following = next(bands, None)
-        if reader and following:
-            coming = reader.submit(series.read_samples, *following)
-        while following:
-            here = following
-            band = coming.result() if coming is not None else series.read_samples(*here)
-            following = next(bands, None)
-            if reader and following:
-                coming = reader.submit(series.read_samples, *following)
-            t, group, z, y0, _ = here
-            pyramid.feed(t, group, z, y0, band)
-            done += band.nbytes
-            del band
-            fed += 1
-            if progress:
-                progress(done, total)
-            if journal and following and time.monotonic() - saved > every:
-                plane = following[:3] if following[3] else None
-                began = time.monotonic()
-                journal({"bands": fed, "plane": plane, "pyramid": pyramid.state()})
-                saved = time.monotonic()
-                every = max(every, (saved - began) * journals.PACE)
-        pyramid.close()
-    finally:
-        if reader:
-            reader.shutdown(wait=True, cancel_futures=True)
+        if following and ahead:
+            coming = crew.start(series.read_samples, *following)
+        t, group, z, y0, _ = here
+        pyramid.feed(t, group, z, y0, band)
+        done += band.nbytes
+        if band.nbytes > _HELD:
+            pyramid.settle()
+        del band
+        if following and not ahead:
+            coming = crew.start(series.read_samples, *following)
+        fed += 1
+        if progress:
+            progress(done, total)
+        if journal and following and time.monotonic() - saved > every:
+            plane = following[:3] if following[3] else None
+            began = time.monotonic()
+            journal({"bands": fed, "plane": plane, "pyramid": pyramid.state()})
+            saved = time.monotonic()
+            every = max(every, (saved - began) * journals.PACE)
+    pyramid.close()
 
 
 def _bands(series: Series, plan: Plan):
