@@ -13,6 +13,7 @@ from .. import units
 from ..model import Channel, ImageFile, Series, UnreadableImage
 from ..registry import version
 from . import nexus
+from .slabs import deep_axis, in_slabs
 
 _MAX_SERIES = 500
 
@@ -79,8 +80,11 @@ def _imaris(file, path: Path) -> Series:
         depth, height, width = data.shape
     n = {"t": len(times), "c": len(channels), "z": depth}
 
-    def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
-        return full[f"{times[t]}/{channels[c]}/Data"][z, y0:y1, :width][None]
+    def read(t: int, c: int, z: int, count: int, y0: int, y1: int) -> np.ndarray:
+        return full[f"{times[t]}/{channels[c]}/Data"][z : z + count, y0:y1, :width][None]
+
+    deep = data.chunks[0] if data.chunks else 1
+    plane = height * width * data.dtype.itemsize
 
     unit = _text(head, "Unit") or "um"
     sizes = {}
@@ -110,7 +114,7 @@ def _imaris(file, path: Path) -> Series:
         "".join(a for a in "tcz" if n[a] > 1) + "yx",
         (*(n[a] for a in "tcz" if n[a] > 1), height, width),
         data.dtype,
-        read,
+        in_slabs(read, deep, depth, plane, "z"),
         sizes,
         _imaris_step(info, len(times)),
         found,
@@ -199,13 +203,19 @@ def _arranged(name: str, item, index: int, letters: list[str], notes: list[str])
     samples = sizes["c"] if trailing else 1
     axes = "".join(a for a in "tcz" if sizes.get(a, 1) > 1) + "yx"
 
-    def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
+    along = deep_axis(sizes)
+
+    def read(t: int, c: int, z: int, count: int, y0: int, y1: int) -> np.ndarray:
         where = {"t": t, "c": c, "z": z, "y": slice(y0, y1), "x": slice(None)}
+        where[along] = slice(where[along], where[along] + count)
         index = tuple(slice(None) if a == "c" and trailing else where[a] for a in letters)
         part = item[index]
-        left = [a for a in letters if a in "yx" or (a == "c" and trailing)]
-        part = part.transpose([left.index(a) for a in "cyx" if a in left])
-        return part.reshape(samples, y1 - y0, sizes["x"])
+        left = [a for a in letters if a in "yx" or a == along or (a == "c" and trailing)]
+        part = part.transpose([left.index(a) for a in f"c{along}yx" if a in left])
+        return part.reshape(samples, count, y1 - y0, sizes["x"])
+
+    deep = item.chunks[letters.index(along)] if item.chunks and along in letters else 1
+    plane = samples * sizes["y"] * sizes["x"] * item.dtype.itemsize
 
     pixel_size: dict[str, float | None] = {}
     element = item.attrs.get("element_size_um")  # ilastik, napari, Fiji's HDF5 plugin: z, y, x
@@ -220,7 +230,7 @@ def _arranged(name: str, item, index: int, letters: list[str], notes: list[str])
         axes,
         (*(sizes[a] for a in axes[:-2]), sizes["y"], sizes["x"]),
         item.dtype,
-        read,
+        in_slabs(read, deep, sizes.get(along, 1), plane, along),
         pixel_size,
         rgb=rgb,
         samples=samples,

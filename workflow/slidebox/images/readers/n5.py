@@ -24,6 +24,7 @@ import numpy as np
 from .. import units
 from ..model import ImageFile, Series, UnreadableImage
 from ..registry import version
+from .slabs import deep_axis, in_slabs
 
 _LEVEL = re.compile(r"s\d+")
 _BY_NUMBER = {2: "xy", 3: "xyz", 4: "xyzc", 5: "xyzct"}  # N5 counts dimensions from x
@@ -61,23 +62,30 @@ class _Array:
             raise UnreadableImage(f"damaged block: {error}", file=str(path)) from error
         return values.reshape(sizes[::-1])
 
-    def plane(self, fixed: tuple[int, ...], y0: int, y1: int) -> np.ndarray:
-        """Rows y0 to y1 at the indices ``fixed`` of the dimensions after x and y."""
+    def planes(
+        self, fixed: tuple[int, ...], along: int | None, count: int, y0: int, y1: int
+    ) -> np.ndarray:
+        """Rows y0 to y1, (planes, rows, columns), at the indices ``fixed`` of the dimensions after
+        x and y: ``count`` of one block, from there on, of the one numbered ``along``.
+        """
         width, (wide, tall) = self.shape[0], self.block[:2]
-        out = np.zeros((y1 - y0, width), self.dtype)
+        out = np.zeros((count, y1 - y0, width), self.dtype)
         outer = tuple(i // n for i, n in zip(fixed, self.block[2:], strict=True))
-        inner = tuple(i % n for i, n in zip(fixed, self.block[2:], strict=True))
+        inner: list = [i % n for i, n in zip(fixed, self.block[2:], strict=True)]
+        if along is not None:
+            inner[along] = slice(inner[along], inner[along] + count)
         for row in range(y0 // tall, -(-y1 // tall)):
             for column in range(-(-width // wide)):
                 block = self.block_at((column, row, *outer))
                 if block is None:
                     continue
-                part = block[inner[::-1]]
-                a, b = max(row * tall, y0), min(row * tall + part.shape[0], y1)
+                part = block[tuple(inner[::-1])]
+                part = part if along is not None else part[None]
+                a, b = max(row * tall, y0), min(row * tall + part.shape[1], y1)
                 left = column * wide
-                right = min(left + part.shape[1], width)
-                out[a - y0 : b - y0, left:right] = part[
-                    a - row * tall : b - row * tall, : right - left
+                right = min(left + part.shape[2], width)
+                out[:, a - y0 : b - y0, left:right] = part[
+                    :, a - row * tall : b - row * tall, : right - left
                 ]
         return out
 
@@ -167,10 +175,17 @@ def _series(path: Path, groups: dict, times: list[str], title: str, index: int) 
     if swapped:
         raise UnreadableImage(f"dataset {times[0]}: y runs fastest, which isn't known")
 
-    def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
+    # of time points that are arrays of their own, no two lie in one block
+    along = "z" if len(arrays) > 1 else deep_axis(lengths)
+    place = after.index(along) if along in after else None
+
+    def read(t: int, c: int, z: int, count: int, y0: int, y1: int) -> np.ndarray:
         here = {"t": t, "c": c, "z": z}
         array = arrays[t] if len(arrays) > 1 else first
-        return array.plane(tuple(here[a] for a in after), y0, y1)[None]
+        return array.planes(tuple(here[a] for a in after), place, count, y0, y1)[None]
+
+    deep = first.block[2 + place] if place is not None else 1
+    plane = lengths["y"] * lengths["x"] * first.dtype.itemsize
 
     axes = "".join(a for a in "tcz" if lengths.get(a, 1) > 1) + "yx"
     return Series(
@@ -179,7 +194,7 @@ def _series(path: Path, groups: dict, times: list[str], title: str, index: int) 
         axes,
         tuple(lengths[a] for a in axes),
         first.dtype,
-        read,
+        in_slabs(read, deep, lengths.get(along, 1), plane, along),
         sizes,
         sizes.pop("t", None) if "t" in axes else None,
         rows=first.block[1],

@@ -16,6 +16,7 @@ from .. import units
 from ..model import Channel, ImageFile, Label, Series, UnreadableImage, Well
 from ..registry import version
 from . import omexml
+from .slabs import deep_axis, in_slabs
 
 _METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
@@ -186,10 +187,16 @@ def _series(path: Path, root, where: str, multiscale: dict, index: int) -> Serie
     sizes = dict(zip(letters, array.shape, strict=True))
     keep = "".join(a for a in "tcz" if sizes.get(a, 1) > 1) + "yx"
 
-    def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
-        at = {"t": t, "c": c, "z": z, "y": slice(y0, y1), "x": slice(None)}
-        return np.asarray(array[tuple(at[a] for a in letters)])[None]
+    along = deep_axis(sizes)
 
+    def read(t: int, c: int, z: int, count: int, y0: int, y1: int) -> np.ndarray:
+        at = {"t": t, "c": c, "z": z, "y": slice(y0, y1), "x": slice(None)}
+        at[along] = slice(at[along], at[along] + count)
+        part = np.asarray(array[tuple(at[a] for a in letters)])
+        return part.reshape(1, count, y1 - y0, sizes["x"])
+
+    deep = array.chunks[letters.index(along)] if along in letters else 1
+    plane = sizes["y"] * sizes["x"] * array.dtype.itemsize
     step = dict(zip(letters, scale, strict=True)) if scale else {}
     pixel = {a: units.micrometers(step.get(a), unit.get(a)) for a in "zyx"} if scale else {}
     moved = _transform(multiscale, dataset, array.ndim, "translation")
@@ -206,7 +213,7 @@ def _series(path: Path, root, where: str, multiscale: dict, index: int) -> Serie
         keep,
         tuple(sizes[a] for a in keep),
         array.dtype,
-        read,
+        in_slabs(read, deep, sizes.get(along, 1), plane, along),
         pixel,
         units.seconds(step.get("t"), unit.get("t")) if "t" in keep else None,
         rows=(array.shards or array.chunks)[-2],
