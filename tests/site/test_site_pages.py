@@ -91,6 +91,35 @@ def test_zip_of_a_selection(watched, site):
     assert got == {name: site.files[name] for name in names}
 
 
+def test_large_zip_is_streamed_by_the_browser(watched, site):
+    """Without a way to write files itself, a page feeds the browser's own download."""
+    page = watched.page
+    page.add_init_script("delete window.showSaveFilePicker;")
+    page.add_init_script("URL.createObjectURL = () => { throw new Error('held in memory'); };")
+    page.goto(f"{site.url}SB-MADE1/#files")
+    page.locator("#picker").evaluate("e => { e.dataset.held = 0; }")
+    page.get_by_label("Select all files found").check()
+    with page.expect_download(timeout=60_000) as download:
+        page.locator("#pick-zip").click()
+    assert download.value.suggested_filename == "SB-MADE1.zip"
+    path = download.value.path()
+    with zipfile.ZipFile(path) as archive:
+        assert {n: archive.read(n) for n in archive.namelist()} == site.files
+    expect(page.locator("#pick-zip")).to_have_text("Download ZIP")
+
+
+def test_large_zip_is_refused_with_the_command_instead(watched, site):
+    page = watched.page
+    page.add_init_script("delete window.showSaveFilePicker;")
+    page.add_init_script("delete Navigator.prototype.serviceWorker;")
+    page.goto(f"{site.url}SB-MADE1/#files")
+    page.locator("#picker").evaluate("e => { e.dataset.held = 0; }")
+    page.get_by_label("Select all files found").check()
+    page.locator("#pick-zip").click()
+    expect(page.locator("#pick-out")).to_contain_text("can't put a ZIP of")
+    assert f"slidebox fetch '{site.url}SB-MADE1/'" in page.locator("#pick-out").inner_text()
+
+
 def test_manifest_and_command_of_a_selection(watched, site):
     page = watched.page
     page.goto(f"{site.url}SB-MADE1/#files")

@@ -148,47 +148,121 @@
   });
 
   // ZIP without compression (images don't shrink), with ZIP64 so that size is no limit (APPNOTE
-  // 6.3.10). Where the browser can write to disk nothing is held in memory.
+  // 6.3.10). A large one goes to the disk as it is made, or isn't made at all: never into memory.
+  const HELD = 100e6; // bytes
   const zipButton = document.getElementById("pick-zip");
   zipButton.addEventListener("click", async () => {
     const files = chosen();
     const said = zipButton.textContent;
+    const name = `${accession}.zip`;
+    let sink;
     zipButton.disabled = true;
     try {
-      let sink;
-      if (window.showSaveFilePicker && files.reduce((s, r) => s + r.size, 0) > 200e6) {
-        const handle = await window.showSaveFilePicker({ suggestedName: `${accession}.zip` });
-        sink = await handle.createWritable();
-      }
-      const parts = [];
-      const write = async (data) => {
-        if (sink) await sink.write(data);
-        else parts.push(data);
-      };
+      sink = zipSize(files) > Number(picker.dataset.held ?? HELD) ? await toDisk(name, zipSize(files)) : toMemory(name);
       let done = 0;
-      await writeZip(files, write, () => { zipButton.textContent = `${++done} of ${files.length}`; });
-      if (sink) await sink.close();
-      else save(new Blob(parts, { type: "application/zip" }), `${accession}.zip`);
+      await writeZip(files, sink.write, () => { zipButton.textContent = `${++done} of ${files.length}`; });
+      await sink.close();
       zipButton.textContent = said;
     } catch (error) {
+      await Promise.resolve(sink?.abort(error)).catch(() => {});
       zipButton.textContent = error.name === "AbortError" ? said : `Failed: ${error.message}`;
+      if (error.name === "NotSupportedError") {
+        zipButton.textContent = said;
+        document.getElementById("pick-command").click();
+        out.textContent = `# ${error.message}\n${out.textContent}`;
+      }
     } finally {
       zipButton.disabled = false;
     }
   });
+
+  function toMemory(name) {
+    const parts = [];
+    return {
+      write: async (data) => { parts.push(data); },
+      close: () => save(new Blob(parts, { type: "application/zip" }), name),
+      abort: () => { parts.length = 0; },
+    };
+  }
+
+  async function toDisk(name, size) {
+    if (window.showSaveFilePicker) {
+      const handle = await window.showSaveFilePicker({ suggestedName: name });
+      const file = await handle.createWritable();
+      return { write: (data) => file.write(data), close: () => file.close(), abort: () => file.abort() };
+    }
+    try {
+      return await toDownload(name, size);
+    } catch (error) {
+      throw new DOMException(`This browser can't put a ZIP of ${bytes(size)} together; this does the same:`, "NotSupportedError");
+    }
+  }
+
+  /** The browser's own download, fed by zip-worker.js as fast as the disk takes it. */
+  async function toDownload(name, size) {
+    const assets = new URL(`${document.body.dataset.root}assets/`, location.href);
+    const registered = await navigator.serviceWorker.register(new URL("zip-worker.js", assets));
+    const worker = registered.installing ?? registered.waiting ?? registered.active;
+    if (worker.state !== "activated") {
+      await new Promise((done, failed) => {
+        worker.addEventListener("statechange", () => {
+          if (worker.state === "activated") done();
+          else if (worker.state === "redundant") failed(new Error("the worker did not start"));
+        });
+      });
+    }
+    const { port1: port, port2 } = new MessageChannel();
+    const id = crypto.randomUUID();
+    let cancelled = null;
+    let asked; // called when the browser wants more
+    let more = new Promise((done) => { asked = done; });
+    const ready = new Promise((done) => {
+      port.onmessage = ({ data }) => {
+        if (data === "ready") done();
+        if (data === "cancelled") cancelled = new DOMException("The download was cancelled.", "AbortError");
+        if (data !== "ready") asked();
+      };
+    });
+    worker.postMessage({ id, name, size }, [port2]);
+    await ready;
+    const link = cell("a");
+    link.href = new URL(`zip/${id}/${encodeURIComponent(name)}`, assets);
+    link.click();
+    await Promise.race([more, new Promise((_, failed) => setTimeout(failed, 30000))]);
+    const awake = setInterval(() => worker.postMessage({ id }), 5000); // idle, it would be ended
+    const give = async (data, ...transfer) => {
+      await more;
+      if (cancelled) throw cancelled;
+      more = new Promise((done) => { asked = done; });
+      port.postMessage(data, transfer);
+    };
+    return {
+      write: (data) => give(data, data.buffer),
+      close: () => give(null).finally(() => clearInterval(awake)),
+      abort: (error) => {
+        clearInterval(awake);
+        if (!cancelled) port.postMessage({ error: error.message });
+      },
+    };
+  }
 
   const CRC = new Uint32Array(256).map((_, n) => {
     for (let k = 0; k < 8; k++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
     return n;
   });
 
+  const text = new TextEncoder();
+
+  /** Bytes of the ZIP that writeZip writes. */
+  const zipSize = (files) => files.reduce((sum, file) => sum + file.size + 2 * text.encode(file.path).length + 148, 98);
+
   async function writeZip(files, write, progress) {
-    const text = new TextEncoder();
     const entries = [];
     let offset = 0;
     const put = async (data) => {
+      const size = data.byteLength; // before the piece is handed on
       await write(data);
-      offset += data.byteLength;
+      offset += size;
     };
     const record = (size, fill) => {
       const view = new DataView(new ArrayBuffer(size));
@@ -210,7 +284,7 @@
         w.u32(0x04034b50); w.u16(45); w.u16(0x0808); w.u16(0); w.u16(0); w.u16(0x21);
         w.u32(0); w.u32(0xffffffff); w.u32(0xffffffff); w.u16(name.length); w.u16(20);
       }));
-      await put(name);
+      await put(name.slice());
       await put(record(20, (w) => { w.u16(1); w.u16(16); w.u64(0); w.u64(0); }));
       const response = await fetch(file.url);
       if (!response.ok) throw new Error(`${file.path}: ${response.status}`);
@@ -221,6 +295,7 @@
         if (done) break;
         for (let i = 0; i < value.length; i++) crc = CRC[(crc ^ value[i]) & 255] ^ (crc >>> 8);
         entry.size += value.length;
+        if (entry.size > file.size) break; // told below; the ZIP's size is promised
         await put(value);
       }
       if (entry.size !== file.size) throw new Error(`${file.path} has ${entry.size} bytes instead of ${file.size}`);
