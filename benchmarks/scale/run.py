@@ -1,18 +1,22 @@
 """What an archive costs as it grows: simulated archives, measured in CPU seconds and memory.
 
-    python benchmarks/scale/run.py sealed [N]    nothing to do; one new among N (10,000)
-    python benchmarks/scale/run.py pending [N]   scheduling of N small pending submissions (2,000)
-    python benchmarks/scale/run.py files [N]     one submission of N small files (100,000) over the
-                                                 floor of reading and hashing them
+    python benchmarks/scale/run.py sealed [N ...]   nothing to do; one new among N (10,000)
+    python benchmarks/scale/run.py pending [N ...]  scheduling of N small submissions (2,000)
+    python benchmarks/scale/run.py files [N ...]    one submission of N small files (100,000), over
+                                                    the floor of reading and hashing them
+    python benchmarks/scale/run.py images [N ...]   the same of N small images (3,000), over the
+                                                    floor of hashing and converting them
 
-Each prints a line of JSON for sizes up to N (a tenth, a third, the whole), so that what grows
-faster than its size shows; `--report FILE` adds the lines to a file.
+Each prints a line of JSON for each size (a tenth, a third and the whole of the number in brackets),
+so that what grows faster than its size shows; `--report FILE` adds the lines to a file. TMPDIR says
+where the archives are made.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -24,12 +28,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+import tifffile
 import yaml
 
 from slidebox import config as configuration
 from slidebox import deposit
 from slidebox.demo import inbox as demo_inbox
-from slidebox.ingest import queue
+from slidebox.ingest import queue, stages
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Runs a program and prints, last, what it alone took: its jobs are other processes.
@@ -48,24 +54,31 @@ sys.exit(code)
 """
 STAGE = """
 import sys
-from slidebox import config
-from slidebox.ingest import archive, images, seal, study, validation
+from pathlib import Path
+from slidebox import config, deposit
+from slidebox.ingest import index, queue, stages
 sys.argv, (stage, accession, key) = sys.argv[:1], sys.argv[1:]
 loaded = config.load({})
-{
-    "validate": lambda: validation.validate(loaded, accession, key),
-    "archive": lambda: archive.archive(loaded, accession, key),
-    "images": lambda: images.derive(loaded, accession, key, 1),
-    "study": lambda: study.publish(loaded, accession, key),
-    "seal": lambda: seal.seal(loaded, accession, key),
-}[stage]()
+if stage == "submit":
+    deposit.write_ready(loaded.inbox / accession, accession)
+elif stage == "index":
+    index.index(loaded, queue.catalogue_key(queue.receipts(loaded)))
+else:
+    stages.run(loaded, accession, key, stage)
+"""
+SLURM = "snakemake_executor_plugin_slurm"
+"""Costs each process of Snakemake that finds it pandas: `make setup` leaves it out."""
+HIDDEN = f"""
+import pkgutil
+found = pkgutil.iter_modules
+pkgutil.iter_modules = lambda *a: (m for m in found(*a) if not m.name.startswith("{SLURM}"))
 """
 
 
-def alone(folder: Path, module: str, *arguments: str) -> dict:
+def alone(folder: Path, module: str, *arguments: str, before: str = "") -> dict:
     """CPU seconds and peak MB of ``python -m module`` without its children."""
     done = subprocess.run(
-        [sys.executable, "-c", ALONE, module, *arguments],
+        [sys.executable, "-c", before + ALONE, module, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -94,9 +107,11 @@ def small(inbox: Path, number: int) -> None:
     os.fsync = keep
 
 
-def snakemake(folder: Path, *arguments: str, snakefile: Path = CHECKOUT / "Snakefile") -> dict:
+def snakemake(
+    folder: Path, *arguments: str, snakefile: Path = CHECKOUT / "Snakefile", slurm: bool = False
+) -> dict:
     options = ["--cores", "2", "--snakefile", str(snakefile), "--directory", str(folder)]
-    return alone(folder, "snakemake", *options, *arguments)
+    return alone(folder, "snakemake", *options, *arguments, before="" if slurm else HIDDEN)
 
 
 def sealed(top: Path, n: int) -> dict:
@@ -114,9 +129,14 @@ def sealed(top: Path, n: int) -> dict:
     index.parent.mkdir()
     index.write_text("{}", encoding="utf-8")
     snakemake(top)  # warm
-    nothing = snakemake(top)
+    told = {
+        "snakemake --version": alone(top, "snakemake", "--version", before=HIDDEN),
+        "nothing to do": snakemake(top),
+    }
+    if importlib.util.find_spec(SLURM):
+        told["nothing to do, Slurm's plugin installed"] = snakemake(top, slurm=True)
     small(config.inbox, n)
-    return {"nothing to do": nothing, "one new, planned": snakemake(top, "-n")}
+    return {**told, "one new, planned": snakemake(top, "-n")}
 
 
 def pending(top: Path, n: int) -> dict:
@@ -137,8 +157,10 @@ def pending(top: Path, n: int) -> dict:
     return {**used, "ms_each": round(1000 * used["cpu_seconds"] / n, 1)}
 
 
-def files(top: Path, n: int) -> dict:
-    """Every stage of one submission of `n` small tables, over the floor of reading and hashing."""
+def files(top: Path, n: int, images: bool = False) -> dict:
+    """Every stage of one submission of `n` small files, over the floor of reading, hashing and
+    converting them.
+    """
     config = archive(top)
     folder = config.inbox / "SB-1"
     folder.mkdir(parents=True)
@@ -147,27 +169,59 @@ def files(top: Path, n: int) -> dict:
     del record["annotation_sets"]
     record["study_components"][0]["name"] = "Images"
     (folder / "study.yaml").write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
-    rows = ["path\tpart"]
-    for number in range(n):
-        path = folder / f"t{number // 1000:04}" / f"{number}.csv"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"cell,area\n{number},1\n" * 20, encoding="utf-8")
-        rows.append(f"{path.relative_to(folder)}\tImages")
-    (folder / "files.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    deposit.write_ready(folder, "SB-1")
+    noise = np.random.default_rng(1)
+    with (folder / "files.tsv").open("w", encoding="utf-8") as rows:
+        rows.write("path\tpart\n")
+        for number in range(n):
+            path = folder / f"t{number // 1000:04}" / f"{number}{'.tiff' if images else '.csv'}"
+            path.parent.mkdir(exist_ok=True)
+            if images:
+                tifffile.imwrite(path, noise.integers(0, 4000, (64, 64), dtype="uint16"))
+            else:
+                path.write_text(f"cell,area\n{number},1\n" * 20, encoding="utf-8")
+            rows.write(f"{path.relative_to(folder)}\tImages\n")
+    (top / "stage.py").write_text(STAGE, encoding="utf-8")
+    told = {"submit": alone(top, "stage", "submit", "SB-1", "-")}
+    floor = {"hashing": _hashing(folder)}
+    if images:
+        floor["converting"] = _converting(folder, n, top / "floor")
+    (item,) = queue.scan(config)
+    key = item.key if queue.is_whole(item.key) else item.key.partition("-")[0] + "-1"
+    for stage in (*stages.LOGS, "index"):
+        told[stage] = alone(top, "stage", stage, "SB-1", key)
+    total = sum(told[stage]["cpu_seconds"] for stage in stages.LOGS)
+    return {
+        "floor": {name: round(seconds, 2) for name, seconds in floor.items()},
+        "stages": told,
+        "ms_a_file_over_floor": round(1000 * (total - sum(floor.values())) / n, 3),
+    }
+
+
+def _hashing(folder: Path) -> float:
+    """CPU seconds of reading every file once with both digests."""
     begun = _cpu()
     for path, _ in deposit.walk(folder):
         data = (folder / path).read_bytes()
         hashlib.sha256(data), hashlib.sha512(data)
-    floor = _cpu() - begun
-    (item,) = queue.scan(config)
-    (top / "stage.py").write_text(STAGE, encoding="utf-8")
-    told, total = {}, 0.0
-    for stage in ("validate", "archive", "images", "study", "seal"):
-        told[stage] = alone(top, "stage", stage, item.accession, item.key)
-        total += told[stage]["cpu_seconds"]
-    over = 1000 * (total - floor) / n
-    return {"floor": round(floor, 2), "stages": told, "ms_a_file_over_floor": round(over, 3)}
+    return _cpu() - begun
+
+
+def _converting(folder: Path, n: int, out: Path) -> float:
+    """CPU seconds that `images.convert` takes for all, from a sample of them."""
+    from slidebox import images
+
+    paths = sorted(folder.rglob("*.tiff"))[: min(n, 200)]
+    out.mkdir()
+    images.convert(paths[0], out / "warm.ome.zarr")
+    begun = _cpu()
+    for number, path in enumerate(paths):
+        images.convert(path, out / f"{number}.ome.zarr", thumbnail=out / f"{number}.png")
+    return (_cpu() - begun) / len(paths) * n
+
+
+def images(top: Path, n: int) -> dict:
+    """As `files`, but each is an image."""
+    return files(top, n, images=True)
 
 
 def _cpu() -> float:
@@ -177,16 +231,16 @@ def _cpu() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["sealed", "pending", "files"])
-    parser.add_argument("n", nargs="?", type=int)
+    parser.add_argument("what", choices=list(MOST))
+    parser.add_argument("n", nargs="*", type=int)
     parser.add_argument("--report", type=Path)
     a = parser.parse_args()
     report = a.report.absolute() if a.report else None
-    most = a.n or {"sealed": 10_000, "pending": 2_000, "files": 100_000}[a.what]
-    for n in (most // 10, most // 3, most):
+    most = MOST[a.what]
+    for n in a.n or (most // 10, most // 3, most):
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="slidebox-scale-") as folder:
-            made = {"sealed": sealed, "pending": pending, "files": files}[a.what](Path(folder), n)
+            made = MEASURES[a.what](Path(folder), n)
             os.chdir(CHECKOUT)
         line = json.dumps({"what": a.what, "n": n, **made})
         print(line, f"({time.monotonic() - begun:.0f} s)", flush=True)
@@ -194,6 +248,9 @@ def main() -> None:
             with report.open("a", encoding="utf-8") as handle:
                 handle.write(line + "\n")
 
+
+MOST = {"sealed": 10_000, "pending": 2_000, "files": 100_000, "images": 3_000}
+MEASURES = {"sealed": sealed, "pending": pending, "files": files, "images": images}
 
 if __name__ == "__main__":
     main()
