@@ -53,7 +53,17 @@ def test_folders_of_views_are_swept_too(tmp_path):
     (tmp_path / f"view-{host}-{dead.pid}-abc").mkdir()
     (tmp_path / f"view-{atomic.owner()}-abc").mkdir()
     (tmp_path / f"view-elsewhere-{dead.pid}-abc").mkdir()
+    (tmp_path / f".a.json.container-{os.getpid()}.abc.tmp").write_text("h")
+    (tmp_path / f".b.json.container-{os.getpid()}.abc.tmp").write_text("h")
+    # Another host's: nobody has written it for two days, in one case.
+    before = time.time() - 2 * atomic.DAY
+    for name in (f".a.json.container-{os.getpid()}.abc.tmp", f"view-elsewhere-{dead.pid}-abc"):
+        os.utime(tmp_path / name, (before, before))
     atomic.sweep(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted(
-        [f"view-{atomic.owner()}-abc", f"view-elsewhere-{dead.pid}-abc"]
+        [
+            f"view-{atomic.owner()}-abc",
+            f"view-elsewhere-{dead.pid}-abc",
+            f".b.json.container-{os.getpid()}.abc.tmp",
+        ]
     )

@@ -101,6 +101,18 @@ def _digest(path: Path) -> str:
     return "there"
 
 
+def differences(reference: dict[str, str], made: dict[str, str]) -> list[str]:
+    """What is lost, too much or other than in a run without fault."""
+    lost = sorted(reference.keys() - made.keys())
+    more = sorted(made.keys() - reference.keys())
+    other = sorted(k for k in made.keys() & reference.keys() if made[k] != reference[k])
+    return [
+        *(f"lost: {name}" for name in lost),
+        *(f"debris: {name}" for name in more),
+        *(f"different: {name}" for name in other),
+    ]
+
+
 # ------------------------------------------------------------------------ faults
 
 
@@ -307,25 +319,12 @@ class Campaign:
                 _kill(pid, signal.SIGKILL)
             again.wait()
         # Orphans of a killed run may still be writing; the next run waits for what it needs.
-        problems += self._differences(archive)
+        problems += differences(self.reference, snapshot(archive))
         if problems:
             log = (archive.parent / "output.log").read_text(errors="replace")
             problems.append(log[-4000:])
         shutil.rmtree(archive.parent, ignore_errors=True)
         return Outcome(number, fault, problems, round(time.monotonic() - begun, 1))
-
-    def _differences(self, archive: Path) -> list[str]:
-        made = snapshot(archive)
-        lost = sorted(self.reference.keys() - made.keys())
-        more = sorted(made.keys() - self.reference.keys())
-        other = sorted(
-            k for k in made.keys() & self.reference.keys() if made[k] != self.reference[k]
-        )
-        return [
-            *(f"lost: {name}" for name in lost),
-            *(f"debris: {name}" for name in more),
-            *(f"different: {name}" for name in other),
-        ]
 
 
 def main() -> int:

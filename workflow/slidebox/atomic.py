@@ -8,7 +8,9 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,10 +39,14 @@ _TEMPORARY = re.compile(
 )
 
 
+DAY = 86400.0
+
+
 def sweep(folder: Path) -> None:
     """Remove what processes of this host that have died were writing in a folder (not below).
 
-    What belongs to another host, or to a living process, is left alone.
+    What belongs to a living process is left alone; so is what belongs to another host (a node, a
+    container), until nobody has written it for a day, a folder for a week.
     """
     try:
         names = os.listdir(folder)
@@ -49,14 +55,26 @@ def sweep(folder: Path) -> None:
     here = owner().rpartition("-")[0]
     for name in names:
         found = _TEMPORARY.fullmatch(name)
-        if not found or (found["host"] or found["h"] or here) != here:
+        if not found:
             continue
-        if not _alive(int(found["pid"] or found["p"])):
-            path = Path(folder) / name
+        path = Path(folder) / name
+        mine = (found["host"] or found["h"] or here) == here
+        if not _alive(int(found["pid"] or found["p"])) if mine else _forgotten(path):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _forgotten(path: Path) -> bool:
+    """Whether what another host was writing has not been written for so long that nobody does."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    # A folder's time says only when names in it changed: jobs that read it may last for days.
+    patience = 7 * DAY if stat.S_ISDIR(status.st_mode) else DAY
+    return time.time() - status.st_mtime > patience
 
 
 def _alive(pid: int) -> bool:

@@ -70,8 +70,10 @@ def seal(config: Config, accession: str, key: str) -> None:
         "sealed": now(),
     }
     if record:
+        folder = site_root(config, record) / accession / provenance.FOLDER
+        atomic.sweep(folder)
         provenance.write(
-            site_root(config, record) / accession / provenance.FOLDER,
+            folder,
             accession=accession,
             version=archived["version"],
             licence=record.get("license"),
@@ -81,6 +83,7 @@ def seal(config: Config, accession: str, key: str) -> None:
     if until:
         # A name that the queue can read without opening anything.
         marker = f"{accession}~{key.partition('-')[0]}~{until.isoformat()}"
+        atomic.sweep(config.results / "embargoes")
         atomic.write_text(config.results / "embargoes" / marker, "")
     atomic.write_json(stages.receipt, receipt)
     queue.settle(config, accession)
