@@ -9,6 +9,8 @@ from pathlib import Path
 import made
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slidebox.catalogue import (
     StudyInput,
@@ -16,6 +18,7 @@ from slidebox.catalogue import (
     build_study,
     find_images,
     render_page,
+    words,
 )
 from slidebox.catalogue import feed as feed_module
 from slidebox.catalogue import index as index_module
@@ -215,6 +218,28 @@ def test_tables_and_search_across_studies(tmp_path):
     assert [i["accession"] for i in find_images(tmp_path, "danio")] == ["SB-FISH"]
     files = list(files_of(tmp_path, found))
     assert [f["path"] for f in files] == [f"plate/made_{i:05d}.tif" for i in range(3)]
+
+
+@given(st.lists(st.dictionaries(st.integers(0, 5), st.sets(st.integers(0, 9))), max_size=4))
+def test_one_posting_for_many_words(given):
+    """What a beginning of a word says is what its words say together."""
+    own = []
+    for word in given:
+        data, last = bytearray(), 0
+        for study, images in sorted(word.items()):
+            runs = words._runs(sorted(images)) if images else words.varint(2 * 3)  # all of them
+            data += words.varint(study - last) + runs
+            last = study
+        own.append((words.postings_of(bytes(data)), 1))
+    told = list(words.postings_of(words.union(own, [10] * 6)))
+    together: dict[int, set[int]] = {}
+    for word in given:
+        for study, images in word.items():
+            together.setdefault(study, set()).update(images or range(10))
+    assert [study for study, _, _ in told] == sorted(together)
+    for study, _, bits in told:
+        images = set(range(10)) if bits is None else {i for i in range(10) if bits >> i & 1}
+        assert images == together[study]
 
 
 def test_index_of_studies_without_cards_is_the_same(tmp_path):

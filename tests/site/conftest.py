@@ -14,7 +14,7 @@ import made
 import pytest
 from site_pictures import TOKEN
 
-from slidebox.catalogue import StudyInput, build_index, build_study, render_page
+from slidebox.catalogue import StudyInput, build_index, build_study, render_page, search
 from slidebox.catalogue.server import make_server
 
 SITE = Path(__file__).resolve().parents[2] / "workflow" / "site"
@@ -141,7 +141,9 @@ def site(tmp_path_factory) -> Iterator[Site]:
     )
     build_study(StudyInput("SB-EVIL", 1, hostile, [], made.file_rows(1)), root)
     studies = [root / a / "study.json" for a in ("SB-EVIL", "SB-MADE1")]
-    build_index(studies, [], root)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(search, "HEAVY", 500)  # as many images' words have it in a large archive
+        build_index(studies, [], root)
     for state, home in (("review", f"review/{TOKEN}"), ("embargoed", "SB-LATER")):
         given = StudyInput("SB-LATER", 1, made.record("SB-LATER"), images[:1], made.file_rows(1))
         given.state, given.folder = state, home

@@ -5,6 +5,8 @@
 const FACETS = ["organism", "method", "dimensions", "modality", "annotated", "licence", "year"];
 const OWN = ["dimensions", "modality", "annotated"]; // of each image; the others are the study's
 const CHUNK = 100; // images a file, as slidebox.catalogue.search.CHUNK
+const CARDS = 32; // studies a file, as slidebox.catalogue.search.CARDS
+const REMEMBERED = 12; // words a segment that need not be looked up again while others are typed
 const CACHED = 96e6; // bytes of blocks that are kept
 const decoder = new TextDecoder();
 
@@ -40,7 +42,7 @@ async function open() {
   const parts = await Promise.all(index.segments.map(async (segment) => {
     const base = `catalogue/search/${segment.name}/`;
     const facets = await (await get(`${base}facets.json?${segment.state}`)).json();
-    return { ...segment, base, facets, cache: new Map(), cards: null };
+    return { ...segment, base, facets, cache: new Map(), found: new Map(), cards: new Map() };
   }));
   const names = FACETS.map(() => new Map());
   const values = FACETS.map(() => []); // values[facet][study] -> numbers of values
@@ -104,6 +106,16 @@ function wordsOf(text) {
 
 let cached = 0;
 
+/** Bytes of a segment's words. */
+async function rangeOf(part, start, end) {
+  // Not by way of the browser's cache, which lets requests for one file wait for each other.
+  const response = await get(`${part.base}words.bin?${part.state}`, { cache: "no-store", headers: { Range: `bytes=${start}-${end - 1}` } });
+  let bytes = new Uint8Array(await response.arrayBuffer());
+  if (response.status === 200) bytes = bytes.subarray(start, end); // the host knows no ranges
+  if (bytes.length !== end - start) throw new Error("the index is being renewed; load the page again");
+  return bytes;
+}
+
 /** The blocks of a segment that may hold words with this beginning, as bytes. */
 async function blocksOf(part, word) {
   const { blocks } = part;
@@ -118,65 +130,80 @@ async function blocksOf(part, word) {
   }
   let to = from;
   while (to < last && (to === from || blocks[to][0].startsWith(word))) to++;
-  const wanted = [];
-  for (let b = from; b < to; b++) if (!part.cache.has(b)) wanted.push(b);
+  const held = Array.from({ length: to - from }, (_, i) => part.cache.get(from + i));
+  const wanted = [...held.keys()].filter((i) => !held[i]).map((i) => from + i);
   if (wanted.length) {
     const [a, z] = [wanted[0], wanted.at(-1) + 1];
-    const [start, end] = [blocks[a][1], blocks[z][1]];
-    const response = await get(`${part.base}words.bin?${part.state}`, { headers: { Range: `bytes=${start}-${end - 1}` } });
-    let bytes = new Uint8Array(await response.arrayBuffer());
-    if (response.status === 200) bytes = bytes.subarray(start, end); // the host knows no ranges
-    if (bytes.length !== end - start) throw new Error("the index is being renewed; load the page again");
+    const start = blocks[a][1];
+    const bytes = await rangeOf(part, start, blocks[z][1]);
     if (cached > CACHED) {
       for (const each of part.cache.keys()) part.cache.delete(each);
       cached = 0;
     }
-    for (let b = a; b < z; b++) part.cache.set(b, bytes.subarray(blocks[b][1] - start, blocks[b + 1][1] - start));
+    for (let b = a; b < z; b++) {
+      held[b - from] = bytes.subarray(blocks[b][1] - start, blocks[b + 1][1] - start);
+      part.cache.set(b, held[b - from]);
+    }
     cached += bytes.length;
   }
-  return Array.from({ length: to - from }, (_, i) => part.cache.get(from + i));
+  return held;
 }
 
 /** Which studies and images of a segment have a word that begins so. */
-async function lookUp({ imageStart }, part, word) {
+function lookUp(opened, part, word) {
+  let found = part.found.get(word);
+  if (found) part.found.delete(word); // it becomes the newest again
+  else {
+    found = read(opened, part, word);
+    found.catch(() => part.found.delete(word));
+  }
+  part.found.set(word, found);
+  if (part.found.size > REMEMBERED) part.found.delete(part.found.keys().next().value);
+  return found;
+}
+
+async function read({ imageStart }, part, word) {
   const scores = new Uint8Array(part.studies);
   const whole = new Uint8Array(part.studies); // all images of the study have it
   let bits = null;
+  const take = (block, at, end, times) => {
+    const next = () => {
+      let value = 0;
+      for (let shift = 0; ; shift += 7) {
+        const byte = block[at++];
+        value += (byte & 127) * 2 ** shift;
+        if (byte < 128) return value;
+      }
+    };
+    for (let study = 0; at < end;) {
+      study += next();
+      const kind = next();
+      const score = (kind >> 1) * times;
+      if (scores[study] < score) scores[study] = score;
+      if (kind & 1) {
+        bits ??= new Uint8Array(part.images);
+        let image = imageStart[part.first + study] - part.firstImage;
+        for (let runs = next(); runs > 0; runs--) {
+          image += next();
+          const count = next();
+          bits.fill(1, image, image + count);
+          image += count;
+        }
+      } else whole[study] = 1;
+    }
+  };
+  if (Object.hasOwn(part.beginnings, word)) {
+    const [start, size] = part.beginnings[word];
+    take(await rangeOf(part, start, start + size), 0, size, 1);
+    return { scores, whole, bits };
+  }
   for (const block of await blocksOf(part, word)) {
     const size = new DataView(block.buffer, block.byteOffset).getUint32(0, true);
     const { w: words, n: sizes } = JSON.parse(decoder.decode(block.subarray(4, 4 + size)));
     let at = 4 + size;
     for (let i = 0; i < words.length; i++) {
-      const end = at + sizes[i];
-      if (!words[i].startsWith(word)) {
-        at = end;
-        continue;
-      }
-      const times = words[i] === word ? 2 : 1;
-      const next = () => {
-        let value = 0;
-        for (let shift = 0; ; shift += 7) {
-          const byte = block[at++];
-          value += (byte & 127) * 2 ** shift;
-          if (byte < 128) return value;
-        }
-      };
-      for (let study = 0; at < end;) {
-        study += next();
-        const kind = next();
-        const score = (kind >> 1) * times;
-        if (scores[study] < score) scores[study] = score;
-        if (kind & 1) {
-          bits ??= new Uint8Array(part.images);
-          let image = imageStart[part.first + study] - part.firstImage;
-          for (let runs = next(); runs > 0; runs--) {
-            image += next();
-            const count = next();
-            bits.fill(1, image, image + count);
-            image += count;
-          }
-        } else whole[study] = 1;
-      }
+      if (words[i].startsWith(word)) take(block, at, at + sizes[i], words[i] === word ? 2 : 1);
+      at += sizes[i];
     }
   }
   return { scores, whole, bits };
@@ -283,12 +310,22 @@ async function search(opened, { turn, query, chosen, kind, shown }) {
     total = studies;
     results = await Promise.all(passed.slice(0, shown).map(async (study) => {
       const part = partOf(parts, study);
-      part.cards ??= get(`${part.base}cards.json?${part.state}`).then((r) => r.json());
-      return [accessions[study], ...(await part.cards)[study - part.first]];
+      const place = study - part.first;
+      return [accessions[study], ...(await cardsOf(part, Math.floor(place / CARDS) + 1))[place % CARDS]];
     }));
   }
   const facets = FACETS.map((facet, f) => [facet, names[f].map((value, v) => [value, tally[f][v]])]);
   return turn === latest ? { words: words.length, studies, images, total, results, facets } : null;
+}
+
+/** What is shown of some studies of a segment. */
+function cardsOf(part, number) {
+  if (!part.cards.has(number)) {
+    const cards = get(`${part.base}cards-${number}.json?${part.state}`).then((r) => r.json());
+    cards.catch(() => part.cards.delete(number));
+    part.cards.set(number, cards);
+  }
+  return part.cards.get(number);
 }
 
 const partOf = (parts, study) => parts.findLast((part) => part.first <= study);

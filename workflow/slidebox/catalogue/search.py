@@ -4,12 +4,14 @@ Studies are ordered by date and accession, oldest first, and cut into *segments*
 an accession says so: a new study changes the segment it falls into and leaves the others alone.
 
 ``catalogue/search/index.json``
-    ``{"studies", "images", "segments": [{"name", "state", "studies", "images", "blocks"}]}``, where
-    ``blocks`` are ``[first word, offset]`` of the blocks of ``words.bin``.
+    ``{"studies", "images", "segments": [{"name", "state", "studies", "images", "blocks",
+    "beginnings"}]}``, where ``blocks`` are ``[first word, offset]`` of the blocks of ``words.bin``
+    and ``beginnings`` say where in it the one posting of all words that begin so is:
+    ``{beginning: [offset, bytes]}``, for those whose own postings are many.
 ``catalogue/search/<segment>/facets.json``
     what a search must know of every study: its facets' values, and runs of images alike.
-``catalogue/search/<segment>/cards.json``
-    what a result shows of each study: ``[title, year, images, facts, pictures]``.
+``catalogue/search/<segment>/cards-<k>.json``
+    what a result shows of each of 32 studies: ``[title, year, images, facts, pictures]``.
 ``catalogue/search/<segment>/words.bin``
     blocks of words (:mod:`slidebox.catalogue.words`), read by range. A posting is the studies' own,
     each behind the distance (varint) to the study before.
@@ -25,18 +27,23 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from slidebox import atomic
 from slidebox.catalogue import facts
 from slidebox.catalogue.cards import study_card
-from slidebox.catalogue.words import pack, study_words, unpack, varint
+from slidebox.catalogue.words import pack, postings_of, study_words, union, unpack, varint
 
 SEGMENT = 500  # studies, on average
 SEGMENT_STUDIES = 2 * SEGMENT
 SEGMENT_IMAGES = 300_000
 BLOCK = 16_384
+HEAVY = 4 * BLOCK  # bytes that a reader is not made to read for the beginning of a word
+CARDS = 32  # studies a file
+FORM = 2  # of a segment's files
 CHUNK = 100  # images
 INNER = {"classes", "state", "study_bytes"}  # of a card: for the search only
 SHOWN = ("title", "year", "images", "facts", "pictures")
@@ -107,7 +114,8 @@ def segments_of(cards: Iterable[dict[str, Any]]) -> list[Segment]:
     found = []
     for part in _cut(sorted(cards, key=lambda c: (c["date"], c["accession"]))):
         name = hashlib.sha256(part[0]["accession"].encode()).hexdigest()[:12]
-        found.append(Segment(name, hashlib.sha256(_compact(part)).hexdigest()[:16], part))
+        state = hashlib.sha256(_compact([FORM, part])).hexdigest()[:16]
+        found.append(Segment(name, state, part))
     return found
 
 
@@ -119,13 +127,16 @@ def write_search(parts: list[Segment], site_root: Path) -> None:
     for part in parts:
         name, state = part.name, part.state
         held = known.get(name)
-        files = ("facets.json", "cards.json", "words.bin")
+        files = ["facets.json", "words.bin", *(file for file, _ in _card_files(part.cards))]
         whole = all((folder / name / file).is_file() for file in files)
         if held is None or held["state"] != state or not whole:
-            blocks = _write_segment(part.cards, folder / name, site_root)
+            places = _write_segment(part.cards, folder / name, site_root)
             images = sum(card["images"] for card in part.cards)
             held = {"name": name, "state": state, "studies": len(part.cards), "images": images}
-            held["blocks"] = blocks
+            held |= places
+            for old in (folder / name).iterdir():
+                if old.name not in files:
+                    old.unlink()
         segments.append(held)
     index = {
         "studies": sum(segment["studies"] for segment in segments),
@@ -165,11 +176,16 @@ def _cut(cards: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield held
 
 
-def _write_segment(cards: list[dict[str, Any]], folder: Path, site_root: Path) -> list[list[Any]]:
-    """Write a segment's files; returns the blocks of its words."""
+def _card_files(cards: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for start in range(0, len(cards), CARDS):
+        yield f"cards-{start // CARDS + 1}.json", cards[start : start + CARDS]
+
+
+def _write_segment(cards: list[dict[str, Any]], folder: Path, site_root: Path) -> dict[str, Any]:
+    """Write a segment's files; returns the blocks and beginnings of its words."""
     _write(folder / "facets.json", _compact(_facets(cards)))
-    shown = [[card[key] for key in SHOWN] for card in cards]
-    _write(folder / "cards.json", _compact(shown))
+    for name, part in _card_files(cards):
+        _write(folder / name, _compact([[card[key] for key in SHOWN] for card in part]))
     words: dict[str, bytearray] = {}
     last: dict[str, int] = {}
     for number, card in enumerate(cards):
@@ -181,6 +197,7 @@ def _write_segment(cards: list[dict[str, Any]], folder: Path, site_root: Path) -
             postings += posting
             last[word] = number
     blocks: list[list[Any]] = []
+    beginnings: dict[str, list[int]] = {}
     offset = 0
     with atomic.replacing(folder / "words.bin", "wb") as out:
         for block in _blocks(words):
@@ -188,8 +205,26 @@ def _write_segment(cards: list[dict[str, Any]], folder: Path, site_root: Path) -
             blocks.append([block[0][0], offset])
             out.write(data)
             offset += len(data)
-    blocks.append(["", offset])  # the end
-    return blocks
+        blocks.append(["", offset])  # the end
+        images = [sum(count for count, *_ in card["classes"]) for card in cards]
+        read = cache(lambda word: list(postings_of(words[word])))  # a word has many beginnings
+        for beginning, same in _beginnings(sorted(words), words):
+            data = union(((read(word), 2 if word == beginning else 1) for word in same), images)
+            beginnings[beginning] = [offset, len(data)]
+            out.write(data)
+            offset += len(data)
+    return {"blocks": blocks, "beginnings": beginnings}
+
+
+def _beginnings(
+    ordered: list[str], words: dict[str, bytearray], length: int = 1
+) -> Iterator[tuple[str, list[str]]]:
+    """Beginnings that several words share whose postings are many, each with these words."""
+    for beginning, group in groupby(ordered, lambda word: word[:length]):
+        same = list(group)
+        if len(same) > 1 and sum(len(words[word]) for word in same) > HEAVY:
+            yield beginning, same
+            yield from _beginnings([w for w in same if len(w) > length], words, length + 1)
 
 
 def _blocks(words: dict[str, bytearray]) -> Iterator[list[tuple[str, bytes]]]:

@@ -147,3 +147,64 @@ def unpack(data: bytes) -> Iterator[tuple[str, bytes]]:
     for word, size in zip(header["w"], header["n"], strict=True):
         yield word, data[at : at + size]
         at += size
+
+
+def postings_of(data: bytes) -> Iterator[tuple[int, int, int | None]]:
+    """``study, weight, images`` of a segment's posting; images are bits, None stands for all."""
+    numbers = _numbers(data)
+    study = 0
+    for distance in numbers:
+        study += distance
+        kind = next(numbers)
+        images = end = 0
+        for _ in range(next(numbers) if kind & 1 else 0):
+            first = end + next(numbers)
+            end = first + next(numbers)
+            images |= (1 << end) - (1 << first)
+        yield study, kind >> 1, images if kind & 1 else None
+
+
+def union(
+    postings: Iterable[tuple[Iterable[tuple[int, int, int | None]], int]], images: list[int]
+) -> bytes:
+    """One segment's posting of many words.
+
+    Parameters
+    ----------
+    postings : of each word, as :func:`postings_of` tells it, and what its weights are times.
+    images : how many each study of the segment has.
+    """
+    weights: dict[int, int] = {}
+    found: dict[int, int] = {}
+    for posting, times in postings:
+        for study, weight, bits in posting:
+            weights[study] = max(weights.get(study, 0), weight * times)
+            everything = (1 << images[study]) - 1
+            found[study] = found.get(study, 0) | (everything if bits is None else bits)
+    out = bytearray()
+    last = 0
+    for study in sorted(weights):
+        out += varint(study - last)
+        last = study
+        if found[study] == (1 << images[study]) - 1:
+            out += varint(2 * weights[study])
+            continue
+        bits = f"{found[study]:b}"[::-1]  # the first image first
+        runs = [match.span() for match in re.finditer("1+", bits)]
+        out += varint(2 * weights[study] + 1) + varint(len(runs))
+        end = 0
+        for first, beyond in runs:
+            out += varint(first - end) + varint(beyond - first)
+            end = beyond
+    return bytes(out)
+
+
+def _numbers(data: bytes) -> Iterator[int]:
+    """The LEB128 numbers in data."""
+    number = shift = 0
+    for byte in data:
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            yield number
+            number = shift = 0
