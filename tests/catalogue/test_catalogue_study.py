@@ -220,6 +220,15 @@ def test_tables_and_search_across_studies(tmp_path):
     assert [f["path"] for f in files] == [f"plate/made_{i:05d}.tif" for i in range(3)]
 
 
+def test_a_manifest_has_all_files_of_an_image(tmp_path):
+    image = made.image_entry(ID.format(1))
+    image["files"] = [image["path"], "plate/made_00003.tif"]
+    build_study(study([image], 5), tmp_path)
+    build_index([tmp_path / "SB-MADE1" / "study.json"], [], tmp_path)
+    files = files_of(tmp_path, list(find_images(tmp_path, "made")))
+    assert [row["path"] for row in files] == image["files"]
+
+
 @given(st.lists(st.dictionaries(st.integers(0, 5), st.sets(st.integers(0, 9))), max_size=4))
 def test_one_posting_for_many_words(given):
     """What a beginning of a word says is what its words say together."""

@@ -262,6 +262,8 @@ def _fetch_one(root: str, row: dict[str, Any], dest: Path, count: Callable[[int]
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
+    if len(os.fsencode(part.name)) > 255:  # the longest name that file systems take
+        part = target.with_name(f".{row['sha256']}.part")
     url = urljoin(root, file_url(row["path"], row["version"]))
     for attempt in range(_TRIES):
         try:

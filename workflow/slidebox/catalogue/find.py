@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import pyarrow.parquet as pq
 
 from slidebox.catalogue.ranged import RangedFile
+from slidebox.catalogue.tables import SCHEMAS
 from slidebox.catalogue.words import words_of
 
 # Columns whose words a query is matched against.
@@ -36,15 +37,19 @@ def _source(catalogue: str | Path, name: str) -> Any:
 def _rows(
     catalogue: str | Path, name: str, accessions: Container[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows of a table; those of other accessions may be left out, a row group at a time."""
+    """Rows of a table; those of other accessions may be left out, a row group at a time.
+
+    A column that the archive's release didn't write is None.
+    """
     with pq.ParquetFile(_source(catalogue, name)) as table:
+        older = dict.fromkeys(set(SCHEMAS[name].names) - set(table.schema_arrow.names))
         for number in range(table.num_row_groups):
             if accessions is not None:
                 told = table.read_row_group(number, columns=["accession"])["accession"].unique()
                 if not any(a in accessions for a in told.to_pylist()):
                     continue
             for batch in table.read_row_group(number).to_batches(max_chunksize=8192):
-                yield from batch.to_pylist()
+                yield from ({**older, **row} for row in batch.to_pylist())
 
 
 def _text(row: dict[str, Any], columns: Sequence[str]) -> set[str]:
@@ -117,8 +122,8 @@ def _has(names: list[str] | None, wanted: str) -> bool:
 
 
 def files_of(catalogue: str | Path, images: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows of ``files.parquet`` of the images' primary files and of the annotations on them."""
-    wanted = {(i["accession"], i["path"]) for i in images}
+    """Rows of ``files.parquet`` of all files of the images and of the annotations on them."""
+    wanted = {(i["accession"], path) for i in images for path in [i["path"], *(i["files"] or [])]}
     for row in _rows(catalogue, "files", {accession for accession, _ in wanted}):
         if (row["accession"], row["path"]) in wanted or (
             row["source_image"] and (row["accession"], row["source_image"]) in wanted

@@ -52,6 +52,7 @@ SCHEMAS = {
             ("accession", pa.string()),
             ("id", pa.string()),
             ("path", pa.string()),
+            ("files", _TEXTS),  # all that it is made of, when there is more than its path
             ("series", pa.int32()),
             ("name", pa.string()),
             ("part", pa.string()),
@@ -278,6 +279,7 @@ def _image_rows(study: dict[str, Any], home: str) -> Iterator[dict[str, Any]]:
             **shared,
             "id": image.get("id"),
             "path": _text(image.get("path")),
+            "files": _texts(files) if len(files := image.get("files") or []) > 1 else None,
             "series": image.get("series"),
             "name": _text(image.get("name")),
             "part": _text(image.get("part")),
