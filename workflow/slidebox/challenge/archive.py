@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +48,21 @@ class Study:
     def content(self, path: str) -> Path:
         """Where the vault keeps a file's bytes."""
         return Path(self.contents[path].content)
+
+    def sha256(self, fileset: dict[str, Any]) -> str:
+        """Digests of all files of a fileset, as the vault has them."""
+        return " ".join(self.contents[f["path"]].sha256 for f in fileset["files"])
+
+    @contextmanager
+    def view(self, fileset: dict[str, Any]) -> Iterator[Path]:
+        """What to open of a fileset: the first of its files, or the pattern of all, among links
+        with the names that they were submitted with. Readers go by names and look for the rest."""
+        with tempfile.TemporaryDirectory(prefix="slidebox-view-") as folder:
+            for file in fileset["files"]:
+                link = Path(folder, file["path"])
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(self.content(file["path"]).resolve())
+            yield Path(folder, fileset.get("pattern") or fileset["path"])
 
     def fields(self, fileset: dict[str, Any]) -> dict[str, str]:
         """What images can be chosen, grouped and stratified by.

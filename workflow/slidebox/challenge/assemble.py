@@ -23,6 +23,9 @@ TRUTH_ROLES = {
 }
 
 
+LONGEST = 80  # characters of an id but for what makes it unique
+
+
 @dataclass(frozen=True)
 class Pair:
     """An image of the archive and its truth.
@@ -46,10 +49,6 @@ class Pair:
     tracks: dict[str, Any] | None = field(default=None, repr=False)
     series: int = 0
     box: tuple[int, int, int, int] | None = None
-
-    @property
-    def image_path(self) -> Path:
-        return self.study.content(self.image["path"])
 
     @property
     def truth_path(self) -> Path:
@@ -270,21 +269,42 @@ def stem(path: str) -> str:
     """A file's name without its endings, with nothing that a file system could mind."""
     name = PurePosixPath(path).name
     name = re.sub(r"(\.ome)?\.[A-Za-z0-9]{1,8}$", "", name)
-    name = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "image"
-    return name[:80]
+    return _plain(name)[:LONGEST] or "image"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
 
 
 def _name(pairs: list[Pair]) -> list[Pair]:
-    """Give ids: the file's stem where that's unique, then with accession, then with a digest."""
-    plain = [stem(p.image["path"]) + (f"_s{p.series}" if p.series else "") for p in pairs]
+    """Give ids: the file's stem where that's unique, then with its folders, then with accession,
+    then with a digest. What a pattern of names joins goes by its folder (01/t<000-099>.tif)."""
+    paths = []
+    for pair in pairs:
+        path = pair.image["path"]
+        folder = path.rpartition("/")[0]
+        paths.append(folder if pair.image.get("pattern") and folder else path)
+    series = [f"_s{p.series}" if p.series else "" for p in pairs]
+    long = ["_".join([*map(_plain, path.split("/")[:-1]), stem(path)])[-LONGEST:] for path in paths]
+    digests = [
+        hashlib.sha256(f"{p.study.accession}/{p.image['path']}#{p.series}".encode()).hexdigest()[:8]
+        for p in pairs
+    ]
+    accessions = [p.study.accession for p in pairs]
+    levels = [
+        [stem(path) + s for path, s in zip(paths, series, strict=True)],
+        [name + s for name, s in zip(long, series, strict=True)],
+        [f"{a}_{name}{s}" for a, name, s in zip(accessions, long, series, strict=True)],
+    ]
+    counts = [Counter(name.lower() for name in level) for level in levels]
+    # A longer name mustn't be another's shorter one
+    short = {n.lower() for n in levels[0] if counts[0][n.lower()] == 1}
     named = []
-    count = Counter(name.lower() for name in plain)
-    long = Counter(f"{p.study.accession}_{n}".lower() for p, n in zip(pairs, plain, strict=True))
-    for pair, name in zip(pairs, plain, strict=True):
-        if count[name.lower()] > 1:
-            name = f"{pair.study.accession}_{name}"
-            if long[name.lower()] > 1:
-                key = f"{pair.study.accession}/{pair.image['path']}#{pair.series}"
-                name += "_" + hashlib.sha256(key.encode()).hexdigest()[:8]
+    for at, pair in enumerate(pairs):
+        name = next(
+            (level[at] for k, (level, count) in enumerate(zip(levels, counts, strict=True))
+             if count[level[at].lower()] == 1 and (k == 0 or level[at].lower() not in short)),
+            f"{levels[2][at]}_{digests[at]}",
+        )  # fmt: skip
         named.append(replace(pair, id=name))
     return named

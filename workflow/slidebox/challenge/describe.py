@@ -22,11 +22,13 @@ LAYOUT = {
     "instance-segmentation": "one label image `<id>.tif` (or PNG, OME-Zarr) of the image's size: "
     "0 is background, every object has a number of its own. One COCO JSON (polygons or RLE) or one "
     "CSV of run lengths for all images is fine too",
-    "semantic-segmentation": "one label image `<id>.tif` of the image's size with the "
-    "classes' values",
+    "semantic-segmentation": "one label image `<id>.tif` (or PNG, OME-Zarr) of the image's size "
+    "with the classes' values",
     "tracking": "one folder `<id>_RES` with `mask000.tif`, `mask001.tif`, ... and `res_track.txt` "
     "(label, begin, end, parent), as in the Cell Tracking Challenge",
-    "points": "one table `<id>.csv` with a column for each axis",
+    "points": "one table `<id>.csv` with a column for each axis (`y,x`, or `z,y,x`), in the unit "
+    "`scoring.unit` of `challenge.yaml`; or one table for all with the column `image` too, where a "
+    "row with an image alone says that it has no point",
     "restoration": "one image `<id>.tif` of the image's size",
 }
 

@@ -78,6 +78,10 @@ def unfit_name(name: str) -> str | None:
     return None
 
 
+class TooLarge(ValueError):
+    """An entry has more bytes than predictions can have; its argument is how many."""
+
+
 @dataclass
 class Given:
     """One entry's folder, read or not."""
@@ -156,14 +160,33 @@ def _predictions(folder: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def digest(given: Given) -> str:
-    """sha256 over the names and bytes of an entry; links are not followed."""
-    total = hashlib.sha256()
-    for parent, folders, files in os.walk(given.folder):
+def files(given: Given) -> Iterator[Path]:
+    """Plain files of an entry, sorted by folder; links are not followed."""
+    for parent, folders, names in os.walk(given.folder):
         folders.sort()
-        for name in sorted(files):
+        for name in sorted(names):
             path = Path(parent, name)
             if path.is_file() and not path.is_symlink():
-                where = os.path.relpath(path, given.folder)
-                total.update(f"{sha256_file(path)}  {where}\n".encode("utf-8", "surrogateescape"))
+                yield path
+
+
+def digest(given: Given, most: int) -> str:
+    """sha256 over the names and bytes of an entry.
+
+    Raises
+    ------
+    TooLarge
+        It has more than `most` bytes, which nobody reads: a sparse file claims any number for free.
+    """
+    size = sum(path.stat().st_size for path in files(given))
+    if size > most:
+        raise TooLarge(size)
+    total = hashlib.sha256()
+    for path in files(given):
+        where = os.path.relpath(path, given.folder)
+        try:
+            about = sha256_file(path)
+        except OSError as bad:  # it's in the digest that the file can't be read
+            about = f"errno {bad.errno}"
+        total.update(f"{about}  {where}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()

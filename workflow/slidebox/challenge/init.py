@@ -38,8 +38,8 @@ SCORING = {
 """,
     "restoration": """  primary: PSNR                # the metric that ranks
   # metrics: [{metrics}]
-  data_range: 65535            # the largest possible difference of intensities (uint8: 255),
-                               # stated here and never read from the images
+  data_range: {range: <16} # the largest possible difference of intensities (uint8: 255,
+                               # uint16: 65535, 0 to 1: 1); never read from the images
 """,
 }
 
@@ -161,7 +161,7 @@ def init(
     text = TEMPLATE.format(
         folder=folder.as_posix(), slug=slug, title=title, task=task, accession=accession,
         truth=_comment(TRUTH[task]),
-        scoring=SCORING[task].format(metrics=", ".join(DEFAULT_METRICS[task])),
+        scoring=SCORING[task].format(metrics=", ".join(DEFAULT_METRICS[task]), range=_range(study)),
         **(_of_study(study, task) if study is not None else UNKNOWN),
     )  # fmt: skip
     write_text(path, text)
@@ -223,6 +223,15 @@ def _of_study(study: Study, task: str) -> dict[str, str]:
         + f"annotations: [{', '.join(map(_quoted, sets)) or 'Masks'}]",
         "hidden": ", ".join(names),
     }  # fmt: skip
+
+
+def _range(study: Study | None) -> int:
+    """Largest difference that images of a study can have by their type; 65535 when unknown."""
+    types = {
+        series.get("dtype") for f in (study.filesets if study is not None else [])
+        if f.get("source_image") for series in f.get("series") or []
+    }  # fmt: skip
+    return 255 if types == {"uint8"} else 65535
 
 
 def _quoted(text: str) -> str:

@@ -23,6 +23,7 @@ from ..atomic import write_json, write_text
 from ..findings import Finding
 from ..scoring import catalog, coco, ranking, results, run, statistics
 from ..scoring.apart import Apart
+from ..scoring.predictions import allowance
 from ..scoring.release import MANIFEST, Release, open_release, sha256_file
 from . import entries as entry_room
 from . import versions
@@ -34,6 +35,8 @@ Progress = Callable[[str, int, int], None]
 # Means of these over hidden images tell how many objects there are
 TELL_COUNTS = {"count_error", "splits", "merges"}
 SHOWN_FINDINGS = 5
+# Entries of fewer bytes are never too large
+LARGEST_ENTRY = 4 << 30
 
 
 @dataclass
@@ -151,8 +154,18 @@ def _score(
     key = hashlib.sha256(given.key.encode("utf-8", "surrogateescape")).hexdigest()[:12]
     place = secret / "scores" / key
     split = (release.hidden or release.splits)[-1]
+    findings = list(given.findings)
+    most = max(LARGEST_ENTRY, 4 * allowance(release.items(split)))
+    try:
+        digest = entry_room.digest(given, most)
+    except entry_room.TooLarge as size:
+        digest = f"{size} bytes"
+        findings.append(
+            Finding("ENTRY_TOO_LARGE", "error", f"the entry has {size} bytes; predictions of this "
+                    f"split need at most {most}", mend="hand in predictions and nothing else")
+        )  # fmt: skip
     state = {
-        "entry": entry_room.digest(given),
+        "entry": digest,
         "scorer": run.scorer_digest(),
         "challenge": sha256_file(release.folder / "challenge.yaml"),
         "truth": truth,
@@ -164,7 +177,6 @@ def _score(
     staging = place.with_name(f".{key}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    findings = list(given.findings)
     scores = None
     if not findings:
         # Apart, with limits: one entry must never bring down the board

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,6 @@ import tifffile
 from ..atomic import write_text
 from ..findings import Finding
 from ..scoring.overlays import write_png
-from ..scoring.release import sha256_file
 from . import keypoints, similar
 from .fields import same_field
 from .pixels import released_image
@@ -36,7 +36,7 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
     the private folder's ``leakage/report.html``: it is for the organiser.
     """
     findings = _groups(writer)
-    waived = {frozenset(w.images): w for w in writer.challenge.leakage.waivers}
+    waivers = writer.challenge.leakage.waivers
     used: set[frozenset] = set()
     number, shown = 0, []
     for a, b, what, picture in _pairs(writer, tell):
@@ -44,17 +44,18 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
         if key in used:
             continue
         used.add(key)
+        waiver = next((w for w in waivers if w.covers(a["id"], b["id"])), None)
         where = ""
         if number < PICTURES:
             number += 1
             name = f"{a['id']}~{b['id']}.png"
             write_png(writer.hidden / "leakage" / name, picture())
-            shown.append((a, b, what, name, waived.get(key)))
+            shown.append((a, b, what, name, waiver))
             where = f"; see {PLACE.format(c=writer.challenge)}"
         text = f"{a['id']} ({a['split']}) and {b['id']} ({b['split']}) {what}"
-        if key in waived:
+        if waiver is not None:
             findings.append(
-                Finding("LEAKAGE_WAIVED", "info", f"{text}: {waived[key].reason}", a["source"],
+                Finding("LEAKAGE_WAIVED", "info", f"{text}: {waiver.reason}", a["source"],
                         field="leakage.waivers")
             )  # fmt: skip
         else:
@@ -65,12 +66,12 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
             )  # fmt: skip
     if shown:
         write_text(writer.hidden / "leakage" / "report.html", report(writer, shown, len(used)))
-    known = {row["id"] for row in writer.rows}
-    for pair in waived:
-        if not pair <= known:
+    known = [row["id"] for row in writer.rows]
+    for waiver in waivers:
+        if not all(any(fnmatchcase(i, glob) for i in known) for glob in waiver.images):
             findings.append(
-                Finding("WAIVER_UNKNOWN", "warning", f"waives {sorted(pair)}, which aren't both in "
-                        "this challenge", "challenge.yaml", field="leakage.waivers")
+                Finding("WAIVER_UNKNOWN", "warning", f"waives {sorted(waiver.images)}, which "
+                        "aren't both in this challenge", "challenge.yaml", field="leakage.waivers")
             )  # fmt: skip
     return findings
 
@@ -92,8 +93,8 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
     source = {p.id: p for p in writer.pairs}
     for what, key in (
         # Tiles of one file are told apart by their pixels alone
-        ("are the same file", lambda r: "" if r["box"] else sha256_file(source[r["id"]].image_path)
-         + r["series"]),
+        ("are the same file", lambda r: "" if r["box"] else r["series"] + " "
+         + source[r["id"]].study.sha256(source[r["id"]].image)),
         ("have the same pixels", lambda r: r["pixels_sha256"]),
     ):  # fmt: skip
         seen: dict[str, list[dict]] = {}

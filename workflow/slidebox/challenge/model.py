@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -148,10 +149,15 @@ class Splits(_Part):
 class Waiver(_Part):
     """A pair of images that may stand on both sides of a split, and why. It is published."""
 
-    images: tuple[str, str]
+    images: tuple[str, str] = Field(description="ids of the two images, or globs over ids")
     reason: str = Field(min_length=10)
     by: str | None = None
     on: date | None = None
+
+    def covers(self, a: str, b: str) -> bool:
+        """Whether it is about these two images, in either order."""
+        one, two = self.images
+        return any(fnmatchcase(p, one) and fnmatchcase(q, two) for p, q in ((a, b), (b, a)))
 
 
 class Leakage(_Part):

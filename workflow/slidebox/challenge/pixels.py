@@ -17,6 +17,7 @@ import tifffile
 
 from ..images import open_image
 from ..scoring.task_points import columns_of
+from .archive import Study
 
 LARGEST_CHUNK = 1024
 NAMESPACE = uuid.UUID("6f0f6a3e-6f5c-5b8f-9a39-2d8fb4a8b8a1")
@@ -51,12 +52,11 @@ class Source:
 def opened(
     path: Path,
     series: int = 0,
-    name: str | None = None,
     channels: list[int] | None = None,
     box: tuple[int, int, int, int] | None = None,
 ) -> Iterator[Source]:
-    """Open one image of the vault by its true name; optionally channels and a (y, x, h, w) box."""
-    with _true_name(path, name) as true, open_image(true) as file:
+    """Open one image of a file; optionally some of its channels and a (y, x, height, width) box."""
+    with open_image(path) as file:
         image = file.series[series]
         axes, shape = image.axes, list(image.shape)
         keep = None
@@ -83,17 +83,16 @@ def opened(
 
 
 @contextmanager
-def _true_name(path: Path, name: str | None) -> Iterator[Path]:
-    """The file under the name it was submitted with: readers go by its ending."""
-    if name is None or Path(name).name == path.name:
-        yield path
-        return
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="slidebox-view-") as folder:
-        link = Path(folder, Path(name).name)
-        link.symlink_to(path.resolve())
-        yield link
+def archived(
+    study: Study,
+    fileset: dict,
+    series: int = 0,
+    channels: list[int] | None = None,
+    box: tuple[int, int, int, int] | None = None,
+) -> Iterator[Source]:
+    """The same of a fileset in the vault, with all of its files."""
+    with study.view(fileset) as path, opened(path, series, channels, box) as source:
+        yield source
 
 
 class Tally:

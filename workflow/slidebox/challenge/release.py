@@ -412,8 +412,8 @@ class Writer:
         identity = f"{challenge.slug}/{pair.id}"
         image_name = f"{split}/images/{pair.id}"
         truth_name = f"{'' if secret else split + '/'}labels/{pair.id}"
-        with pixels.opened(
-            pair.image_path, pair.series, pair.image["path"], challenge.data.channels, pair.box
+        with pixels.archived(
+            pair.study, pair.image, pair.series, challenge.data.channels, pair.box
         ) as source:
             sizes, axes, shape = source.pixel_size, source.axes, source.shape
             if challenge.data.images == "ome-zarr":
@@ -432,9 +432,9 @@ class Writer:
             points = pixels.read_points(pair.truth_path, "".join(spatial))
             truth_digest = _write_points(truth_root / truth_name, "".join(spatial), points)
         else:
-            with pixels.opened(
-                pair.truth_path, pair.series if len(pair.truth.get("series") or []) > 1 else 0,
-                pair.truth["path"],
+            with pixels.archived(
+                pair.study, pair.truth,
+                pair.series if len(pair.truth.get("series") or []) > 1 else 0,
                 challenge.data.channels if challenge.task == "restoration" else None, pair.box,
             ) as raw:  # fmt: skip
                 labels = (

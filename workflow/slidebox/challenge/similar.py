@@ -22,6 +22,8 @@ ALIKE = 0.82  # cosine of two descriptors
 CANDIDATES = 60
 SLACK = 3.0  # pixels of the preview
 NEEDED = {3: 0.93, 4: 0.86, 5: 0.78, 6: 0.65, 7: 0.55}  # detail, by places that agree
+# A strip holds a row of keypoints at most: channels of one device would all be alike
+NARROW, NARROW_NEEDS = 32, 0.97
 CELL = 6.0  # keypoints nearer than this are one place
 PARALLEL = 20_000  # proposals from which on several processes pay
 
@@ -92,6 +94,8 @@ def same(a: Features, b: Features, form: int, names: tuple[int, int] = (0, 1)) -
     places, matrix = registered
     coarse, fine, share = agreement(a, b, matrix, bool(form & INVERTED))
     if not enough(places, coarse, fine, share):
+        return None
+    if min(*a.preview.shape, *b.preview.shape) < NARROW and min(coarse, fine) < NARROW_NEEDS:
         return None
     scale = float(abs(np.linalg.det(matrix[:, :2])) ** 0.5)
     flags = bool(form & MIRRORED), bool(form & INVERTED)
