@@ -2,8 +2,10 @@
 
     python benchmarks/scoring/run.py [2d] [3d] [tracking] [--references]
 
-Each measure runs in a process of its own: CPU seconds (median of 3; cold: the first, with imports)
-and its peak memory. References need stardist, scikit-image and py-ctcmetrics.
+Each measure runs in a process of its own: CPU seconds (median of 3, of the slow references of 1;
+cold: the first, with imports) and its peak memory. References are those of ``.venv-judges``, which
+tests/scoring/test_judges.py makes (SLIDEBOX_SLOW=1); without it, those of this Python. How cost
+grows is measured by scaling.py.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -19,6 +22,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+JUDGES = ROOT / ".venv-judges" / "bin" / "python"
 
 
 def field_2d() -> tuple[np.ndarray, np.ndarray]:
@@ -122,6 +128,31 @@ def stardist(truth, pred):
     return [matching(truth, pred, thresh=float(t)).tp for t in THRESHOLDS]
 
 
+def judges():
+    """tests/scoring/judges.py, which knows how to ask other people's packages."""
+    sys.path.insert(0, str(ROOT / "tests" / "scoring"))
+    import judges
+
+    return judges
+
+
+def cellpose(truth, pred):
+    metrics = judges().cellpose()
+    return metrics.average_precision(truth, pred, [float(t) for t in THRESHOLDS])
+
+
+def panoptica(truth, pred):
+    """One threshold, one run; its distances between surfaces are left out."""
+    from panoptica import InputType, Metric, NaiveThresholdMatching, Panoptica_Evaluator
+
+    evaluator = Panoptica_Evaluator(
+        InputType.UNMATCHED_INSTANCE, instance_matcher=NaiveThresholdMatching(),
+        instance_metrics=[Metric.IOU], global_metrics=[], verbose=False, log_times=False,
+    )  # fmt: skip
+    with judges().quiet():
+        return evaluator.evaluate(pred, truth)["ungrouped"].pq
+
+
 def skimage(truth, pred):
     from skimage.metrics import adapted_rand_error, variation_of_information
 
@@ -153,19 +184,27 @@ def tracking_floor(folder):
     return total
 
 
-def tracking_reference(folder):
-    from ctc_metrics.scripts.evaluate import evaluate_sequence
-
-    return evaluate_sequence(str(folder / "RES"), str(folder / "GT"), threads=1)
+def py_ctcmetrics(folder):
+    return judges().py_ctcmetrics(folder / "RES", folder / "GT")
 
 
+def traccuracy(folder):
+    return judges().traccuracy(folder / "RES", folder / "GT")
+
+
+OBJECTS = {
+    "ours": ours, "floor": floor, "stardist": stardist, "cellpose": cellpose,
+    "panoptica, one t": panoptica, "skimage VOI + ARE": skimage,
+}  # fmt: skip
 CASES = {
-    "2d": {"ours": ours, "floor": floor, "stardist": stardist, "skimage VOI + ARE": skimage},
-    "3d": {"ours": ours, "floor": floor, "stardist": stardist, "skimage VOI + ARE": skimage},
+    "2d": OBJECTS,
+    "3d": OBJECTS,
     "tracking": {
-        "ours": tracking_ours, "floor": tracking_floor, "py-ctcmetrics": tracking_reference
+        "ours": tracking_ours, "floor": tracking_floor, "py-ctcmetrics": py_ctcmetrics,
+        "traccuracy": traccuracy,
     },
 }  # fmt: skip
+ONCE = {"py-ctcmetrics", "traccuracy", "panoptica, one t"}  # these take minutes on a busy machine
 LIMITS = {"2d": (0.1, None), "3d": (0.4, 500), "tracking": (3.0, 150)}
 
 
@@ -193,6 +232,19 @@ def measure(case: str, name: str, data: Path, repeats: int) -> dict[str, float]:
     return {"cpu": statistics.median(times), "first": times[0], "peak": peak}
 
 
+def apart(case: str, name: str, folder: str) -> dict[str, float] | str:
+    """`measure` in a process of its own, or why not; references with the judges' Python."""
+    mine = name in ("ours", "floor")
+    python = sys.executable if mine or not JUDGES.exists() else JUDGES
+    done = subprocess.run(
+        [python, "-W", "ignore", __file__, "--one", case, name, folder], capture_output=True,
+        text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
+    )  # fmt: skip
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["ended without a word"])[-1]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main() -> None:
     args = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     args.add_argument("cases", nargs="*", default=[], help="2d, 3d, tracking (default: all)")
@@ -202,7 +254,7 @@ def main() -> None:
     given = args.parse_args()
     if given.one:
         case, name, data = given.one
-        repeats = 1 if name == "py-ctcmetrics" else 3
+        repeats = 1 if name in ONCE else 3
         print(json.dumps(measure(case, name, Path(data), repeats)))
         return
     results = {}
@@ -223,16 +275,14 @@ def main() -> None:
             for name in sorted(CASES[case], key=lambda n: n != "floor"):
                 if name not in ("ours", "floor") and not given.references:
                     continue
-                command = [sys.executable, __file__, "--one", case, name, folder]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    print(f"  {name:18} not measured: {done.stderr.strip().splitlines()[-1]}")
+                found = apart(case, name, folder)
+                if isinstance(found, str):
+                    print(f"  {name:18} not measured: {found}")
                     continue
-                found = json.loads(done.stdout.splitlines()[-1])
                 base = base or found["cpu"]
                 results[f"{case}/{name}"] = found
                 print(f"  {name:18} {found['cpu']:8.3f} {found['first']:8.3f} "
-                      f"{found['peak']:8.0f} {found['cpu'] / base:8.1f}")  # fmt: skip
+                      f"{found['peak']:8.0f} {found['cpu'] / base:8.1f}", flush=True)  # fmt: skip
     if given.json:
         given.json.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -97,6 +97,7 @@ EXPECTED = {
     "first_id": {"pycocotools": 0.0, "ours": 1.0},
     "all_background": {"skimage": 0.0, "ours": [1.0, 3.0]},
     "empty_reference": {"skimage": "nan", "ours": 0.0},
+    "no_pairs": {"skimage": "nan", "ours": 0.0},
     "label_40000": {"py-ctcmetrics": f"Valid=1 {ZERO}", "traccuracy": ALIKE, "ours": ONE},
     "no_background_tracking": {"py-ctcmetrics": "Valid=0", "traccuracy": ALIKE,
                                "ours": ONE},

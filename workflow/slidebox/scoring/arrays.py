@@ -97,6 +97,17 @@ def whole(array: Array) -> np.ndarray:
     return array.whole() if isinstance(array, Lazy) else array
 
 
+def numbered(array: Array) -> Array:
+    """Labels of 2**32 and more numbered anew from 1 (numbers of objects mean nothing); others, and
+    what stays in its file, as they are."""
+    if isinstance(array, Lazy) or array.dtype.kind not in "ui" or array.dtype.itemsize <= 4:
+        return array
+    if not array.size or int(array.max()) < 1 << 32 or int(array.min()) < 0:
+        return array
+    ids, at = np.unique(array, return_inverse=True)
+    return (at.reshape(array.shape) + int(ids[0] != 0)).astype(np.uint32)
+
+
 def close(array: Any) -> None:
     """Let go of the file of an array that stays in one."""
     if isinstance(array, Lazy):

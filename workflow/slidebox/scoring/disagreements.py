@@ -46,6 +46,8 @@ ROWS = (
         "1, the worst: it has put nothing together; VOI split likewise"),
     Row("empty_reference", "ARE of an empty reference, background ignored", "scikit-image nan",
         "0: there is nothing to be wrong about"),
+    Row("no_pairs", "ARE where no two pixels belong together on either side (single pixels)",
+        "scikit-image nan", "0: there is nothing to be wrong about"),
     Row("label_40000", "identical uint16 masks with the label 40000",
         "py-ctcmetrics overflows: all 0, and Valid; traccuracy 1", "1"),
     Row("no_background_tracking", "identical masks without background",

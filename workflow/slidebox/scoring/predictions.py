@@ -8,6 +8,7 @@ read before its header says that it has the shape that's expected.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 import zipfile
@@ -21,11 +22,15 @@ import numpy as np
 from ..findings import Finding
 from .release import Item
 
-SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".ome.zarr", ".zarr", ".csv")
+SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".png", ".ome.zarr", ".zarr", ".csv",
+            ".tsv", "_res")  # fmt: skip
+FOLDERS = (".zarr", "_res")  # folders that are one prediction
 TABLES = (".json", ".rle.csv")
+SHEETS = (".csv", ".tsv")
 # What people have beside these; the first two can hold pickled code and are never opened
 FOREIGN = (".npy", ".npz", ".pkl", ".pickle", ".pt", ".mat", ".h5", ".hdf5", ".jpg", ".jpeg",
-           ".gif", ".bmp", ".nii", ".nii.gz", ".mrc", ".nd2", ".czi", ".svs", ".txt")  # fmt: skip
+           ".gif", ".bmp", ".nii.gz", ".nii", ".mrc", ".nd2", ".czi", ".svs", ".txt",
+           ".ome.zarr.zip", ".zarr.zip", ".ozx")  # fmt: skip
 # Names that operating systems leave behind; nobody means to submit them.
 LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"}
 MAX_MEMBERS = 1_000_000
@@ -71,7 +76,7 @@ class Submission:
     refused: set[str] = field(default_factory=set)
 
     def relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix() if path != self.root else path.name
+        return path.relative_to(self.root).as_posix() if path != self.root else self.name
 
     def files(self) -> list[Path]:
         """All regular files, sorted; what a digest of the submission is made of."""
@@ -107,15 +112,20 @@ def opened(
         with tempfile.TemporaryDirectory(prefix="slidebox-score-") as folder:
             unpack(path, Path(folder), allowance(items))
             yield collect(Path(folder), items, path.name, elsewhere)
-    elif path.suffix in (".json", ".csv"):
+    elif path.suffix.lower() in (".json", *SHEETS):
         yield Submission(path, path.name, tables=[path])
+    elif path.suffix.lower() == ".zip":
+        raise Refused(
+            error("ZIP_BROKEN", "the ZIP can't be read: it is cut off or no ZIP", path.name,
+                  "pack it again")
+        )  # fmt: skip
     else:
         raise Refused(
             error(
                 "PREDICTIONS_UNKNOWN",
                 f"{path.name} is neither a folder nor a ZIP nor a COCO JSON or CSV",
                 path.name,
-                "put one label image per id into a folder or a ZIP",
+                "put one prediction per id into a folder or a ZIP",
             )
         )
 
@@ -209,9 +219,14 @@ def identity(name: str) -> str | None:
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
-    if name.endswith("_RES"):
-        return name[:-4]
     return None
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a CSV names images in a column: it's for all of them, whatever its own name."""
+    with path.open("rb") as handle:
+        head = handle.readline(1 << 12).decode("utf-8-sig", "replace").lower()
+    return bool({"image", "imageid", "image_id"} & set(re.findall(r"\w+", head)))
 
 
 def collect(
@@ -220,7 +235,12 @@ def collect(
     """Find each id's prediction in a folder (at any depth) and say what is odd about the names."""
     found = Submission(root, name)
     wanted = {item.id for item in items}
+    if (root / "res_track.txt").is_file():
+        _one_sequence(found, items)
+        return found
+    plain = {item.id.lower(): item.id for item in items}
     twice: dict[str, list[Path]] = {}
+    strange: dict[str, Path] = {}
     others: list[str] = []
     queue = [root]
     while queue:
@@ -235,7 +255,7 @@ def collect(
                 if (stem := identity(path.name)) in wanted:
                     found.refused.add(stem)
                 continue
-            if path.is_dir() and not path.name.endswith((".zarr", "_RES")):
+            if path.is_dir() and not path.name.lower().endswith(FOLDERS):
                 queue.append(path)
                 continue
             if path.name.lower().endswith(TABLES):
@@ -250,22 +270,29 @@ def collect(
                     twice.setdefault(which, [found.by_id[which]]).append(path)
                 else:
                     found.by_id[which] = path
-            elif which in ("predictions", "points", "rle") and path.suffix == ".csv":
-                found.tables.append(path)
             elif which in elsewhere:
                 others.append(which)
+            elif path.suffix.lower() in SHEETS and path.is_file() and _is_table(path):
+                found.tables.append(path)
             elif (stem := foreign(path.name)) in wanted:
-                found.findings.append(
-                    error("PREDICTION_FORMAT", f"{path.suffix} is no format that is read", relative,
-                          f"write {stem}.tif, or PNG or OME-Zarr")
-                )  # fmt: skip
-                found.refused.add(stem)
+                strange[stem] = path
             else:
+                near = plain.get((which or "").lower())
                 found.findings.append(
                     Finding("PREDICTION_EXTRA", "warning",
                             "belongs to no image of this split", relative,
-                            mend="name predictions by the ids in splits.csv")
+                            mend=f"capitals count: the image is {near}" if near else
+                            "name predictions by the ids in splits.csv")
                 )  # fmt: skip
+    for stem, path in sorted(strange.items()):
+        there = stem in found.by_id or bool(found.tables)
+        found.findings.append(
+            Finding("PREDICTION_FORMAT", "warning" if there else "error",
+                    f"{path.suffix} is no format that is read", path.relative_to(root).as_posix(),
+                    mend=f"write {stem}.tif, or PNG or OME-Zarr")
+        )  # fmt: skip
+        if not there:
+            found.refused.add(stem)
     if others:
         found.findings.append(
             Finding("PREDICTION_OTHER_SPLIT", "info",
@@ -278,6 +305,25 @@ def collect(
                   names, "keep one of them")
         )  # fmt: skip
     return found
+
+
+def _one_sequence(found: Submission, items: list[Item]) -> None:
+    """A tracking result handed in itself, not the folder it lies in."""
+    which = identity(re.sub(r"\.zip$", "", found.name, flags=re.IGNORECASE))
+    known = {item.id for item in items}
+    if which not in known and len(items) == 1:
+        which = items[0].id
+    if hidden := unsafe_inside(found.root, found.root):
+        found.findings += hidden
+        found.refused |= known
+    elif which in known:
+        found.by_id[which] = found.root
+    else:
+        found.findings.append(
+            error("TRACKING_LAYOUT", "masks and res_track.txt lie in no folder of a sequence",
+                  found.name, f"put them into {items[0].id}_RES/")
+        )  # fmt: skip
+        found.refused |= known
 
 
 def unsafe(path: Path, root: Path) -> str | None:

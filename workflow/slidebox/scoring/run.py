@@ -28,6 +28,7 @@ TASKS = {
     "points": "task_points",
     "restoration": "task_restoration",
 }
+SUFFIX = {"tracking": "_RES/", "points": ".csv"}
 LABELS = ("instance-segmentation", "semantic-segmentation")
 Progress = Callable[[str, int, int], None]
 
@@ -138,11 +139,14 @@ def _score(
     overlays: bool,
 ) -> ScoreResult:  # fmt: skip
     findings = list(submission.findings)
-    _read_tables(submission, items, release.task, findings)
+    unread = _read_tables(submission, items, release.task, findings)
     missing = [
         item.id for item in items
         if not _there(submission, item) and item.id not in submission.refused
     ]  # fmt: skip
+    if unread and len(missing) == len(items):
+        # What is wrong is the table, not that each image is missing in it
+        return ScoreResult(findings)
     none = len(missing) == len(items)
     refuse = "error" if settings.missing == "refuse" or none else "warning"
     for which in missing:
@@ -153,7 +157,7 @@ def _score(
                 f"image {which} has no prediction"
                 + (" and is scored as the worst" if refuse == "warning" else ""),
                 file=which,
-                mend=f"add {which}.tif",
+                mend=f"add {which}{SUFFIX.get(release.task, '.tif')}",
             )
         )  # fmt: skip
     gone = set(missing)
@@ -264,7 +268,9 @@ def _there(submission: Submission, item: Item) -> bool:
 
 def _read_tables(
     submission: Submission, items: list[Item], task: str, findings: list[Finding]
-) -> None:
+) -> bool:
+    """Read what is one table for all images; whether one can't be read at all."""
+    unread = False
     if submission.tables:
         from .tables import decode
 
@@ -273,6 +279,8 @@ def _read_tables(
                 decode(table, submission, items, task, findings)
             except Refused as refused:
                 findings.extend(refused.findings)
+                unread = True
+    return unread
 
 
 def left_out(counts: dict[str, np.ndarray], missing: list[bool], release: Release) -> np.ndarray:

@@ -6,7 +6,6 @@ has the pixels, of equal scores the earlier row. COCO's metrics see the masks as
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from ..findings import Finding
+from .csv_rows import Rows, opened_rows
 from .masks import kaggle_runs, segmentation_mask
 from .predictions import Refused, Submission, error, identity
 from .release import Item
 
 LARGEST = 2 << 30
 SHOWN = 100
+# Columns of tables, in lower case
+IMAGE = ("image", "imageid", "image_id", "id")
+RUNS = ("rle", "encodedpixels", "rle_encoding")
 
 
 def decode(
@@ -35,22 +38,25 @@ def decode(
             raise Refused(error("PREDICTION_FORMAT", f"COCO JSON is no format of {task}", file))
         _coco(table, file, submission, items, findings, task)
         return
-    with table.open(encoding="utf-8-sig", newline="") as handle:
-        first = handle.readline()
-        handle.seek(0)
-        reader = csv.DictReader(handle, delimiter="\t" if "\t" in first else ",")
-        names = {(n or "").strip().lower(): n for n in reader.fieldnames or []}
-        image = names.get("image") or names.get("imageid") or names.get("id")
-        runs = names.get("rle") or names.get("encodedpixels")
-        if image and runs:
-            _run_lengths(reader, names, image, runs, file, submission, items, findings)
-        elif image and task == "points":
-            _points(reader, names, image, file, submission, items, findings)
-        else:
+    with opened_rows(table, file, findings) as (names, rows):
+        image = next((names[n] for n in IMAGE if n in names), None)
+        runs = next((names[n] for n in RUNS if n in names), None)
+        if image and runs and task == "instance-segmentation":
+            _run_lengths(rows, names, image, runs, file, submission, items, findings)
+        elif image and not runs and task == "points":
+            _points(rows, names, image, file, submission, items, findings)
+        elif task == "points":
             raise Refused(
                 error("TABLE_COLUMNS", f"columns are {', '.join(names) or 'missing'}", file,
-                      "points: image and a column for each axis; run lengths: image, label, rle")
+                      f"columns are image and {', '.join(items[0].axes)}")
             )  # fmt: skip
+        elif task == "instance-segmentation":
+            raise Refused(
+                error("TABLE_COLUMNS", f"columns are {', '.join(names) or 'missing'}", file,
+                      "columns are image and rle (or ImageId and EncodedPixels), and maybe score")
+            )  # fmt: skip
+        else:
+            raise Refused(error("PREDICTION_FORMAT", f"a CSV is no format of {task}", file))
 
 
 def _items(items: Iterable[Item]) -> dict[str, Item]:
@@ -128,21 +134,21 @@ def _coco(
     task: str,
 ) -> None:  # fmt: skip
     try:
-        data = json.loads(table.read_text("utf-8"))
-        if isinstance(data, list):
-            images, annotations = [], data
-        else:
-            images, annotations = data.get("images", []), data["annotations"]
-        names = {im["id"]: im.get("file_name", im["id"]) for im in images}
-    except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as bad:
-        raise Refused(error("COCO_UNREADABLE", f"is no COCO JSON: {str(bad)[:200]}", file)) from bad
+        data = json.loads(table.read_text("utf-8-sig"))
+    except (ValueError, RecursionError) as bad:
+        raise Refused(error("COCO_UNREADABLE", f"is no JSON: {str(bad)[:200]}", file,
+                            "write it again, in UTF-8")) from bad  # fmt: skip
+    images, annotations = ([], data) if isinstance(data, list) else _parts(data, file)
     by_id = _items(items)
+    names = _names(images, by_id, file, findings)
     # An image that is listed without an annotation is an empty prediction, not a missing one
     painters = {i.id: Painter(i) for n in names.values() if (i := _which(n, by_id))}
     for number, annotation in enumerate(annotations):
         where = f"annotations[{number}]"
         try:
-            key = annotation["image_id"]
+            if not isinstance(annotation, dict):
+                raise ValueError(f"{str(annotation)[:40]} is no annotation")
+            key = str(annotation["image_id"])
             item = _which(names.get(key, key), by_id)
             if item is None:
                 _unknown(names.get(key, key), file, None, findings)
@@ -156,7 +162,10 @@ def _coco(
         except Refused:
             raise
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as bad:
-            reason = f"{bad.args[0]} is missing" if isinstance(bad, KeyError) else str(bad)
+            reason = (
+                f"{bad.args[0]} is missing" if isinstance(bad, KeyError)
+                else "a number is far too large" if isinstance(bad, OverflowError) else str(bad)
+            )  # fmt: skip
             findings.append(
                 Finding("COCO_ANNOTATION", "error", reason[:200], file, field=where,
                         mend="image_id, segmentation (polygons or RLE), score")
@@ -173,6 +182,47 @@ def _coco(
     _finish(painters, submission, file, findings)
 
 
+def _parts(data: Any, file: str) -> tuple[list, list]:
+    """Images and annotations of a COCO file."""
+    if not isinstance(data, dict) or not isinstance(data.get("annotations"), list):
+        raise Refused(
+            error("COCO_UNREADABLE", "has no list of annotations", file,
+                  "write a COCO file (images, annotations), or a list of results")
+        )  # fmt: skip
+    images = data.get("images", [])
+    if not isinstance(images, list):
+        raise Refused(error("COCO_UNREADABLE", "images is no list", file))
+    return images, data["annotations"]
+
+
+def _names(
+    images: list, by_id: dict[str, Item], file: str, findings: list[Finding]
+) -> dict[str, Any]:
+    """File names of the images by their ids as text, since some write ids as numbers, some not."""
+    names: dict[str, Any] = {}
+    for number, image in enumerate(images):
+        where = f"images[{number}]"
+        if not isinstance(image, dict) or "id" not in image:
+            findings.append(error("COCO_IMAGE", "has no id", file, field=where))
+            continue
+        key, name = str(image["id"]), image.get("file_name", image["id"])
+        if names.setdefault(key, name) != name:
+            findings.append(error("COCO_IMAGE", f"the id {key} is that of {names[key]} too", file,
+                                  "give every image its own id", field=where))  # fmt: skip
+        item = _which(name, by_id)
+        given = tuple(image.get(k) for k in ("height", "width"))
+        if item is None or None in given or given == tuple(item.shape):
+            continue
+        turned = given == tuple(item.shape)[::-1]
+        findings.append(
+            error("PREDICTION_TRANSPOSED" if turned else "PREDICTION_SHAPE",
+                  f"image {item.id} has height and width {given}, expected {item.shape}"
+                  + ("; nothing is transposed for you" if turned else ""), file,
+                  "write masks at the image's full size, x across, y down", field=where)
+        )  # fmt: skip
+    return names
+
+
 def _score(given: Any) -> float:
     score = float(given)
     if not np.isfinite(score):
@@ -181,14 +231,14 @@ def _score(given: Any) -> float:
 
 
 def _run_lengths(
-    reader: Iterable[dict], names: dict[str, str], image: str, runs: str, file: str,
+    rows: Rows, names: dict[str, str], image: str, runs: str, file: str,
     submission: Submission, items: list[Item], findings: list[Finding],
 ) -> None:  # fmt: skip
     """Rows image, rle with rle = 'start length start length ...', from 1, column by column (as in
     DSB 2018); a row with an empty rle is an image without objects."""
     by_id = _items(items)
     painters: dict[str, Painter] = {}
-    for line, row in enumerate(reader, 2):
+    for line, row in rows:
         item = _which(row[image], by_id)
         if item is None:
             _unknown(row[image], file, line, findings)
@@ -199,7 +249,9 @@ def _run_lengths(
             at = kaggle_runs(row[runs] or "", height * width)
             score = _score(row[names["score"]] if "score" in names else 1.0)
         except (TypeError, ValueError, OverflowError) as bad:
-            findings.append(error("RLE_ROW", str(bad)[:200], file,
+            large = isinstance(bad, OverflowError)
+            reason = "a number is far too large" if large else str(bad)[:200]
+            findings.append(error("RLE_ROW", reason, file,
                                   "write: start length start length ..., from 1",
                                   line=line))  # fmt: skip
             continue
@@ -210,18 +262,25 @@ def _run_lengths(
 
 
 def _points(
-    reader: Iterable[dict], names: dict[str, str], image: str, file: str,
+    rows: Rows, names: dict[str, str], image: str, file: str,
     submission: Submission, items: list[Item], findings: list[Finding],
 ) -> None:  # fmt: skip
+    """Rows image, y, x, ...; a row with an image alone is an image without points."""
     by_id = _items(items)
-    rows: dict[str, list[tuple[int, dict]]] = {}
-    for line, row in enumerate(reader, 2):
+    found: dict[str, list[tuple[int, dict]]] = {}
+    for line, row in rows:
         item = _which(row[image], by_id)
         if item is None:
             _unknown(row[image], file, line, findings)
-        else:
-            rows.setdefault(item.id, []).append((line, row))
-    submission.point_rows |= {which: (found, names, file) for which, found in rows.items()}
-    # Coordinates are checked with the image's size and unit when the image's turn comes
-    for which in rows:
-        submission.decoded.setdefault(which, None)
+            continue
+        mine = found.setdefault(item.id, [])
+        if any((cell or "").strip() for name, cell in row.items() if name != image):
+            mine.append((line, row))
+    for which, mine in found.items():
+        if which in submission.by_id or which in submission.point_rows:
+            findings.append(error("PREDICTION_TWICE", f"image {which} has several predictions",
+                                  file, "keep one of them"))  # fmt: skip
+            continue
+        # Coordinates are checked with the image's size and unit when the image's turn comes
+        submission.point_rows[which] = mine, names, file
+        submission.decoded[which] = None

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from . import coco
 from . import instances as m
-from .arrays import Array, Lazy, open_array, read_truth_labels, slabs, whole
+from .arrays import Array, Lazy, numbered, open_array, read_truth_labels, slabs, whole
 from .overlap import Overlap, join, overlap, overlap_of_slabs
 from .predictions import Refused, Submission, check_count, check_labels, check_type, error
 from .release import Item
@@ -44,7 +44,7 @@ def read(item: Item, submission: Submission, settings: Settings) -> Array:
         if settings.pieces == "one":
             return labels
         labels = whole(labels)
-    labels = check_labels(labels, item, file, settings.max_objects)
+    labels = check_labels(numbered(labels), item, file, settings.max_objects)
     if settings.pieces != "one":
         labels = _pieces(labels, settings, file)
     return labels

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import numpy as np
 
-from ..findings import Finding
+from ..findings import Finding, has_errors
 from . import points as m
 from .csv_rows import opened_rows
 from .predictions import Refused, Submission, error
@@ -35,12 +34,14 @@ def read_truth(item: Item) -> np.ndarray:
 
 def read(item: Item, submission: Submission, settings: Settings) -> np.ndarray:
     """(N, D) coordinates of an image's table, with every problem of it."""
+    problems: list[Finding] = []
     if item.id in submission.point_rows:
         rows, names, file = submission.point_rows[item.id]
     else:
         path = submission.by_id[item.id]
         file = submission.relative(path)
-        rows, names = parse(path, file)
+        with opened_rows(path, file, problems) as (names, found_rows):
+            rows = list(found_rows)
     columns = columns_of(names, item.axes)
     if columns is None:
         raise Refused(
@@ -48,19 +49,12 @@ def read(item: Item, submission: Submission, settings: Settings) -> np.ndarray:
                   f"write columns {', '.join(item.axes)}; of one table for all images, image too")
         )  # fmt: skip
     unit = names.get("unit") or names.get("units")
-    found, notes = coordinates(rows, columns, unit, item, file, settings)
-    submission.notes += notes
-    return found
-
-
-def parse(path: Path, file: str) -> tuple[list[tuple[int, dict]], dict[str, str]]:
-    """Rows of a CSV or TSV with their lines, and its columns by their plain names."""
-    problems: list[Finding] = []
-    with opened_rows(path, file, problems) as (names, rows):
-        listed = list(rows)
-    if problems:
+    found, more = coordinates(rows, columns, unit, item, file, settings)
+    problems += more
+    if has_errors(problems):
         raise Refused(*problems)
-    return listed, names
+    submission.notes += problems
+    return found
 
 
 def columns_of(names: dict[str, str], axes: str) -> list[str] | None:
@@ -79,20 +73,15 @@ def coordinates(
     rows: list[tuple[int, dict]], columns: list[str], unit: str | None, item: Item, file: str,
     settings: Settings,
 ) -> tuple[np.ndarray, list[Finding]]:  # fmt: skip
-    """Numbers of rows, checked: not NaN, inside the image, in the challenge's unit; and doubts.
+    """Numbers of rows, and what is wrong with them: NaN, outside the image, in another unit.
 
-    Nothing is converted: a table in another unit is refused.
-
-    Raises
-    ------
-    Refused
-        With every problem found.
+    Nothing is converted: a table in another unit is an error.
     """
     if len(rows) > settings.max_objects:
-        raise Refused(
+        return np.zeros((0, len(columns))), [
             error("POINTS_TOO_MANY", f"{len(rows)} points; the challenge allows "
-                  f"{settings.max_objects}", file)
-        )  # fmt: skip
+                  f"{settings.max_objects}", file, "noise taken for points?")
+        ]  # fmt: skip
     problems: list[Finding] = []
     found = np.full((len(rows), len(columns)), np.nan)
     lines = np.array([line for line, _ in rows], np.int64)
@@ -140,7 +129,7 @@ def coordinates(
             problems.append(error("POINTS_OUTSIDE", f"{int(outside.sum()) - SHOWN} more are "
                                   "outside", file, mend))  # fmt: skip
     if problems:
-        raise Refused(*problems)
+        return found, problems
     return found, _doubt(found, item, file, settings, told=unit is not None)
 
 

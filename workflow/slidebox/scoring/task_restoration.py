@@ -10,6 +10,8 @@ from .predictions import Refused, Submission, error
 from .release import Item
 from .settings import Settings
 
+LARGEST = 1e38
+
 
 def read_truth(item: Item) -> np.ndarray:
     return read_array(item.truth, item, item.truth.name, labels=False)
@@ -21,9 +23,15 @@ def read(item: Item, submission: Submission, settings: Settings) -> np.ndarray:
     file = submission.relative(path)
     image = read_array(path, item, file, labels=False)
     if image.dtype.kind not in "uif":
-        raise Refused(error("IMAGE_TYPE", f"intensities are of type {image.dtype}", file))
+        raise Refused(error("IMAGE_TYPE", f"intensities are of type {image.dtype}", file,
+                            "write whole or floating-point numbers"))  # fmt: skip
     if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise Refused(error("IMAGE_NAN", "has NaN or infinite intensities", file))
+        raise Refused(error("IMAGE_NAN", "has NaN or infinite intensities", file,
+                            "write a number for every pixel"))  # fmt: skip
+    # Their squares are no numbers: the image would be in no average
+    if image.dtype.kind == "f" and float(np.abs(image).max(initial=0)) > LARGEST:
+        raise Refused(error("IMAGE_RANGE", f"has intensities above {LARGEST:g}", file,
+                            f"the data range is {settings.data_range:g}"))  # fmt: skip
     return image
 
 

@@ -12,12 +12,13 @@ import tifffile
 from ..findings import Finding
 from . import tracking as m
 from .arrays import read_array
-from .predictions import Refused, Submission, check_labels, error
+from .predictions import LITTER, Refused, Submission, check_labels, error
 from .release import Item
 from .settings import Settings
 from .tracking import Frames, Track
 
-MASK = re.compile(r"^mask(\d{3,6})\.tiff?$")
+MASK = re.compile(r"^mask(\d{3,6})\.tiff?$", re.IGNORECASE)
+TRACKS = "res_track.txt"
 SHOWN = 20
 
 
@@ -62,6 +63,7 @@ def read(item: Item, submission: Submission, settings: Settings) -> Result:
         )  # fmt: skip
     found: dict[int, Path] = {}
     problems: list[Finding] = []
+    table = folder / TRACKS
     for path in sorted(folder.iterdir()):
         match = MASK.match(path.name)
         if match and int(match[1]) in found:
@@ -69,7 +71,9 @@ def read(item: Item, submission: Submission, settings: Settings) -> Result:
                                   f"{name}/{path.name}"))  # fmt: skip
         elif match:
             found[int(match[1])] = path
-        elif path.name != "res_track.txt" and not path.name.startswith("."):
+        elif path.name.lower() == TRACKS:
+            table = path
+        elif path.name not in LITTER and not path.name.startswith("."):
             problems.append(
                 Finding("PREDICTION_EXTRA", "warning", "belongs to no result",
                         f"{name}/{path.name}", mend="masks are named mask000.tif, mask001.tif, ...")
@@ -86,7 +90,7 @@ def read(item: Item, submission: Submission, settings: Settings) -> Result:
     if beyond:
         problems.append(error("FRAME_EXTRA", f"mask {beyond[0]} is past the last frame, "
                               f"{frames - 1}", name))  # fmt: skip
-    tracks, said = read_tracks(folder / "res_track.txt", f"{name}/res_track.txt", frames)
+    tracks, said = read_tracks(table, f"{name}/{table.name}", frames)
     problems += said
     if any(p.severity == "error" for p in problems):
         # All problems at once: those of the masks too
@@ -115,7 +119,7 @@ def read_tracks(path: Path, name: str, frames: int) -> tuple[list[Track], list[F
     def wrong(code: str, message: str, line: int, mend: str | None = None) -> None:
         problems.append(error(code, message, name, mend, line=line))
 
-    for number, row in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+    for number, row in enumerate(path.read_text("utf-8-sig", "replace").splitlines(), 1):
         if not row.strip():
             continue
         try:
