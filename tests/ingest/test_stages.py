@@ -10,7 +10,7 @@ import pytest
 from slidebox import config as configuration
 from slidebox import deposit
 from slidebox.demo import inbox
-from slidebox.ingest import archive, queue, validation
+from slidebox.ingest import archive, index, queue, status, validation
 from slidebox.ingest.paths import Stages, read_json
 
 
@@ -80,3 +80,37 @@ def test_a_cut_off_vendor_file_is_an_error(config, shared_data, name):
     assert found["status"] == "rejected"
     assert ("IMAGE_UNREADABLE", cut) in {(f["code"], f["file"]) for f in found["findings"]}
     assert read_json(stages.archived)["status"] == "rejected"
+
+
+def test_what_is_archived_stays_accepted_when_it_is_taken_in_again(config):
+    """The receipt was lost; the folder in the inbox has been changed since, or emptied."""
+    inbox.make(config.inbox, only=["SB-CELLS"])
+    stages = taken_in(config, "SB-CELLS")
+    first = read_json(stages.archived)
+    (config.inbox / "SB-CELLS/images/cell.png").write_bytes(b"scribbled over")
+    shutil.rmtree(stages.folder)
+    again = read_json(taken_in(config, "SB-CELLS").archived)
+    assert (again["status"], again["version"], again["new"]) == ("archived", 1, False)
+    assert stages.files.is_file() and first["version"] == 1
+    deposit.write_ready(config.inbox / "SB-CELLS", "SB-CELLS")  # submitted anew: looked at anew
+    (item,) = queue.scan(config)
+    validation.validate(config, "SB-CELLS", item.key)
+    told = read_json(Stages(config, "SB-CELLS", item.key).validation)
+    assert "images/cell.png" in json.dumps(told["findings"])
+
+
+def test_damaged_receipts_are_named_and_nothing_leaves_the_index_silently(config):
+    folder = config.results / "receipts"
+    folder.mkdir(parents=True)
+    (folder / "SB-A~0123456789ab.json").write_text("")
+    (folder / "SB-B~0123456789ab.json").write_text('{"accession": "SB-B", "status": "accepted"}')
+    (folder / "SB-C~0123456789ab.json").write_text('{"accession": "SB-C", "sta')
+    with pytest.raises(ValueError) as error:
+        index.current(config)
+    for name in ("SB-A", "SB-B", "SB-C"):
+        assert f"{name}~0123456789ab.json is damaged" in str(error.value)
+        assert f"slidebox rebuild {name}" in str(error.value)
+    rows = status.rows(config)
+    assert [(row["accession"], row["state"]) for row in rows] == [
+        (name, "damaged") for name in ("SB-A", "SB-B", "SB-C")
+    ]

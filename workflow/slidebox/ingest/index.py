@@ -10,7 +10,7 @@ from typing import Any
 from slidebox import atomic
 from slidebox.config import Config
 from slidebox.ingest import queue
-from slidebox.ingest.paths import Stages, now, read_json
+from slidebox.ingest.paths import BrokenReceipt, Stages, now, read_receipt
 
 log = logging.getLogger(__name__)
 
@@ -18,19 +18,27 @@ log = logging.getLogger(__name__)
 def current(config: Config, only: Container[str] | None = None) -> dict[str, dict[str, Any]]:
     """The receipt in force of each accession: the last one sealed that is accepted or withdrawn.
 
-    `only`: the accessions whose receipts are read, all when None.
+    `only`: the accessions whose receipts are read, all when None. Damaged ones are named all at
+    once (ValueError): a study must not leave the index because its receipt can't be read.
     """
     best: dict[str, dict[str, Any]] = {}
+    broken: list[str] = []
     for accession, key in sorted(queue.receipts(config)):
         if only is not None and accession not in only:
             continue
-        receipt = read_json(Stages(config, accession, key).receipt)
+        try:
+            receipt = read_receipt(Stages(config, accession, key).receipt)
+        except BrokenReceipt as error:
+            broken.append(str(error))
+            continue
         if receipt["status"] not in ("accepted", "withdrawn"):
             continue
         rank = (receipt["version"], receipt["sealed"])
         held = best.get(accession)
         if held is None or rank >= (held["version"], held["sealed"]):
             best[accession] = receipt
+    if broken:
+        raise ValueError("\n".join(broken))
     return best
 
 

@@ -22,6 +22,33 @@ def read_json(path: Path) -> Any:
         return json.load(handle)
 
 
+class BrokenReceipt(ValueError):
+    """A receipt that is not what sealing wrote: cut off, empty, or changed by hand."""
+
+    def __init__(self, path: Path, why: str):
+        accession = path.name.partition("~")[0]
+        super().__init__(
+            f"{path} is damaged ({why}); `slidebox retry {accession}` and a run make it anew, or "
+            f"`slidebox rebuild {accession}` when its folder has left the inbox"
+        )
+
+
+_SEALED = {"accession", "key", "status", "version", "where", "files", "bytes", "sealed"}
+
+
+def read_receipt(path: Path) -> dict[str, Any]:
+    """A receipt as sealing wrote it; `BrokenReceipt` when it is damaged."""
+    try:
+        receipt = read_json(path)
+    except ValueError as error:
+        raise BrokenReceipt(path, str(error)) from None
+    if not isinstance(receipt, dict):
+        raise BrokenReceipt(path, "it is no object")
+    if missing := sorted(_SEALED - receipt.keys()):
+        raise BrokenReceipt(path, f"without {', '.join(missing)}")
+    return receipt
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """Paths of one submission's state under ``results/``."""

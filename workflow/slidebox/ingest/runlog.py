@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from slidebox import __version__
 from slidebox.config import Config
+from slidebox.ingest import slurm
 from slidebox.ingest.paths import now
 
 KEPT = 100
@@ -74,6 +75,8 @@ class RunLog(logging.Handler):
         self.console = Console(sys.stderr, steps)
         self.groups: dict[str, list[Any]] = {}
         self.attempts: dict[str, int] = {}
+        self.names: dict[str, str] = {}
+        self.sent: dict[int, int] = {}  # job -> Slurm's number of its last attempt
 
     def write(self, event: str, **facts: Any) -> None:
         """Add a line; a full disk must not end the run."""
@@ -103,8 +106,7 @@ class RunLog(logging.Handler):
         elif event == "job_finished":
             self.write("finished", job=record.job_id)
         elif event == "job_error":
-            self.write("failed", job=record.jobid, stage=record.rule_name, logs=list(record.log))
-            self.console.failed(record)
+            self._failed(record)
         elif event == "progress":
             self.write("progress", done=record.done, total=record.total)
             self.console.progress(record.done, record.total)
@@ -114,14 +116,29 @@ class RunLog(logging.Handler):
                 self.console.say(f"FAILED: a group of jobs; its log: {path}")
         elif found := _SUBMITTED.search(record.getMessage() or ""):
             jobs = self.groups.get(found[1], [int(found[1])] if found[1].isdigit() else [])
+            self.sent |= dict.fromkeys(jobs, int(found[2]))
             self.write("submitted", slurm=int(found[2]), jobs=jobs, log=found[3])
         elif record.levelno >= logging.WARNING:
             self.write(record.levelname.lower(), message=record.getMessage())
+
+    def _failed(self, record: logging.LogRecord) -> None:
+        """Slurm is asked at once how it ended: it forgets within minutes."""
+        number = self.sent.pop(record.jobid, None)
+        says = slurm.jobs([number]).get(number, {}) if number else {}
+        facts = {"slurm": number, "slurm_state": says.get("state"), "peak": says.get("peak")}
+        logs = list(record.log)
+        self.write("failed", job=record.jobid, stage=record.rule_name, logs=logs, **facts)
+        name = self.names.get(str(record.jobid), record.rule_name)
+        if number:
+            name += f" (Slurm job {number}: {says.get('state') or 'no longer known'})"
+        self.console.failed(name, [Path(str(path)) for path in logs])
 
     def _started(self, record: logging.LogRecord) -> None:
         wildcards = dict(record.wildcards or {})
         job = str(record.jobid)
         self.attempts[job] = self.attempts.get(job, 0) + 1
+        subject = wildcards.get("accession") or wildcards.get("slug")
+        self.names[job] = " ".join(filter(None, (subject, record.rule_name)))
         known = dict(record.resources.items()) if record.resources else {}
         self.write(
             "started",
@@ -186,10 +203,9 @@ class Console:
         elif done == total:
             self.say(f"[{done}/{total}] done")
 
-    def failed(self, record: logging.LogRecord) -> None:
-        """Which stage failed, and the end of its log; the rest of the text is in the log."""
-        lines = [f"FAILED: {record.rule_name}"]
-        logs = [Path(str(path)) for path in record.log]
+    def failed(self, name: str, logs: list[Path]) -> None:
+        """Which job failed, and the end of its log; the rest of the text is in the log."""
+        lines = [f"FAILED: {name}"]
         # A job of several stages has a log for each: what failed is where the traceback stands.
         for path in [path for path in logs if ended_badly(path)] or logs:
             lines += [f"    {line}" for line in tail(path, 5)]
@@ -235,7 +251,10 @@ def last(config: Config) -> Iterator[dict[str, Any]]:
 
 
 def jobs(config: Config) -> dict[str, list[dict[str, Any]]]:
-    """Jobs of the last run by accession: stage, slice, attempt, what was asked for, Slurm's id."""
+    """Jobs of the last run by accession: stage, slice, attempt, what was asked for, Slurm's id.
+
+    `before` has the earlier attempts of the same stage, with what Slurm said when they failed.
+    """
     found: dict[int, dict[str, Any]] = {}
     by_accession: dict[str, list[dict[str, Any]]] = {}
     for line in last(config):
@@ -245,12 +264,14 @@ def jobs(config: Config) -> dict[str, list[dict[str, Any]]]:
                 for k in ("stage", "slice", "attempt", "threads", "memory_mb", "minutes", "key")
             } | {"started": line["time"], "slurm": None, "state": "running"}
             mine = by_accession.setdefault(line["accession"], [])
-            mine[:] = [j for j in mine if (j["stage"], j["slice"]) != (job["stage"], job["slice"])]
-            mine.append(job)
+            same = [j for j in mine if (j["stage"], j["slice"]) == (job["stage"], job["slice"])]
+            job["before"] = [one for j in same for one in (*j.pop("before"), j)]
+            mine[:] = [j for j in mine if j not in same] + [job]
         elif line["event"] == "submitted":
             for number in line["jobs"]:
                 if number in found:
                     found[number].update(slurm=line["slurm"], slurm_log=line["log"])
         elif line["event"] in ("finished", "failed") and line["job"] in found:
-            found[line["job"]].update(state=line["event"], ended=line["time"])
+            known = {k: line[k] for k in ("slurm_state", "peak") if line.get(k)}
+            found[line["job"]].update(known, state=line["event"], ended=line["time"])
     return by_accession

@@ -11,7 +11,7 @@ from typing import Any
 from slidebox import deposit
 from slidebox.config import Config
 from slidebox.ingest import capacity, progress, queue, runlock, runlog, slurm
-from slidebox.ingest.paths import Stages, read_json
+from slidebox.ingest.paths import BrokenReceipt, Stages, read_receipt
 
 # Status of a receipt -> the state that people read, and what it waits for.
 WORDS = {
@@ -28,7 +28,7 @@ def rows(config: Config, accession: str | None = None) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, key in sorted(queue.receipts(config)):
         if accession in (None, name):
-            row = _sealed(read_json(Stages(config, name, key).receipt))
+            row = _sealed(Stages(config, name, key))
             if name not in found or _rank(row) >= _rank(found[name]):
                 found[name] = row
     items = [i for i in queue.scan(config) if accession in (None, i.accession)]
@@ -40,7 +40,7 @@ def rows(config: Config, accession: str | None = None) -> list[dict[str, Any]]:
         name = said.partition(" ")[0]
         if found[name]["state"] in ("pending", "interrupted"):
             found[name] |= {"state": "no room", "waits": said}
-    _ask_slurm([job for item in items for job in found[item.accession]["jobs"]])
+    _ask_slurm([found[item.accession] for item in items])
     for name, _ in queue.cancelled(config):
         if accession in (None, name) and name not in {item.accession for item in items}:
             found[name] = _row(name, "cancelled", waits=f"slidebox retry {name}")
@@ -50,8 +50,8 @@ def rows(config: Config, accession: str | None = None) -> list[dict[str, Any]]:
 
 
 def _rank(row: dict[str, Any]) -> tuple[bool, str, int]:
-    """What tells most: a withdrawal, else what was sealed last."""
-    return row["state"] == "withdrawn", row["sealed"], row["version"] or 0
+    """What tells most: a withdrawal or damage, else what was sealed last."""
+    return row["state"] in ("withdrawn", "damaged"), row["sealed"] or "", row["version"] or 0
 
 
 def _row(accession: str, state: str, **more: Any) -> dict[str, Any]:
@@ -72,7 +72,11 @@ def _arriving(config: Config, accession: str | None) -> list[str]:
     ]
 
 
-def _sealed(receipt: dict[str, Any]) -> dict[str, Any]:
+def _sealed(stages: Stages) -> dict[str, Any]:
+    try:
+        receipt = read_receipt(stages.receipt)
+    except BrokenReceipt as error:
+        return _row(stages.accession, "damaged", waits="a new receipt: see below", log=[str(error)])
     state, waits = WORDS.get(receipt["status"], ("public", None))
     if receipt["where"] == "embargoed":
         state, waits = "embargoed", f"its release on {receipt['embargoed_until']}"
@@ -135,11 +139,16 @@ def _seconds(jobs: list[dict[str, Any]]) -> int:
     return int((datetime.now(UTC) - first).total_seconds())
 
 
-def _ask_slurm(jobs: list[dict[str, Any]]) -> None:
+def _ask_slurm(found: list[dict[str, Any]]) -> None:
     """Put what Slurm says beside each job that it has: state, reason, elapsed, limit, memory."""
+    jobs = [job for row in found for job in row["jobs"]]
     known = slurm.jobs(job["slurm"] for job in jobs if job["slurm"])
     for job in jobs:
         job["queue"] = known.get(job["slurm"])
+    for row in found:
+        now = [job["queue"] for job in row["jobs"] if job["state"] == "running" and job["queue"]]
+        if row["state"] == "running" and now and all(one["state"] == "PENDING" for one in now):
+            row |= {"state": "queued", "waits": f"Slurm: {now[0]['reason']}"}
 
 
 def _last_lines(config: Config, item: queue.Item, stage: str) -> list[str]:
@@ -161,6 +170,8 @@ COLOURS = {
     "public": "green",
     "returned": "red",
     "running": "cyan",
+    "queued": "cyan",
+    "damaged": "bold red",
     "failed": "bold red",
     "interrupted": "yellow",
     "cancelled": "yellow",
@@ -204,7 +215,7 @@ def _below(row: dict[str, Any], detail: bool) -> Iterator[str]:
     for job in row["jobs"]:
         if detail or job["state"] == "failed" or job["slurm"]:
             yield f"  {row['accession']} {_job(job)}"
-    if row["state"] == "failed" or detail:
+    if row["state"] in ("failed", "damaged") or detail:
         yield from (f"  {line}" for line in row["log"])
     if not detail:
         return
@@ -229,6 +240,9 @@ def _job(job: dict[str, Any]) -> str:
         says = job["queue"]
         words.append(f"{says['state']} ({says['reason']}), {says['elapsed']} of {says['limit']}")
         words.append(f"peak {says['peak'] or 'unknown'} of {says['requested']}")
+    for early in job["before"]:
+        ended = early.get("slurm_state") or early["state"]
+        words.append(f"attempt {early['attempt']} of {early['memory_mb']} MB ended: {ended}")
     return ", ".join(words)
 
 

@@ -69,8 +69,7 @@ def _check(config: Config, stages: Stages, threads: int) -> tuple[Validation, st
     head = vault.head(stages.accession) if there else None
     if findings := list(_refusals(stages.accession, ready, door, head)):
         return Validation(stages.accession, findings), "deposit"
-    same = there and _archived_list(vault, stages.accession) == (ready.list_sha256, door.mode)
-    if same and _as_listed(ready):
+    if there and _archived(vault, stages, ready, door.mode):
         return _revise(config, stages, vault, curated), "revision"
     adds = door.mode == "add" and there
     known = [file.path for file in vault.files(stages.accession)] if adds else []
@@ -130,13 +129,20 @@ def _withdrawn(entry: dict) -> Finding:
     )
 
 
-def _archived_list(vault: Vault, accession: str) -> tuple[str | None, str | None]:
-    """The list of files, and the mode, of the deposit that the last version came from."""
+def _archived(vault: Vault, stages: Stages, ready: deposit.Ready, mode: str) -> bool:
+    """Whether the last version came from this very deposit, so that no file is opened again.
+
+    A state that was archived stays accepted when it is taken in once more (`slidebox retry`),
+    whatever has become of its folder; with another state the folder must be as it was listed.
+    """
     try:
-        door = json.loads(vault.read_meta(accession, "deposit.json"))
+        last = json.loads(vault.read_meta(stages.accession, "deposit.json"))
     except NotFound:
-        return None, None
-    return door.get("list_sha256"), door.get("mode")
+        return False
+    if (last.get("list_sha256"), last.get("mode")) != (ready.list_sha256, mode):
+        return False
+    archived = str(last.get("key")).partition("-")[0]
+    return archived == stages.key.partition("-")[0] or _as_listed(ready)
 
 
 def _as_listed(ready: deposit.Ready) -> bool:
