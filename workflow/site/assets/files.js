@@ -75,7 +75,8 @@
   let now = [];
   function draw() {
     now = found();
-    const items = now.slice(0, SHOWN).map((r) => {
+    let folder = "";
+    const items = now.slice(0, SHOWN).flatMap((r) => {
       const check = cell("input");
       check.type = "checkbox";
       check.checked = picked.has(r);
@@ -85,12 +86,19 @@
         else picked.delete(r);
         count();
       });
-      const link = cell("a", "", r.path);
+      const [above, name] = [r.path.slice(0, Math.max(0, r.path.lastIndexOf("/"))), r.path.slice(r.path.lastIndexOf("/") + 1)];
+      const link = cell("a", "", name);
       link.href = r.url;
       link.download = "";
-      const hash = cell("code", "hash", `${r.sha256.slice(0, 12)}…`);
-      hash.title = r.sha256;
-      return cell("tr", "", cell("td", "", check), cell("td", "path", link), cell("td", "num", bytes(r.size)), cell("td", "", r.part), cell("td", "", hash));
+      const size = cell("td", "num", bytes(r.size));
+      size.title = `${r.size} bytes`;
+      const row = cell("tr", above && "inside", cell("td", "", check), cell("td", "path", link), size, cell("td", "", r.part), cell("td", "", cell("code", "hash", r.sha256)));
+      if (above === folder) return row;
+      folder = above;
+      const head = cell("th", "", `${folder}/`);
+      head.colSpan = 5;
+      head.scope = "colgroup";
+      return [cell("tr", "folder", head), row];
     });
     body.replaceChildren(...items);
     if (now.length > SHOWN) {

@@ -189,7 +189,8 @@ def _front_page(
         ],
         "changed_files": _changed_files(site_root / study.home, study.version),
         "curation": study.curation,
-        "findings": study.findings[:SHOWN_FINDINGS],
+        "findings": _alike(study.findings[:SHOWN_FINDINGS]),
+        "findings_shown": min(len(study.findings), SHOWN_FINDINGS),
         "findings_total": len(study.findings),
         "provenance_rows": _rows(study.provenance),
         "run_crate": study.provenance.get("run_crate"),
@@ -361,6 +362,14 @@ def _changed_files(folder: Path, version: int) -> list[dict[str, Any]]:
     """The first files that this version changed; the table has them all."""
     table = folder / f"v{version}" / "changes.tsv"
     return list(islice(listing.read_table(table), SHOWN_CHANGES)) if table.is_file() else []
+
+
+def _alike(findings: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Findings with one code together, in the order of the first of each."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for finding in findings:
+        groups.setdefault((finding.get("severity"), finding.get("code")), []).append(finding)
+    return list(groups.values())
 
 
 def _rows(provenance: dict[str, Any]) -> list[tuple[str, str]]:
