@@ -4,17 +4,18 @@
 
 Makes submissions of several shapes, runs each stage of each in a process of its own, and fits
 memory and CPU seconds to what the planner can know: files, bytes, images, decoded bytes and the
-largest
-plane. Prints every point with what the model says of it. `--keep` writes points and coefficients to
-workflow/slidebox/ingest/sizes.json, which the workflow reads.
+largest plane. Prints every point with what the model says of it. `--keep` writes points and
+coefficients to workflow/slidebox/ingest/sizes.json, which the workflow reads.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,33 +29,32 @@ from scipy.optimize import nnls
 from slidebox import config as configuration
 from slidebox import deposit
 from slidebox.demo import inbox as demo_inbox
-from slidebox.ingest import queue, sizes
+from slidebox.ingest import queue, sizes, stages
 
-STAGES = ("validate", "archive", "images", "study", "seal")
+STAGES = (*stages.LOGS, "ingest")
+"""Each stage as a job of its own, and all of them in one, as small submissions have it."""
 # Name -> (tables of 1 kB, images, shape of an image in z, y, x of uint16)
 CASES = {
     "one small image": (0, 1, (1, 64, 64)),
     "eight small images": (0, 8, (1, 256, 256)),
+    "sixty small images": (0, 60, (1, 256, 256)),
     "one plane of 32 MB": (0, 1, (1, 4096, 4096)),
     "one plane of 128 MB": (0, 1, (1, 8192, 8192)),
     "one stack of 32 MB": (0, 1, (16, 1024, 1024)),
-    "three hundred tables": (300, 1, (1, 64, 64)),
+    "one stack of 800 MB": (0, 1, (100, 2048, 2048)),
+    "three thousand tables": (3000, 1, (1, 64, 64)),
 }
 RUN = """
 import json, resource, sys
 from pathlib import Path
 from slidebox import config
-from slidebox.ingest import archive, images, seal, study, validation
+from slidebox.ingest import stages
 loaded = config.load({})
-stage, accession, key = sys.argv[1:]
-call = {
-    "validate": lambda: validation.validate(loaded, accession, key),
-    "archive": lambda: archive.archive(loaded, accession, key),
-    "images": lambda: images.derive(loaded, accession, key, 1),
-    "study": lambda: study.publish(loaded, accession, key),
-    "seal": lambda: seal.seal(loaded, accession, key),
-}[stage]
-call()
+stage, accession, key, threads = sys.argv[1:]
+if stage == "ingest":
+    stages.ingest(loaded, accession, key, Path("results/logs") / accession / key, int(threads))
+else:
+    stages.run(loaded, accession, key, stage, int(threads))
 used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 # Not ru_maxrss of this process: it begins with the memory of the process that started this one.
 status = Path("/proc/self/status").read_text().splitlines()
@@ -93,7 +93,7 @@ def submission(folder: Path, accession: str, tables: int, images: int, shape) ->
 
 
 def measure(name: str, tables: int, images: int, shape) -> list[dict]:
-    """Run the five stages of one submission; one point each."""
+    """Run the stages of one submission, then all of them in one process; one point each."""
     points = []
     with tempfile.TemporaryDirectory(prefix="slidebox-resources-") as temporary:
         top = Path(temporary)
@@ -102,18 +102,26 @@ def measure(name: str, tables: int, images: int, shape) -> list[dict]:
         os.chdir(top)
         try:
             (item,) = queue.scan(configuration.load({}))
+            key = item.key.partition("-")[0]
+            item = dataclasses.replace(item, key=key if queue.is_whole(item.key) else f"{key}-1")
             for stage in STAGES:
+                # As the job's own resources are asked for: known dimensions once they are read.
+                asked = sizes.Load.of_stages(configuration.load({}), item, stage)
+                if stage == "ingest":
+                    if not queue.is_whole(item.key):
+                        break
+                    for made in ("vault", "public", "results"):
+                        shutil.rmtree(top / made)
                 done = subprocess.run(
-                    [sys.executable, "-c", RUN, stage, item.accession, item.key],
+                    [sys.executable, "-c", RUN, stage, "SB-1", item.key, str(sizes.threads(asked))],
                     capture_output=True,
                     text=True,
                     check=False,
                 )
                 if done.returncode:
                     sys.exit(done.stderr)
-                load = sizes.Load.of_stages(configuration.load({}), item, stage)
                 points.append(
-                    {"case": name, "stage": stage, "load": load.to_json()}
+                    {"case": name, "stage": stage, "load": asked.to_json()}
                     | json.loads(done.stdout.splitlines()[-1])
                 )
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import date
 
 import pytest
@@ -93,6 +94,27 @@ def test_the_number_of_slices_stands_in_the_key(config):
     assert queue.slices_of(item.key) == 4
     seal(config, item)  # and another size of slices later is no other state
     assert queue.scan(config) == []
+
+
+def test_small_ones_are_one_job_and_those_of_many_files_are_not(config, monkeypatch):
+    folder = submission(config, "SB-1")
+    (item,) = queue.scan(config)
+    assert queue.is_whole(item.key)
+    monkeypatch.setattr(queue, "FEW", 1)
+    (many,) = queue.scan(config)
+    assert many.key == f"{item.key}-1"
+    monkeypatch.setattr(queue, "SMALL", 1)
+    monkeypatch.setattr(queue, "FEW", 10)
+    assert queue.scan(config) == [many]
+    # A revision when the folder is gone: as many files as were sealed.
+    path = config.results / "receipts" / f"SB-1~{many.key}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"accession": "SB-1", "files": 20}))
+    shutil.rmtree(folder)
+    config.curation.mkdir()
+    (config.curation / "SB-1.yaml").write_text("accession: SB-1\n")
+    (revision,) = queue.scan(config)
+    assert (revision.files, queue.is_whole(revision.key)) == (20, False)
 
 
 def test_names_that_can_not_be_accessions_are_said(config, capsys):

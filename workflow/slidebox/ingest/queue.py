@@ -10,6 +10,7 @@ Imported while the Snakefile is parsed: standard library only, one folder listin
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -178,15 +179,20 @@ def scan(
         folder = f"{inbox}/{name}"
         try:
             line = deposit.header_line(folder)
+            standing.add(name)
+            if problem := deposit.check_accession(name):
+                said = f"{folder} can't be taken in: {problem}; rename it"
+                print(f"slidebox: {said}", file=sys.stderr)
+                continue
+            state = _state(config, folder, name, line, curated, released=False)
+            if (name, state) in due:
+                state = _state(config, folder, name, line, curated, released=True)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        standing.add(name)
-        if problem := deposit.check_accession(name):
-            print(f"slidebox: {folder} can't be taken in: {problem}; rename it", file=sys.stderr)
+        except OSError as error:  # the disk or the network failed: the next run asks again
+            standing.add(name)
+            print(f"slidebox: {folder} is passed over: {error}", file=sys.stderr)
             continue
-        state = _state(config, folder, name, line, curated, released=False)
-        if (name, state) in due:
-            state = _state(config, folder, name, line, curated, released=True)
         if (name, state) in sealed or (name, state) in dropped:
             continue
         header = deposit.parse_header(line)
@@ -221,7 +227,8 @@ def _sealed_files(config: Config, accession: str) -> int:
     """How many files the largest sealed state of a study has."""
     counts = [0]
     for path in (config.results / "receipts").glob(f"{accession}~*.json"):
-        counts.append(json.loads(path.read_bytes()).get("files") or 0)
+        with contextlib.suppress(OSError, ValueError):  # a damaged one is named by the index
+            counts.append(json.loads(path.read_bytes()).get("files") or 0)
     return max(counts)
 
 
