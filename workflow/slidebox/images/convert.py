@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..atomic import fsync_dir
-from . import journal, ngff, nodes, ome
+from . import journal, ngff, nodes, ome, seal
 from .allocator import keep_pages
 from .checksum import tree_checksum
 from .model import ImageFile, Series, UnreadableImage
@@ -253,7 +253,11 @@ def _write(
         }
         (folder / journal.NAME).unlink(missing_ok=True)
         # Last of all: a folder whose root is no group is not an image.
-        nodes.write_group(folder, {"ome": attributes, "slidebox": described}, recipe.ngff)
+        root = {"ome": attributes, "slidebox": described}
+        if checksum:
+            seal.write_root(folder, root, recipe.ngff, seal.image_parts(folder), known)
+        else:
+            nodes.write_group(folder, root, recipe.ngff)
     finally:
         for _, image, _ in opened:
             if image is not None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..findings import Finding
-from . import nodes, ome
+from . import nodes, ome, seal
 from .checksum import tree_checksum
 from .convert import Derived, convert, load, partial, publish_folder, write_original
 from .model import ImageFile, Series, UnreadableImage, Well
@@ -152,23 +152,38 @@ def finish(
         if f.problem
     ]
     described = {"plate": name, "fields": len(there), "left_out": left_out}
-    nodes.write_group(folder, {"ome": attributes, "slidebox": described}, recipe.ngff)
+    root = {"ome": attributes, "slidebox": described}
+    groups = [p for w in wells for p in (w.partition("/")[0], w)]
+    seals = [f"{p}/{f}" for p in dict.fromkeys(groups) for f in nodes.METADATA
+             if (folder / p / f).is_file()]  # fmt: skip
+    seal.write_root(folder, root, recipe.ngff, [*seals, "OME/"])
     (folder / KEYS).unlink(missing_ok=True)
     known = {f"{f.well.path}/": f.derived.tree for f in there if f.derived and f.derived.tree}
     tree, count, size = tree_checksum(folder, known)
     return DerivedPlate(name, fields, tree, size, count)
 
 
-def verify_plate(zarr: Path | str, source: Path | str | ImageFile) -> list[Finding]:
+def verify_plate(zarr: Path | str, source: Path | str | ImageFile | None = None) -> list[Finding]:
     """Compare every field of a plate with its source, pixel for pixel; an empty list: all the same.
 
-    Codes besides those of images: PLATE_FIELD_MISSING.
+    Without a ``source`` every field is held to what it said of itself when it was written. Codes
+    besides those of images: PLATE_FIELD_MISSING.
     """
     zarr, findings = Path(zarr), []
-    opened = nullcontext(source) if isinstance(source, ImageFile) else open_image(source)
-    with opened as file:
+    try:
         _, attributes = nodes.read_group(zarr)
         name = attributes["ome"]["plate"]["name"]
+        listed = _listed(zarr, attributes["ome"]["plate"])
+        findings += seal.broken(zarr)
+    except (OSError, ValueError, KeyError) as error:
+        reason = f"not a complete plate of Slidebox: {type(error).__name__}: {error}"
+        return [Finding("IMAGE_INCOMPLETE", "error", reason, file=str(zarr))]
+    if source is None:
+        for path in listed:
+            findings += verify_image(zarr / path)
+        return findings
+    opened = nullcontext(source) if isinstance(source, ImageFile) else open_image(source)
+    with opened as file:
         for series in file.series:
             if series.well is None or series.well.plate != name:
                 continue
@@ -186,6 +201,15 @@ def verify_plate(zarr: Path | str, source: Path | str | ImageFile) -> list[Findi
                     )
                 )
     return findings
+
+
+def _listed(zarr: Path, plate: dict[str, Any]) -> list[str]:
+    """Paths of the fields that the metadata of a plate and its wells list."""
+    found = []
+    for one in plate["wells"]:
+        _, attributes = nodes.read_group(zarr / one["path"])
+        found += [f"{one['path']}/{i['path']}" for i in attributes["ome"]["well"]["images"]]
+    return found
 
 
 # ---------------------------------------------------------------- fields

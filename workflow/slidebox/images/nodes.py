@@ -26,14 +26,26 @@ _SHUFFLE = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 
 def write_group(folder: Path, attributes: dict[str, Any], ngff: str) -> None:
     """Write a group with its attributes; the file that makes it one comes last."""
+    document = group_document(attributes, ngff)
     if ngff == "0.5":
-        node = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        write_json(folder / "zarr.json", node)
+        write_json(folder / "zarr.json", document)
         return
-    top = flat(attributes.get("ome", {}))
-    top |= {k: v for k, v in attributes.items() if k != "ome"}
     write_json(folder / ".zgroup", {"zarr_format": 2})
-    write_json(folder / ".zattrs", top)
+    write_json(folder / ".zattrs", document)
+
+
+def group_document(attributes: dict[str, Any], ngff: str) -> dict[str, Any]:
+    """What stands in the file that holds a group's attributes."""
+    if ngff == "0.5":
+        return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    top = flat(attributes.get("ome", {}))
+    return top | {k: v for k, v in attributes.items() if k != "ome"}
+
+
+def read_document(folder: Path) -> dict[str, Any]:
+    """What stands in the file that holds a group's attributes, as it stands there."""
+    three = folder / "zarr.json"
+    return load(three if three.is_file() else folder / ".zattrs")
 
 
 def flat(ome: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 
 from ..findings import Finding
+from . import seal
 from .model import ImageFile, UnreadableImage
 from .registry import open_image
 from .store import StoredImage
@@ -27,15 +28,18 @@ def verify(
     """Compare an OME-Zarr image that Slidebox wrote with its source, pixel for pixel.
 
     All of level 0 is decoded again. Without a ``source`` it is only compared with the digest that
-    was kept when it was written, and so are its label images always. An empty list means that all
-    is as it was.
+    was kept when it was written, and so are its label images always. Lower levels, metadata and
+    what stands beside them are held to the checksums that were kept (see ``seal``). An empty list
+    means that all is as it was.
 
-    Codes: IMAGE_INCOMPLETE, IMAGE_DAMAGED, IMAGE_DIFFERS, IMAGE_DIGEST, IMAGE_UNREADABLE.
+    Codes: IMAGE_INCOMPLETE, IMAGE_DAMAGED, IMAGE_CHANGED, IMAGE_DIFFERS, IMAGE_DIGEST,
+    IMAGE_UNREADABLE.
     """
     zarr = Path(zarr)
     try:
         stored = StoredImage(zarr)
         kept = stored.attributes["slidebox"]["digest"]
+        changed = seal.broken(zarr)
     except (OSError, ValueError, KeyError, IndexError) as error:
         return [
             Finding(
@@ -46,7 +50,7 @@ def verify(
                 mend="Derive it again from its source (slidebox convert, slidebox rederive).",
             )
         ]
-    labels = _labels(stored, zarr)
+    labels = _labels(stored, zarr) + changed
     if source is None:
         return _stored_alone(stored, kept, zarr, progress) + labels
     try:
