@@ -129,14 +129,15 @@ def tiff(path: Path, array: np.ndarray, **more) -> Path:
 
 
 def nuclei(root: Path, accession: str = "SB-NUCLEI", specimens: str = "ABCDEF", test: str = "CE",
-           each: int = 2, seed: int = 0) -> Bench:  # fmt: skip
-    """Images of discs from several specimens; labels of some in a restricted annotation set."""
+           each: int = 2, seed: int = 0, more: int = 0) -> Bench:  # fmt: skip
+    """Images of discs from several specimens (each with `more` than the one before); labels of
+    some in a restricted annotation set."""
     bench = Bench(root)
     made, rows = {}, []
     for s, specimen in enumerate(specimens):
         for n in range(each):
             name = f"sp{specimen}_{n}"
-            image, labels = discs(1000 * seed + 10 * s + n)
+            image, labels = discs(1000 * seed + 10 * s + n, 12 + more * s)
             made[f"images/{name}.tif"] = tiff(root / "in" / accession / f"{name}.tif", image)
             made[f"labels/{name}_lab.tif"] = tiff(root / "in" / accession / f"{name}_l.tif", labels)
             rows.append({"path": f"images/{name}.tif", "part": "Fields of view",

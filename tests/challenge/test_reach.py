@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import tifffile
 import zarr
@@ -78,6 +85,68 @@ def test_the_digest_in_a_manifest_and_the_name_in_a_table(shared):
     table.write_text("path\tsize\nlabels/spC_0_lab.tif\t17\n")
     assert [line for line in found(bench, folder) if "names the file" in line]
     table.unlink()
+
+
+def test_every_guise_at_once(tmp_path):
+    """Each file tells of hidden truth in another way, and each is named."""
+    bench, folder = nuclei(tmp_path, each=1, test="CEF", more=1), challenge_folder(tmp_path)
+    contents = {f.path: Path(f.content) for f in Vault(bench.vault).files("SB-NUCLEI")}
+    secret = contents["labels/spC_0_lab.tif"]
+    labels = tifffile.imread(secret)
+    place = bench.public / "OTHER"
+    place.mkdir()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as inner:
+        inner.writestr("x.bin", secret.read_bytes())
+    with zipfile.ZipFile(place / "twice.zip", "w") as outer:
+        outer.writestr("inner.zip", packed.getvalue())
+    tiff(tmp_path / "again.tif", labels.astype(np.uint32)[::-1])
+    with tarfile.open(place / "masks.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "again.tif", "a/again.tif")
+    table = pa.table({"id": ["q"], "mask": [imagecodecs.png_encode(labels.astype(np.uint8))]})
+    pyarrow.parquet.write_table(table, place / "cells.parquet")
+    colours = np.random.default_rng(0).integers(1, 255, (labels.max() + 1, 3)).astype(np.uint8)
+    colours[0] = 0
+    (place / "colours.png").write_bytes(imagecodecs.png_encode(colours[labels]))
+    (place / "ground.png").write_bytes(imagecodecs.png_encode((labels > 0).astype(np.uint8) * 255))
+    array = zarr.create_array(place / "images/z/0", shape=(96, 96), dtype="u4", chunks=(17, 96))
+    array[:] = labels
+    runs = []
+    for k in range(1, labels.max() + 1):
+        flat = np.concatenate([[0], (labels == k).T.ravel().astype(int), [0]])
+        begin, end = np.flatnonzero(np.diff(flat) == 1), np.flatnonzero(np.diff(flat) == -1)
+        if begin.size:
+            runs.append((k, begin, end - begin))
+    edges = [[0, *np.stack([b, b + n], 1).ravel().tolist(), labels.size] for _, b, n in runs]
+    counts = [np.diff(e).tolist() for e in edges]
+    coco = [{"image_id": 1, "segmentation": {"size": [96, 96], "counts": c}} for c in counts]
+    (place / "coco.json").write_text(json.dumps({"annotations": coco}))
+    lines = [" ".join(f"{s + 1} {k}" for s, k in zip(b, n, strict=True)) for _, b, n in runs]
+    (place / "kaggle.csv").write_text("id,runs\n" + "".join(f"a,{line}\n" for line in lines))
+    boxes = []
+    for k, *_ in runs:
+        y, x = np.nonzero(labels == k)
+        boxes.append([int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1])
+    (place / "boxes.json").write_text(json.dumps([{"bbox": b} for b in boxes]))
+    digest = base64.b64encode(hashlib.sha256(secret.read_bytes()).digest()).decode()
+    (place / "page.html").write_text(f"<p integrity='sha256-{digest}'>")
+    found_in = {n: np.unique(tifffile.imread(contents[f"labels/{n}_lab.tif"])).size - 1
+                for n in ("spC_0", "spE_0", "spF_0")}  # fmt: skip
+    assert len(set(found_in.values())) > 1
+    (place / "counts.tsv").write_text(
+        "file\tcells\n" + "".join(f"images/{n}.tif\t{c}\n" for n, c in found_in.items())
+    )
+    (place / "report.html").write_text("<table>" + "".join(
+        f"<tr><td>{n}<td>7</td><td><b>{c}</b></td></tr>" for n, c in found_in.items()))  # fmt: skip
+    said = "\n".join(found(bench, folder))
+    for name in (
+        "twice.zip: holds the hidden truth of spC_0 as inner.zip!/x.bin",
+        "masks.tar.gz!/masks.tar!/a/again.tif: shows the same", "cells.parquet (in a cell)",
+        "colours.png: shows", "ground.png: shows", "images/z/0/zarr.json: shows",
+        "coco.json: has the objects", "kaggle.csv: has the objects", "boxes.json: has the objects",
+        "page.html: has a digest", "counts.tsv: has the number", "report.html: has the number",
+    ):  # fmt: skip
+        assert name in said, said
 
 
 def test_an_older_version_of_the_study_in_which_it_was_public(tmp_path):

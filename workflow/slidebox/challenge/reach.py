@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import csv
-import gzip
 import hashlib
 import itertools
 import re
-import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,16 +16,17 @@ import numpy as np
 
 from ..findings import Finding
 from ..images import UnreadableImage, open_image
-from . import pixels
+from . import containers, pixels, tells
 from .archive import Study
+from .assemble import Pair
 from .release import Writer, sha256_file
 
 TEXT = {".json", ".tsv", ".csv", ".txt", ".md", ".html", ".xml", ".yaml", ".yml", ".jsonl", ""}
 LARGEST_TEXT = 256 << 20
-LARGEST_MEMBER = 4 << 30  # of a ZIP file; larger ones are compared by their bytes alone
-TABLES = {".csv", ".tsv", ".txt"}
+POINTS = {".csv", ".tsv", ".txt"}
 IMAGES = {".tif", ".tiff", ".png", ".bmp", ".npy", ".npz", ".h5", ".jp2", ".nd2", ".czi", ".mrc"}
 BLOCK = 4 << 20
+LONGEST = 1 << 12  # of a name or digest in a text
 STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.\d+\.tmp/")
 AXES = ("yx", "zyx", "tyx", "tzyx")
 
@@ -61,83 +60,202 @@ def _hidden(writer: Writer) -> Iterator[tuple[str, dict, Path]]:
 
 def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding]:
     """Findings for each place under public/ from which hidden truth can be had or checked."""
-    hidden = list(_hidden(writer))
-    if not hidden:
+    if not any(writer.is_hidden(pair) for pair in writer.pairs):
         return []
-    return [
-        *_bytes_and_digests(writer, hidden, tell),
-        *_pixels(writer, tell),
-    ]
+    search = _Search(writer)
+    findings: list[Finding] = []
+    known: set[str] = set()
+    for study in _studies(writer):
+        known |= {f"{study.accession}/{i['zarr']}" for i in study.public.get("images", [])
+                  if i.get("zarr")}  # fmt: skip
+        for fileset in study.filesets:
+            if not study.is_restricted(fileset):
+                findings += search.fileset(study, fileset)
+    files = [p for root in (writer.public, writer.staging) for p in _walk(root, writer)]
+    for done, path in enumerate(files, 1):
+        where = _where(path, writer)
+        with suppress(FileNotFoundError):  # another release or study was being renamed
+            findings += search.file(path, where, looked_at=_derived(path, known, writer))
+        if done % 200 == 0 or done == len(files):
+            tell("looking for hidden truth", done, len(files))
+    return list(dict.fromkeys(findings))
 
 
 def _error(where: str, what: str, mend: str) -> Finding:
     return Finding("HIDDEN_REACHABLE", "error", what, where, mend=mend)
 
 
-def _bytes_and_digests(writer: Writer, hidden: list, tell) -> list[Finding]:
-    sizes: dict[int, list[tuple[str, str]]] = {}
-    words: dict[bytes, str] = {}
-    for which, fileset, path in hidden:
-        digest = sha256_file(path)
-        sizes.setdefault(path.stat().st_size, []).append((digest, which))
-        words[digest.encode()] = which
-        with path.open("rb") as handle:
-            words[hashlib.file_digest(handle, "sha512").hexdigest().encode()] = which
-        with path.open("rb") as handle:
-            words[hashlib.file_digest(handle, "md5").hexdigest().encode()] = which
-        words[f"{fileset['path']}".encode()] = which
-    for row in writer.secrets:
-        words[row["sha256"].encode()] = row["id"]
-    names = {f["path"].encode() for _, f, _ in hidden}
-    findings = []
-    files = [p for root in (writer.public, writer.staging) for p in _walk(root, writer)]
-    for done, path in enumerate(files, 1):
-        where = _where(path, writer)
-        size = path.stat().st_size
-        for digest, which in sizes.get(size, []):
+AGAIN = "withdraw it, or choose another test set: what was public stays known"
+
+
+class _Search:
+    """What is hidden of a challenge, in all the forms that it is looked for in."""
+
+    def __init__(self, writer: Writer) -> None:
+        task = writer.challenge.task
+        self.digest = values_digest if task == "restoration" else partition_digest
+        self.sizes: dict[int, list[tuple[str, str]]] = {}
+        self.words: dict[bytes, str] = {}
+        self.names: dict[bytes, str] = {}
+        self.wanted: dict[str, str] = {}
+        self.shapes: set[tuple[int, ...]] = set()
+        self.points: dict[str, list[tuple[str, set]]] = {axes: [] for axes in AXES}
+        self.objects: list[tells.Objects] = []
+        for which, file, path in _hidden(writer):
+            self._bytes(which, file["path"], path)
+        for row in writer.secrets:
+            self._word(bytes.fromhex(row["sha256"]), row["id"])
+        for pair in writer.pairs:
+            if writer.is_hidden(pair):
+                (self._table if task == "points" else self._image)(pair, task)
+
+    def _bytes(self, which: str, name: str, path: Path) -> None:
+        self.names[name.encode()] = which
+        digests = {}
+        for kind in ("sha256", "sha512", "sha1", "md5"):
+            with path.open("rb") as handle:
+                digests[kind] = hashlib.file_digest(handle, kind)
+            self._word(digests[kind].digest(), which)
+        if path.stat().st_size:
+            self.sizes.setdefault(path.stat().st_size, []).append(
+                (digests["sha256"].hexdigest(), which)
+            )
+
+    def _word(self, digest: bytes, which: str) -> None:
+        """A digest as it may be written: hexadecimal, or base64 in either alphabet."""
+        for word in (digest.hex().encode(), base64.b64encode(digest).rstrip(b"="),
+                     base64.urlsafe_b64encode(digest).rstrip(b"=")):  # fmt: skip
+            self.words[word] = which
+
+    def _image(self, pair: Pair, task: str) -> None:
+        with pixels.archived(pair.study, pair.truth) as truth:
+            planes = list(truth.planes())
+            shape = _size(truth.axes, truth.shape)
+        if not any(plane.any() for plane in planes):
+            return  # an empty image is no secret
+        forms = [planes]
+        if task != "restoration":
+            self.objects.append(tells.objects(pair.id, _names(pair), planes))
+            ground = [plane > 0 for plane in planes]
+            if not all(plane.all() for plane in ground):
+                forms.append(ground)
+        for form in forms:
+            self.wanted |= {self.digest(turned): pair.id for turned in _turned(form)}
+        self.shapes.add(shape)
+
+    def _table(self, pair: Pair, task: str) -> None:
+        count = 0
+        for axes in AXES:
+            with suppress(pixels.Unfit):
+                listed = pixels.read_points(pair.study.content(pair.truth["path"]), axes)
+                count = count or len(listed)
+                if points := points_kept(listed):
+                    self.points[axes].append((pair.id, points))
+        self.objects.append(tells.Objects(pair.id, _names(pair), count))
+
+    def fileset(self, study: Study, fileset: dict) -> Iterator[Finding]:
+        """A public fileset in the vault, from which it is served."""
+        where = f"{study.accession}/{fileset['path']}"
+        if fileset.get("role") not in ("labels", "image"):
+            for file in fileset["files"]:
+                path = study.content(file["path"])
+                yield from self.file(path, f"{study.accession}/{file['path']}", file["path"])
+            return
+        for number, series in enumerate(fileset.get("series") or []):
+            if self.shapes and _size(series["axes"], series["shape"]) in self.shapes:
+                with pixels.archived(study, fileset, number) as image:
+                    yield from self._seen(image, where)
+
+    def file(
+        self, path: Path, where: str, name: str | None = None, looked_at: bool = False
+    ) -> Iterator[Finding]:
+        """A file and all that is packed in it. `looked_at`: its pixels have been elsewhere."""
+        for member, inner in containers.everything(path):
+            shown = f"{where}!/{member}" if member else where
+            ending = Path(member or name or path.name).suffix.lower()
+            yield from self._same(inner, where, member)
+            size = inner.stat().st_size
+            if (ending in TEXT or ending in tells.TABLES) and 0 < size <= LARGEST_TEXT:
+                yield from self._texts(inner, shown, ending)
+            if looked_at or not self.shapes or size == 0:
+                continue
+            if ending in IMAGES or inner.name in containers.ZARR:
+                for source in _open_any(inner):
+                    yield from self._seen(source, shown)
+
+    def _same(self, path: Path, where: str, member: str) -> Iterator[Finding]:
+        for digest, which in self.sizes.get(path.stat().st_size, []):
             if sha256_file(path) == digest:
-                findings.append(
-                    _error(where, f"is the hidden truth of {which}, byte for byte",
-                           "withdraw it, or choose another test set: what was public stays known")
+                what = (
+                    f"holds the hidden truth of {which} as {member}" if member
+                    else f"is the hidden truth of {which}, byte for byte"
                 )  # fmt: skip
-        for inside, digest in _packed(path, set(sizes)):
-            for known, which in sizes.get(digest[0], []):
-                if known == digest[1]:
-                    findings.append(
-                        _error(where, f"holds the hidden truth of {which} as {inside}",
-                               "withdraw it, or choose another test set")
-                    )  # fmt: skip
-        if path.suffix.lower() in TEXT and 0 < size <= LARGEST_TEXT:
-            for word in sorted(_found(path, words)):
-                what = "names the file" if word in names else "has a digest"
-                findings.append(
-                    _error(where, f"{what} of the hidden truth of {words[word]}",
-                           "archive the annotation set with access: restricted from the start")
-                )  # fmt: skip
-        if done % 1000 == 0 or done == len(files):
-            tell("looking for hidden truth", done, len(files))
-    return findings
+                yield _error(where, what, AGAIN)
+
+    def _texts(self, path: Path, where: str, ending: str) -> Iterator[Finding]:
+        for word, which in sorted(_found(path, self.words, self.names).items()):
+            what = "names the file" if word in self.names else "has a digest"
+            mend = "archive the annotation set with access: restricted from the start"
+            yield _error(where, f"{what} of the hidden truth of {which}", mend)
+        if ending in tells.TABLES:
+            for which, what in tells.told(path, self.objects):
+                yield _error(where, f"{what} of the hidden truth of {which}", AGAIN)
+            if ending in tells.PACKED:
+                yield from self._blobs(path, where)
+        if ending in POINTS and (found := sorted(_with_points(path, self.points))):
+            yield _error(where, "has the points of the hidden truth of " + ", ".join(found),
+                         "choose another test set: these points are public")  # fmt: skip
+
+    def _blobs(self, path: Path, where: str) -> Iterator[Finding]:
+        """Files in the cells of a Parquet or Arrow table."""
+        for cell in tells.blobs(path):
+            with tempfile.NamedTemporaryFile(suffix=_ending(cell)) as file:
+                file.write(cell)
+                file.flush()
+                yield from self.file(Path(file.name), f"{where} (in a cell)")
+
+    def _seen(self, source: pixels.Source, where: str) -> Iterator[Finding]:
+        if source.dtype.kind not in "uibf" or _size(source.axes, source.shape) not in self.shapes:
+            return
+        channel = source.axes.find("c")
+        count = source.shape[channel] if channel >= 0 else 1
+        # Labels may be one channel of an image, or the colours of one
+        for c in [*range(count), *([-1] if source.rgb and count >= 3 else [])]:
+            indices = [
+                i for i in itertools.product(*map(range, source.shape[:-2]))
+                if channel < 0 or i[channel] == max(c, 0)
+            ]  # fmt: skip
+            planes = (
+                source.read(i) if c >= 0 else _colours(source, i, channel) for i in indices
+            )  # fmt: skip
+            if found := self.wanted.get(self.digest(planes)):
+                yield _error(where, f"shows the same as the hidden truth of {found}", AGAIN)
+                return
 
 
-def _packed(path: Path, sizes: set[int]) -> Iterator[tuple[str, tuple[int, str]]]:
-    """(name, (size, sha256)) of what a ZIP or gzip file holds, if it has one of the sizes."""
-    try:
-        if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as packed:
-                for info in packed.infolist():
-                    if info.file_size in sizes:
-                        with packed.open(info) as handle:
-                            digest = hashlib.file_digest(handle, "sha256").hexdigest()
-                        yield info.filename, (info.file_size, digest)
-        elif path.suffix.lower() == ".gz":
-            total, count = hashlib.sha256(), 0
-            with gzip.open(path) as handle:
-                while (block := handle.read(BLOCK)) and count <= max(sizes):
-                    total.update(block)
-                    count += len(block)
-            yield path.stem, (count, total.hexdigest())
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError):
-        return
+def _names(pair: Pair) -> set[str]:
+    return {pair.id, Path(pair.image["path"]).name.split(".")[0],
+            Path(pair.truth["path"]).name.split(".")[0]}  # fmt: skip
+
+
+def _colours(source: pixels.Source, index: tuple[int, ...], channel: int) -> np.ndarray:
+    """A colour picture's plane as one number a colour."""
+    parts = [source.read((*index[:channel], c, *index[channel + 1 :])) for c in range(3)]
+    return sum(p.astype(np.int64) << (16 * k) for k, p in enumerate(parts))
+
+
+def _ending(data: bytes) -> str:
+    known = {b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif", b"\x93NUM": ".npy"}
+    return known.get(data[:4], ".bin")
+
+
+def _derived(path: Path, known: set[str], writer: Writer) -> bool:
+    """Whether it is of an image that a study's page has, whose original is looked at in the
+    vault."""
+    if path.name not in containers.ZARR or not path.is_relative_to(writer.public):
+        return False
+    parts = path.relative_to(writer.public).parts
+    return "labels" not in parts and "/".join(parts[:3]) in known
 
 
 def _walk(root: Path, writer: Writer) -> Iterator[Path]:
@@ -156,15 +274,29 @@ def _where(path: Path, writer: Writer) -> str:
     return str(path)
 
 
-def _found(path: Path, words: dict[bytes, str]) -> set[bytes]:
-    longest = max(map(len, words))
-    found: set[bytes] = set()
+# Digests of 16, 20, 32 and 64 bytes
+HEX = re.compile(rb"[0-9A-Fa-f]{32,}")
+BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
+LENGTHS = (22, 27, 43, 86)
+
+
+def _found(path: Path, digests: dict[bytes, str], names: dict[bytes, str]) -> dict[bytes, str]:
+    """Digests and names of hidden files that stand in a text, and whose they are."""
+    found: dict[bytes, str] = {}
     tail = b""
     with path.open("rb") as handle:
         while block := handle.read(BLOCK):
             text = tail + block
-            found |= {w for w in words if w not in found and w in text}
-            tail = text[-longest:]
+            found |= {w: which for w, which in names.items() if w in text}
+            for token in HEX.findall(text):
+                if which := digests.get(token.lower()):
+                    found[token.lower()] = which
+            for token in BASE64.findall(text):
+                # Before it may stand what it is: sha256-...
+                for part in {token[-n:] for n in LENGTHS} | {token[:n] for n in LENGTHS}:
+                    if which := digests.get(part):
+                        found[part] = which
+            tail = text[-LONGEST:]
     return found
 
 
@@ -189,60 +321,6 @@ def _turned(planes: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
             yield [np.rot90(p, k) for p in mirrored]
 
 
-def _pixels(writer: Writer, tell) -> list[Finding]:
-    """Images anywhere in public with the hidden objects or values, in any format; so of points."""
-    if writer.challenge.task == "points":
-        return _points(writer)
-    digest = values_digest if writer.challenge.task == "restoration" else partition_digest
-    wanted: dict[str, str] = {}
-    sizes: set[tuple[int, ...]] = set()
-    for pair in writer.pairs:
-        if writer.is_hidden(pair):
-            with pixels.archived(pair.study, pair.truth) as truth:
-                planes = list(truth.planes())
-                if not any(plane.any() for plane in planes):
-                    continue  # an empty image is no secret
-                wanted |= {digest(turned): pair.id for turned in _turned(planes)}
-                sizes.add(_size(truth.axes, truth.shape))
-    findings = []
-
-    def look(source: pixels.Source, where: str, mend: str) -> None:
-        if source.dtype.kind not in "uibf" or _size(source.axes, source.shape) not in sizes:
-            return
-        channel = source.axes.find("c")
-        count = source.shape[channel] if channel >= 0 else 1
-        for c in range(count):
-            # Labels may be one channel of an image
-            indices = [
-                i for i in itertools.product(*map(range, source.shape[:-2]))
-                if channel < 0 or i[channel] == c
-            ]  # fmt: skip
-            found = wanted.get(digest(source.read(i) for i in indices))
-            if found:
-                findings.append(
-                    _error(where, f"shows the same as the hidden truth of {found}", mend)
-                )
-                return
-
-    for study in _studies(writer):
-        for fileset in study.filesets:
-            if study.is_restricted(fileset) or fileset.get("role") not in ("labels", "image"):
-                continue
-            for number, series in enumerate(fileset.get("series") or []):
-                if _size(series["axes"], series["shape"]) in sizes:
-                    where = f"{study.accession}/{fileset['path']}"
-                    with pixels.archived(study, fileset, number) as image:
-                        look(image, where, "choose another test set: these objects are public")
-    images = list(_images(writer))
-    for done, path in enumerate(images, 1):
-        where = _where(path, writer)
-        for name, inner in _unpacked(path, IMAGES):
-            for source in _open_any(inner):
-                look(source, f"{where}{name}", "withdraw it, or derive the image without it")
-        tell("looking at public images", done, len(images))
-    return findings
-
-
 def _studies(writer: Writer) -> Iterator[Study]:
     """Every public study at every version that has public pages."""
     for accession in writer.archive.accessions():
@@ -257,42 +335,6 @@ def _studies(writer: Writer) -> Iterator[Study]:
             study = writer.archive.study(accession, version)
             if study is not None:
                 yield study
-
-
-def _images(writer: Writer) -> Iterator[Path]:
-    """Image files and Zarr arrays under public/ and in the release, but for the derived images of
-    studies, whose originals are looked at in the vault."""
-    for root in (writer.public, writer.staging):
-        for path in _walk(root, writer):
-            if path.name in ("zarr.json", ".zarray"):
-                parts = path.relative_to(root).parts
-                if parts[1:2] == ("images",) and "labels" not in parts and root == writer.public:
-                    continue
-                yield path
-            elif path.suffix.lower() in IMAGES or path.suffix.lower() == ".zip":
-                yield path
-
-
-def _unpacked(path: Path, endings: set[str]) -> Iterator[tuple[str, Path]]:
-    """A file itself; of a ZIP file each member with one of the endings, unpacked one at a time.
-
-    Yields ("", path) or ("!/member", a temporary file).
-    """
-    if path.suffix.lower() != ".zip":
-        yield "", path
-        return
-    try:
-        with zipfile.ZipFile(path) as packed, tempfile.TemporaryDirectory() as folder:
-            for info in packed.infolist():
-                ending = Path(info.filename).suffix.lower()
-                if ending not in endings or info.file_size > LARGEST_MEMBER:
-                    continue
-                inner = Path(folder, f"member{ending}")
-                with packed.open(info) as source, inner.open("wb") as target:
-                    shutil.copyfileobj(source, target)
-                yield f"!/{info.filename}", inner
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError):
-        return
 
 
 def _open_any(path: Path) -> Iterator[pixels.Source]:
@@ -332,40 +374,6 @@ def _plain(array) -> pixels.Source:
         axes, tuple(array.shape), np.dtype(array.dtype), {}, False,
         lambda index: np.asarray(array[index]),
     )  # fmt: skip
-
-
-def _points(writer: Writer) -> list[Finding]:
-    """Tables with nearly all points of a hidden one, whatever else they list and in what order."""
-    wanted: dict[str, list[tuple[str, set]]] = {axes: [] for axes in AXES}
-    for pair in writer.pairs:
-        if writer.is_hidden(pair):
-            for axes in AXES:
-                with suppress(pixels.Unfit):
-                    points = points_kept(pixels.read_points(pair.truth_path, axes))
-                    if points:
-                        wanted[axes].append((pair.id, points))
-    findings = []
-    places = [
-        (study.content(f["path"]), f"{study.accession}/{f['path']}", Path(f["path"]).suffix.lower())
-        for study in _studies(writer) for f in study.filesets
-        if not study.is_restricted(f)
-    ]  # fmt: skip
-    places += [
-        (path, _where(path, writer), path.suffix.lower())
-        for root in (writer.public, writer.staging) for path in _walk(root, writer)
-    ]  # fmt: skip
-    for path, where, ending in places:
-        if ending not in TABLES | {".zip"} or path.stat().st_size > LARGEST_TEXT:
-            continue
-        for name, inner in _unpacked(path, TABLES) if ending == ".zip" else [("", path)]:
-            found = sorted(_with_points(inner, wanted))
-            if found:
-                findings.append(
-                    _error(f"{where}{name}", "has the points of the hidden truth of "
-                           + ", ".join(found),
-                           "choose another test set: these points are public")
-                )  # fmt: skip
-    return findings
 
 
 def _with_points(path: Path, wanted: dict[str, list[tuple[str, set]]]) -> set[str]:
