@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -172,3 +173,21 @@ def test_the_data_range_is_pinned_not_taken_from_the_prediction(tmp_path):
     write_labels(tmp_path / "p" / "a.tif", truth + 10)
     found = score(release, tmp_path / "p", "train").scores["metrics"]
     assert found["PSNR"]["value"] == pytest.approx(40.0)
+
+
+def test_of_classes_each_has_its_values_and_wrong_pixels_are_shown(tmp_path):
+    truth = np.zeros((20, 20), np.uint8)
+    truth[2:8, 2:8], truth[10:16, 2:8] = 1, 2
+    pred = truth.copy()
+    pred[2:8, 2:4], pred[0, 18] = 0, 2
+    release = write_release(
+        tmp_path / "r", "semantic-segmentation", {"a": {"truth": truth}},
+        classes={1: "nucleus", 2: "cell"},
+    )  # fmt: skip
+    write_labels(tmp_path / "p" / "a.tif", pred)
+    found = score(release, tmp_path / "p", out=tmp_path / "o").scores["metrics"]
+    assert found["Dice:nucleus"]["value"] == pytest.approx(2 * 24 / (24 + 36))
+    assert found["IoU:cell"]["value"] == pytest.approx(36 / 37)
+    picture = imagecodecs.png_decode((tmp_path / "o/overlays/a.png").read_bytes()).astype(int)
+    missed, false, right = picture[3, 2], picture[0, 18], picture[4, 7]
+    assert missed[2] > missed[1] and false[0] > false[2] and right[1] > right[0]

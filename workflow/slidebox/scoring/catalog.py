@@ -136,5 +136,6 @@ def lookup(task: str, name: str, settings: Any = None) -> Metric:
     if base.name == name:
         return base
     at = name[len(base.name) + 1 :]
-    what = f"{base.what.split(',')[0]}, at IoU {at}" if "@" in name else f"{base.what}: {at}"
+    plain = base.what.split(",")[0]
+    what = f"{plain}, at IoU {at}" if "@" in name else f"{plain} of {at}"
     return Metric(name, task, base.direction, base.worst, base.best, base.unit, what)

@@ -17,7 +17,14 @@ from .settings import exact
 
 # Okabe-Ito colours: told apart by colour-blind readers
 TRUE, FALSE, MISSED = (0, 158, 115), (230, 159, 0), (204, 121, 167)
-LEGEND = [("true", TRUE), ("false", FALSE), ("missed", MISSED)]
+OBJECTS = [("true", TRUE), ("false", FALSE), ("missed", MISSED)]
+# What the colours of a task's pictures mean; others have those of objects
+LEGENDS = {
+    "semantic-segmentation": [("right class", TRUE), ("false or another class", FALSE),
+                              ("missed", MISSED)],
+    "restoration": [],
+}  # fmt: skip
+CAPTIONS = {"restoration": "Each: truth, prediction, and their difference."}
 LARGEST = 1024
 
 
@@ -100,6 +107,30 @@ def draw_objects(item: Item, truth: Array, pred: Array, threshold: str = "0.5") 
     picture[edge_truth & ~hit_truth] = MISSED
     picture[edge_pred & ~hit_pred] = FALSE
     picture[edge_pred & hit_pred] = TRUE
+    step = -(-max(picture.shape[:2]) // LARGEST)
+    return picture[::step, ::step]
+
+
+def draw_classes(item: Item, truth: Array, pred: Array) -> np.ndarray:
+    """Pixels of wrong classes and of missed ones, outlines of right ones; (y, x, 3) uint8.
+
+    Of a volume the plane with most true pixels is drawn.
+    """
+    index = None
+    if truth.ndim > 2:
+        filled = np.zeros(truth.shape[:-2], np.int64)
+        for _, begin, end, t, _ in slabs(truth, truth, 0):
+            filled[begin:end] = np.count_nonzero(t, axis=(-2, -1))
+        index = int(filled.argmax())
+        at = np.unravel_index(index, filled.shape)
+        box = (*(slice(k, k + 1) for k in at), slice(None), slice(None))
+        truth, pred = (a[box].reshape(a.shape[-2:]) for a in (truth, pred))
+    truth, pred = whole(truth), whole(pred)
+    picture = grey(read_plane(item.image, truth.shape, index))
+    picture[outline(pred) & (pred == truth)] = TRUE
+    for where, colour in (((pred != truth) & (pred != 0), FALSE),
+                          ((truth != 0) & (pred == 0), MISSED)):  # fmt: skip
+        picture[where] = (picture[where] // 3 + np.array(colour) * 2 // 3).astype(np.uint8)
     step = -(-max(picture.shape[:2]) // LARGEST)
     return picture[::step, ::step]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from .overlays import LEGEND
+from .overlays import CAPTIONS, LEGENDS, OBJECTS
 
 STYLE = """
 :root{color-scheme:light dark;--line:#8884;--dim:#777;--accent:#0072b2}
@@ -13,9 +13,9 @@ body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:72rem;padding:1.
 h1{font-size:1.6rem;margin:0 0 .2rem}h2{font-size:1.2rem;margin:2rem 0 .6rem}
 p.dim,.dim{color:var(--dim)}table{border-collapse:collapse;width:100%}
 th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:left}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n,th.n{white-space:nowrap;text-align:right;font-variant-numeric:tabular-nums}
 tr.primary td{font-weight:650}.scroll{overflow-x:auto}
-figure{display:inline-block;margin:0 1rem 1.2rem 0;vertical-align:top;max-width:20rem}
+figure{display:inline-block;margin:0 1rem 1.2rem 0;vertical-align:top;width:20rem;max-width:100%}
 figure img{width:100%;image-rendering:pixelated;border-radius:4px;display:block}
 figcaption{font-size:.85rem;overflow-wrap:anywhere}
 .key{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin:0 .3em 0 .9em}
@@ -97,15 +97,17 @@ def report_html(
     columns = "".join(f'<th class="n">{escape(name)}</th>' for name in shown)
     figures = "".join(
         f'<figure><img src="{escape(pictures[row["id"]], quote=True)}" loading="lazy" '
-        f'alt="Objects of {escape(row["id"], quote=True)} found, false and missed">'
+        f'alt="{escape(row["id"], quote=True)}: what is true, false and missed">'
         f"<figcaption>{escape(row['id'])}<br>{escape(primary.name)} {number(row[primary.name])}"
         "</figcaption></figure>"
         for row in rows
         if row["id"] in pictures
     )
     legend = "".join(
-        f'<span class="key" style="background:rgb{colour}"></span>{name}' for name, colour in LEGEND
+        f'<span class="key" style="background:rgb{colour}"></span>{escape(name)}'
+        for name, colour in LEGENDS.get(challenge["task"], OBJECTS)
     )
+    legend += escape(CAPTIONS.get(challenge["task"], ""))
     notes = "".join(
         f"<li>{escape(f['severity'])} <code>{escape(f['code'])}</code> "
         f"{escape(f['file'] or '')}: {escape(f['message'])}</li>"

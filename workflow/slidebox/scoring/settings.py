@@ -210,6 +210,8 @@ class Settings(BaseModel):
         from .catalog import names
 
         metrics = list(self.metrics or DEFAULT_METRICS[task])
+        if task == "semantic-segmentation" and not self.metrics and len(self.classes) > 1:
+            metrics += [f"{m}:{c}" for m in DEFAULT_METRICS[task] for c in self.classes.values()]
         primary = self.primary or (self.metrics[0] if self.metrics else DEFAULT_PRIMARY[task])
         if primary not in metrics:
             metrics.insert(0, primary)

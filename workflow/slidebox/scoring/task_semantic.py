@@ -112,7 +112,7 @@ def empty_prediction(item: Item) -> np.ndarray:
 
 
 def picture(item: Item, truth: Array, pred: Array, settings: Settings) -> np.ndarray:
-    """Outlines of the classes' connected regions: found, false and missed."""
-    from .overlays import draw_objects
+    """Pixels of wrong and missed classes, outlines of right ones."""
+    from .overlays import draw_classes
 
-    return draw_objects(item, truth, pred)
+    return draw_classes(item, truth, pred)
