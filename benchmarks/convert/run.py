@@ -210,8 +210,18 @@ def peer_python(name: str, folder: Path) -> str | None:
     python = folder / name / "bin" / "python"
     if not python.exists():
         commands = [
-            [sys.executable, "-m", "venv", str(folder / name)],
-            [str(python), "-m", "pip", "install", "-q", *REQUIREMENTS[name]],
+            [
+                sys.executable,
+                "-m",
+                "uv",
+                "venv",
+                "-q",
+                "--python",
+                sys.executable,
+                str(folder / name),
+            ],
+            [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", str(python)]
+            + REQUIREMENTS[name],
         ]
         for command in commands:
             if subprocess.run(command, capture_output=True, check=False).returncode:
@@ -354,7 +364,7 @@ def main() -> None:
         type=Path,
         metavar="FOLDER",
         help="compare with peers, each in an environment of its own below this folder; those that "
-        "aren't there are made (with pip)",
+        "aren't there are made (with uv)",
     )
     parser.add_argument("--repeat", type=int, default=2, help="take the best of so many runs")
     args = parser.parse_args()
