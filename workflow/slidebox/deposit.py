@@ -21,6 +21,7 @@ from typing import IO, Any
 import yaml
 
 from slidebox import atomic
+from slidebox.faults import machines_fault
 from slidebox.findings import Finding
 
 READY = ".ready"
@@ -173,6 +174,8 @@ def header_line(folder: Path | str) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
+        if machines_fault(error):
+            raise
         return f"unreadable: {error.strerror}".encode()
     return data[: data.find(b"\n") + 1] or data
 
@@ -240,6 +243,8 @@ def door_bytes(folder: Path | str) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
+        if machines_fault(error):
+            raise
         return f"unreadable: {error.strerror}".encode()
 
 
@@ -251,6 +256,8 @@ def read_deposit(folder: Path) -> Deposit:
     except FileNotFoundError:
         return Deposit()
     except OSError as error:
+        if machines_fault(error):
+            raise
         why = f"it can't be read: {error.strerror}"
         raise DepositError([_bad_deposit(why, None, "Write it as a plain file.")]) from None
     except UnicodeDecodeError:

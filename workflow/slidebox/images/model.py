@@ -7,7 +7,6 @@ wavelengths in nanometre, colours are ``RRGGBB``.
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+
+from slidebox.faults import machines_fault
 
 AXES = "tczyx"
 
@@ -63,18 +64,6 @@ class Channel:
 
     def to_dict(self) -> dict[str, Any]:
         return {k: v for k, v in asdict(self).items() if v is not None}
-
-
-_MACHINE = {
-    errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE,
-}  # fmt: skip
-
-
-def machines_fault(error: BaseException) -> bool:
-    """Whether the machine failed (memory, disk, descriptors), which says nothing of the image."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, OSError) and error.errno in _MACHINE
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from ..faults import machines_fault
+
 
 class NotInside(OSError):
     """The path is no regular file inside the folder."""
@@ -37,7 +39,7 @@ def open_inside(folder: Path, path: str) -> BinaryIO:
                 steps[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at
             )
         except OSError as error:
-            if isinstance(error, FileNotFoundError | PermissionError):
+            if isinstance(error, FileNotFoundError | PermissionError) or machines_fault(error):
                 raise
             raise NotInside(f"{path!r} is no regular file") from None
     finally:

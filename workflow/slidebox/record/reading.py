@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..faults import machines_fault
 from ..findings import Finding
 from . import file_list, json_lines, pagetab, rocrate, study_yaml
 from .codes import finding
@@ -72,7 +73,9 @@ def _is_pagetab(path: Path) -> bool:
             if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
                 return False
             raw = head + handle.read(_SNIFFED)
-    except OSError:
+    except OSError as error:
+        if machines_fault(error):
+            raise
         return False
     if len(raw) > _SNIFFED or b'"section"' not in raw:
         return False
@@ -162,7 +165,9 @@ def _pagetab(folder: Path, name: str) -> Reading:
 def _regular(folder: Path, path: str) -> bool:
     try:
         open_inside(folder, path).close()
-    except OSError:
+    except OSError as error:
+        if machines_fault(error):
+            raise
         return False
     return True
 

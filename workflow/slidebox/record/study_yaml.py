@@ -14,6 +14,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from ..faults import machines_fault
 from ..findings import Finding
 from .codes import finding
 from .inside import open_inside
@@ -362,6 +363,8 @@ def read_text(folder: Path, file: str, limit: int = MAX_BYTES) -> tuple[str | No
         with open_inside(folder, file) as handle:
             raw = handle.read(limit + 1)
     except OSError as error:
+        if machines_fault(error):
+            raise
         return None, [finding("FILE_UNREADABLE", f"can't be read: {error}", file)]
     if len(raw) > limit:
         return None, [finding("RECORD_TOO_LARGE", f"the file has more than {limit} bytes", file)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..faults import machines_fault
 from ..images import sequence
 from ..record import FileList, Record, Row, nearest
 from ..record.inside import open_inside
@@ -319,6 +320,8 @@ def _sha256(folder: Path, path: str, out: Collector, tick: Callable[[int], None]
                 digest.update(block)
                 tick(len(block))
     except OSError as error:
+        if machines_fault(error):
+            raise
         out.add("FILE_UNREADABLE", f"can't be read: {error}", path)
         return None
     return digest.hexdigest()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..faults import machines_fault
 from ..findings import Finding, has_errors
 from ..images import can_read
 from ..record import REMBI_VERSION, SCHEMA_VERSION, NoSubmission, Reading, Record, read
@@ -204,7 +205,9 @@ def _check_still(folder: Path, tree: Tree, listing: Listing, out: Collector) -> 
     for path in listing.rows:
         try:
             status = os.lstat(f"{folder}/{path}")
-        except OSError:
+        except OSError as error:
+            if machines_fault(error):
+                raise
             out.add("FILE_CHANGED", "the file is gone since validation began", path)
             continue
         if (status.st_size, status.st_mtime_ns) != tree.files[path]:

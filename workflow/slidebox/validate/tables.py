@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..faults import machines_fault
 from ..record.inside import open_inside
 from .collect import Collector
 
@@ -40,7 +41,9 @@ def check_tables(
         try:
             with open_inside(folder, fileset["path"]) as handle:
                 text = handle.read(MAX_BYTES).decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError):
+        except (OSError, UnicodeDecodeError) as error:
+            if machines_fault(error):
+                raise
             continue
         source = by_path.get(fileset.get("source_image") or "")
         sizes = _sizes(source)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..faults import machines_fault
 from .collect import Collector
 
 OURS = frozenset({".ready", "deposit.yaml", ".ready.list.tmp"})
@@ -80,6 +81,8 @@ def _walk(
             with os.scandir(folder / base) as found:
                 entries = sorted(found, key=lambda e: e.name)
         except OSError as error:
+            if machines_fault(error):
+                raise
             out.add("FILE_UNREADABLE", f"the folder can't be read: {error.strerror}", shown(base))
             continue
         if base and not entries:

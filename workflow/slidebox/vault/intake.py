@@ -16,6 +16,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
+from slidebox.faults import machines_fault
 from slidebox.findings import Finding
 from slidebox.vault import disk
 from slidebox.vault.errors import error
@@ -90,6 +91,8 @@ class Folder:
         try:
             info = os.lstat(name, dir_fd=self._folder(head))
         except OSError as reason:
+            if machines_fault(reason):
+                raise
             raise Unfit(_gone(path, reason)) from reason
         _compare(path, info, size, mtime_ns)
         return info
@@ -99,6 +102,8 @@ class Folder:
         try:
             names = os.listdir(self._folder(path))
         except OSError as reason:
+            if machines_fault(reason):
+                raise
             raise Unfit(_gone(path + "/", reason)) from reason
         if names:
             raise Unfit(
@@ -118,6 +123,8 @@ class Folder:
         try:
             fd = os.open(name, flags, dir_fd=self._folder(head))
         except OSError as reason:
+            if machines_fault(reason):
+                raise
             raise Unfit(_gone(path, reason)) from reason
         try:
             _compare(path, os.fstat(fd), size, mtime_ns)
