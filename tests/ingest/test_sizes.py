@@ -15,7 +15,7 @@ from slidebox import config as configuration
 from slidebox.ingest import capacity, queue, sizes
 from slidebox.ingest.paths import Stages
 
-STAGES = ("validate", "archive", "images", "study", "seal")
+STAGES = ("validate", "archive", "images", "study", "seal", "ingest")
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_dimensions_count_once_they_are_read(config):
     guess = sizes.Load.of_stages(config, item, "images", 0)
     assert guess.decoded == 10**6 // 2 * sizes.EXPANSION
     filesets = [image((100, 2000, 3000)), image((10, 50, 60), part=1)]
-    atomic.write_json(Stages(config, *("SB-1", item.key)).filesets, {"filesets": filesets})
+    atomic.write_json(Stages(config, "SB-1", item.key).load, sizes.count(filesets))
     first = sizes.Load.of_stages(config, item, "images", 0)
     assert (first.decoded, first.plane) == (100 * 2000 * 3000 * 2, 2000 * 3000 * 2)
     assert sizes.Load.of_stages(config, item, "images", 1).plane == 50 * 60 * 2

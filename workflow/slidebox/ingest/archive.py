@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 
 from slidebox import atomic, deposit
 from slidebox.config import Config
 from slidebox.findings import Finding
-from slidebox.ingest import progress
+from slidebox.ingest import filesets, progress
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.record.codes import finding
 from slidebox.vault import VOLATILE_META, Commit, Refused, Vault
@@ -75,7 +76,7 @@ def gate(config: Config, validation: dict) -> str | None:
 
 
 def _commit(config: Config, stages: Stages, threads: int):
-    plan = read_json(stages.filesets)
+    plan = filesets.head(stages.filesets)
     vault = Vault(config.vault, wait=WAIT)
     head = vault.head(stages.accession) if vault.exists(stages.accession) else None
     try:
@@ -96,7 +97,7 @@ def _commit(config: Config, stages: Stages, threads: int):
                     message=door.message or ("first deposit" if head is None else "new deposit"),
                     user=USER,
                     mode=door.mode,
-                    given=_given(plan),
+                    given=_given(stages),
                     volatile_meta=VOLATILE_META | DERIVED_META,
                     threads=threads,
                     progress=tell,
@@ -133,7 +134,7 @@ def _superseded(why: str) -> Finding:
     )
 
 
-def _meta(stages: Stages, plan: dict, about: dict) -> dict[str, bytes]:
+def _meta(stages: Stages, plan: dict, about: dict) -> dict[str, bytes | Path]:
     """What the vault keeps beside the files: from it everything public can be rebuilt."""
 
     def text(data) -> bytes:
@@ -143,7 +144,7 @@ def _meta(stages: Stages, plan: dict, about: dict) -> dict[str, bytes]:
     validation.pop("times", None)
     meta = {
         "record.json": text(plan["record"]),
-        "filesets.json": text({k: plan[k] for k in ("accession", "filesets")}),
+        "filesets.json": stages.filesets,
         "validation.json": text(validation),
         "deposit.json": text(about),
     }
@@ -153,11 +154,11 @@ def _meta(stages: Stages, plan: dict, about: dict) -> dict[str, bytes]:
     return meta
 
 
-def _given(plan: dict) -> dict[str, str]:
+def _given(stages: Stages) -> dict[str, str]:
     """Checksums that the submitter gave, to be held against what is read."""
     return {
         file["path"]: file["sha256"]
-        for fileset in plan["filesets"]
+        for fileset in filesets.each(stages.filesets)
         for file in fileset["files"]
         if file.get("sha256")
     }

@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from slidebox import atomic, images
 from slidebox.catalogue import evicted
 from slidebox.config import Config
 from slidebox.findings import Finding
-from slidebox.ingest import progress, queue
+from slidebox.ingest import filesets, progress, queue
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.ingest.plates import WAIT, Plates, plate_key, published
 from slidebox.ingest.release import leave_embargo, site_root
@@ -52,19 +52,26 @@ def _derive(
     stages: Stages, version: int, part: int, threads: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Images and plates of a slice."""
-    plan = read_json(stages.filesets)
-    sets = [f for f in plan["filesets"] if f["slice"] == part and f["access"] == "public"]
+    sets = [
+        fileset
+        for fileset in filesets.each(stages.filesets)
+        if fileset["slice"] == part
+        and fileset["access"] == "public"
+        and fileset["role"] in ("image", "labels")
+    ]
     wanted = {file["path"] for fileset in sets for file in fileset["files"]}
     sha256 = {f["path"]: f["sha256"] for f in stages.iter_files() if f["path"] in wanted}
     labels: dict[str, list[dict[str, Any]]] = {}
     for fileset in sets:
         if fileset["role"] == "labels" and fileset["source_image"]:
             labels.setdefault(fileset["source_image"], []).append(fileset)
-    tables = label_tables(plan["filesets"], [f for own in labels.values() for f in own])
+    tables = label_tables(
+        filesets.each(stages.filesets), [f for own in labels.values() for f in own]
+    )
     wanted = set(tables.values())
     sha256 |= {f["path"]: f["sha256"] for f in stages.iter_files() if f["path"] in wanted}
     vault = Vault(stages.config.vault)
-    root = site_root(stages.config, plan["record"])
+    root = site_root(stages.config, filesets.head(stages.filesets)["record"])
     if root == stages.config.public:
         leave_embargo(stages.config, stages.accession)
     target = root / stages.accession / "images"
@@ -308,22 +315,21 @@ def _source(view: Path, fileset: dict[str, Any]) -> Path:
     return view / (fileset.get("pattern") or fileset["path"])
 
 
-def label_tables(filesets: list[dict[str, Any]], labels: list[dict[str, Any]]) -> dict[str, str]:
+def label_tables(sets: Iterable[dict[str, Any]], labels: list[dict[str, Any]]) -> dict[str, str]:
     """Tables about label images: a CSV or TSV that names one as its source image, or stands beside
     it under the same name. Only what is public.
     """
-    tables = [
-        f
-        for f in filesets
-        if f["path"].lower().endswith((".csv", ".tsv")) and f["access"] == "public"
-    ]
+    by_path = {one["path"]: one["path"] for one in labels}
+    by_stem: dict[str, list[str]] = {}
+    for path in by_path:
+        by_stem.setdefault(re.sub(r"(\.ome)?\.[^./]+$", "", path), []).append(path)
     found: dict[str, str] = {}
-    for one in labels:
-        stem = re.sub(r"(\.ome)?\.[^./]+$", "", one["path"])
-        for table in tables:
-            beside = table["path"].rpartition(".")[0] == stem
-            if table.get("source_image") == one["path"] or beside:
-                found[one["path"]] = table["path"]
+    for table in sets if labels else ():
+        path = table["path"]
+        if path.lower().endswith((".csv", ".tsv")) and table["access"] == "public":
+            beside = by_stem.get(path.rpartition(".")[0], [])
+            for label in {*beside, by_path.get(table.get("source_image"))} - {None}:
+                found[label] = path
     return found
 
 

@@ -79,6 +79,11 @@ class Stages:
         return self.folder / "filesets.json"
 
     @property
+    def load(self) -> Path:
+        """Counts and sizes of the filesets, by slice: what the jobs are sized by."""
+        return self.folder / "load.json"
+
+    @property
     def archived(self) -> Path:
         return self.folder / "archived.json"
 

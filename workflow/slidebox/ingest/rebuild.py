@@ -8,7 +8,17 @@ from typing import Any
 
 from slidebox import atomic
 from slidebox.config import Config
-from slidebox.ingest import archive, images, index, queue, seal, study, withdrawal
+from slidebox.ingest import (
+    archive,
+    filesets,
+    images,
+    index,
+    queue,
+    seal,
+    sizes,
+    study,
+    withdrawal,
+)
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.validate import report
 from slidebox.vault import Vault
@@ -57,7 +67,9 @@ def _version(config: Config, vault: Vault, accession: str, version: int, threads
         "slices": slices,
         "record": meta("record.json"),
     }
-    atomic.write_json(stages.filesets, plan)
+    rows = plan.pop("filesets")
+    filesets.write(stages.filesets, plan, rows)
+    atomic.write_json(stages.load, sizes.count(rows))
     atomic.write_json(stages.validation, {**meta("validation.json"), "times": times})
     report.write_html(seal.validation_of(read_json(stages.validation)), stages.validation_html)
     files = vault.files(accession, version)

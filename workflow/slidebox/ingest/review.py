@@ -18,7 +18,7 @@ from typing import Any
 
 from slidebox import atomic
 from slidebox.config import Config
-from slidebox.ingest import queue
+from slidebox.ingest import filesets, queue
 from slidebox.ingest.anonymous import Anonymous
 from slidebox.ingest.paths import Stages, now, read_json
 
@@ -159,7 +159,7 @@ def _build(config: Config, review: dict[str, Any], receipt: dict[str, Any]) -> N
     given = replace(given, curation=[], versions=[])
     blot = None
     if review["anonymous"]:
-        blot = Anonymous(read_json(stages.filesets)["record"])
+        blot = Anonymous(filesets.head(stages.filesets)["record"])
         findings = [f for f in given.findings if not _about_people(f)]
         given = replace(
             given,

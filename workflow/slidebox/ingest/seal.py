@@ -11,7 +11,7 @@ from typing import Any
 from slidebox import atomic
 from slidebox.config import Config
 from slidebox.findings import Finding
-from slidebox.ingest import provenance, queue
+from slidebox.ingest import filesets, provenance, queue
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.ingest.release import embargoed_until, site_root
 from slidebox.ingest.software import software
@@ -38,7 +38,7 @@ def seal(config: Config, accession: str, key: str) -> None:
     findings = validation["findings"] + late
     if late:
         _join(stages, {**validation, "status": status, "findings": findings})
-    record = read_json(stages.filesets)["record"] if status == "accepted" else None
+    record = filesets.head(stages.filesets)["record"] if status == "accepted" else None
     until = embargoed_until(record) if record else None
     receipt: dict[str, Any] = {
         "accession": accession,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -71,8 +72,9 @@ class Load:
         slices = queue.slices_of(item.key) if stage == "images" else 1
         if stage != "validate":
             try:
-                read = _read(stages.filesets, stages.filesets.stat().st_mtime_ns)
-                return cls(*read.get(part, _NOTHING), config.images.memory)
+                read = _read(stages.load, stages.load.stat().st_mtime_ns)
+                name = "all" if part is None else str(part)
+                return cls(*read.get(name, _NOTHING), config.images.memory)
             except (OSError, ValueError, KeyError, TypeError):
                 pass
         return cls.guess(config, item.files, item.bytes, slices)
@@ -82,21 +84,24 @@ _NOTHING = (0, 0, 0, 0, 0)
 
 
 @lru_cache(maxsize=1024)
-def _read(filesets: Path, mtime_ns: int) -> dict[int | None, tuple[int, ...]]:
-    """Files, bytes, images, decoded bytes and largest plane that validation found: by slice (from
-    0), None being all. Asked for by each resource of each job: read once, until it changes.
-    """
-    found: dict[int | None, list[int]] = {}
-    for fileset in read_json(filesets)["filesets"]:
+def _read(load: Path, mtime_ns: int) -> dict[str, list[int]]:
+    """What `count` found. Asked for by each resource of each job: read once, until it changes."""
+    return read_json(load)
+
+
+def count(filesets: Iterable[dict[str, Any]]) -> dict[str, list[int]]:
+    """Files, bytes, images, decoded bytes and largest plane: by slice (from 0), and of ``all``."""
+    found: dict[str, list[int]] = {}
+    for fileset in filesets:
         series = fileset["series"]
         counts = (len(fileset["files"]), fileset["bytes"], len(series))
         decoded, plane = sum(s["nbytes"] for s in series), max(map(_plane, series), default=0)
-        for part in (None, fileset["slice"]):
+        for part in ("all", str(fileset["slice"])):
             sums = found.setdefault(part, list(_NOTHING))
-            for i, count in enumerate((*counts, decoded)):
-                sums[i] += count
+            for i, number in enumerate((*counts, decoded)):
+                sums[i] += number
             sums[4] = max(sums[4], plane)
-    return {part: tuple(sums) for part, sums in found.items()}
+    return found
 
 
 def _plane(series: dict[str, Any]) -> int:

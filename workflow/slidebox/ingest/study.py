@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ from typing import Any
 
 from slidebox import atomic, catalogue
 from slidebox.config import Config
-from slidebox.ingest import queue
+from slidebox.ingest import filesets, queue
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.ingest.release import embargoed_until, forget_embargo, site_root
 from slidebox.ingest.software import software
@@ -27,7 +28,7 @@ def publish(config: Config, accession: str, key: str) -> None:
     archived = read_json(stages.archived)
     outcome: dict[str, Any] = {"status": "skipped"}
     if archived["status"] == "archived":
-        record = read_json(stages.filesets)["record"]
+        record = filesets.head(stages.filesets)["record"]
         root = site_root(config, record)
         for folder in _page_folders(root / accession):
             atomic.sweep(folder)
@@ -50,8 +51,8 @@ def _page_folders(study: Path) -> Iterator[Path]:
 
 def study_input(stages: Stages, version: int) -> catalogue.StudyInput:
     """What the pages of a sealed or soon sealed state are made from, without what is restricted."""
-    plan = read_json(stages.filesets)
-    visible = Visible(plan["record"], plan["filesets"])
+    whole = filesets.head(stages.filesets)["record"]
+    visible = Visible(whole, filesets.each(stages.filesets))
     record = visible.record()
     validation = read_json(stages.validation)
     slices = queue.slices_of(stages.key)
@@ -73,7 +74,7 @@ def study_input(stages: Stages, version: int) -> catalogue.StudyInput:
         findings=findings,
         curation=list(_curation(validation.get("history", []), visible)),
         release_date=record.get("release_date"),
-        state="embargoed" if embargoed_until(plan["record"]) else "public",
+        state="embargoed" if embargoed_until(whole) else "public",
         site_url=stages.config.site.base_url,
         site_name=stages.config.site.title,
         provenance={
@@ -89,8 +90,8 @@ def _versions(vault: Vault, accession: str) -> Iterator[dict[str, Any]]:
     before: dict[str, str] = {}
     for version in vault.versions(accession):
         record = json.loads(vault.read_meta(accession, "record.json", version.number))
-        plan = json.loads(vault.read_meta(accession, "filesets.json", version.number))
-        visible = Visible(record, plan["filesets"])
+        kept = vault.read_meta(accession, "filesets.json", version.number)
+        visible = Visible(record, filesets.parse(io.TextIOWrapper(io.BytesIO(kept), "utf-8")))
         after = {
             file.path: file.sha512
             for file in vault.files(accession, version.number)

@@ -12,7 +12,7 @@ from pathlib import Path
 from slidebox import atomic, deposit
 from slidebox.config import Config
 from slidebox.findings import Finding
-from slidebox.ingest import progress, queue
+from slidebox.ingest import filesets, progress, queue, sizes
 from slidebox.ingest.paths import Stages, now
 from slidebox.record import NoSubmission, curation
 from slidebox.validate import Validation, assign_slices, report
@@ -36,14 +36,10 @@ def validate(config: Config, accession: str, key: str, threads: int = 1) -> None
     for finding in result.findings:
         log.info("%s", finding)
     report.write_html(result, stages.validation_html)
-    plan = {
-        "accession": accession,
-        "kind": kind,
-        "slices": queue.slices_of(key),
-        "record": result.record.model_dump(mode="json") if result.record else None,
-        "filesets": result.filesets,
-    }
-    atomic.write_json(stages.filesets, plan)
+    record = result.record.model_dump(mode="json") if result.record else None
+    head = {"accession": accession, "kind": kind, "slices": queue.slices_of(key), "record": record}
+    filesets.write(stages.filesets, head, result.filesets)
+    atomic.write_json(stages.load, sizes.count(result.filesets))
     times = {"started": started, "ended": now()}
     atomic.write_json(stages.validation, {**result.to_json(), "times": times})
 
@@ -162,10 +158,10 @@ def _revise(config: Config, stages: Stages, vault: Vault, curated: curation.Cura
     """Check the record anew over the archived files: no file is opened again."""
     accession = stages.accession
     earlier = json.loads(vault.read_meta(accession, "validation.json"))
-    filesets = json.loads(vault.read_meta(accession, "filesets.json"))["filesets"]
+    earlier_sets = json.loads(vault.read_meta(accession, "filesets.json"))["filesets"]
     with tempfile.TemporaryDirectory(prefix=f"view-{atomic.owner()}-", dir=stages.folder) as folder:
         restore_record(vault, accession, Path(folder))
-        result = revise(Path(folder), earlier, filesets, curated, config)
+        result = revise(Path(folder), earlier, earlier_sets, curated, config)
     assign_slices(result.filesets, queue.slices_of(stages.key))
     return result
 

@@ -34,10 +34,13 @@ class Visible:
         }
         self.rows: dict[str, dict[str, Any]] = {}
         self.hidden: set[str] = set()
+        alike: dict[tuple, dict[str, Any]] = {}  # few are different: a million files share them
         for fileset in filesets:
+            about = {key: fileset[key] for key in ABOUT}
+            about = alike.setdefault(tuple(about.values()), about)
             for file in fileset["files"]:
                 if fileset["access"] == "public":
-                    self.rows[file["path"]] = {key: fileset[key] for key in ABOUT}
+                    self.rows[file["path"]] = about
                 else:
                     self.hidden.add(file["path"])
         self._record = record
