@@ -457,25 +457,29 @@ def test_a_damaged_source_leaves_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.ome.tif"]
 
 
-@pytest.mark.parametrize("step", ["gather", "encode"])
+@pytest.mark.parametrize("step", ["gather", "encode", "empty"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_chunk_that_is_stored_otherwise_than_read_is_no_image(
     tmp_path, threads, step, monkeypatch
 ):
     data = np.random.default_rng(4).integers(0, 9, (600, 700), np.uint8)
     tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "YX"})
-    right = getattr(Codec, step)
+    name = "encode" if step == "encode" else "gather"
+    right = getattr(Codec, name)
 
     def wrong(codec, given, *more):
-        if step == "gather":
+        if name == "gather":
             chunk = right(codec, given, *more)
-            chunk[0, 7, 7] ^= 1
+            if step == "empty":  # chunks of zeros are left out
+                chunk[...] = 0
+            else:
+                chunk[0, 7, 7] ^= 1
             return chunk
         chunk = given.copy()
         chunk[..., 7, 7] ^= 1
         return right(codec, chunk)
 
-    monkeypatch.setattr(Codec, step, wrong)
+    monkeypatch.setattr(Codec, name, wrong)
     with pytest.raises(RuntimeError, match="not what was read"):
         images.convert(tmp_path / "a.ome.tif", tmp_path / "o.ome.zarr", threads=threads)
     assert not (tmp_path / "o.ome.zarr").exists()

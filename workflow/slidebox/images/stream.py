@@ -300,7 +300,11 @@ class Pyramid:
             if level.index == 0:
                 tall, wide = planes[0].shape
                 span = self._range(chunk[: len(planes), :tall, :wide])
-            packed.append(_Packed(self.codec.encode(chunk) if _any(chunk) else None, span))
+            filled = _any(chunk)
+            if not filled and any(_any(plane[None]) for plane in planes):
+                # it is stored by being absent: nothing will be read back and compared
+                raise DamagedOutput("a chunk that is to be left out is not what was read: zeros")
+            packed.append(_Packed(self.codec.encode(chunk) if filled else None, span))
         return packed
 
     def _append(self) -> None:
