@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+
 from slidebox import config as configuration
 from slidebox.demo import inbox
 from slidebox.ingest import archive, queue, stages, validation
@@ -32,3 +34,11 @@ def test_a_small_submission_goes_on_where_it_was_left(tmp_path):
     stages.ingest(*at, logs)
     assert own.archived.stat().st_mtime_ns > before
     assert own.receipt.stat().st_mtime_ns > sealed
+    # The receipt says with what and how: versions, the whole environment, and settings.
+    receipt = read_json(own.receipt)
+    assert receipt["software"].items() >= {"numpy": metadata.version("numpy")}.items()
+    assert {"slidebox", "python", "system", "zarr", "ome-zarr"} <= set(receipt["software"])
+    listed = read_json(config.results / "environments" / f"{receipt['environment']}.json")
+    assert listed.items() >= receipt["software"].items()
+    assert listed["pydantic-core"] == metadata.version("pydantic-core")
+    assert {"images", "slice_size", "acceptance", "validation"} == set(receipt["settings"])

@@ -178,7 +178,7 @@ def test_files_changed_after_submitting_are_refused_by_name(demo_copy):
 def test_retry_takes_a_submission_in_again(demo_copy):
     demo_copy.slidebox("retry", "SB-BROKEN", "--directory", str(demo_copy.folder))
     done = demo_copy.snakemake()
-    assert "validate" in done.stdout + done.stderr
+    assert "SB-BROKEN: taking it in" in done.stdout + done.stderr
     assert demo_copy.receipts()["SB-BROKEN"]["status"] == "rejected"
 
 

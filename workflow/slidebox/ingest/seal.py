@@ -14,10 +14,13 @@ from slidebox.findings import Finding
 from slidebox.ingest import filesets, provenance, queue
 from slidebox.ingest.paths import Stages, now, read_json
 from slidebox.ingest.release import embargoed_until, site_root
-from slidebox.ingest.software import software
+from slidebox.ingest.software import direct, environment
 from slidebox.validate import Validation, report
 
 log = logging.getLogger(__name__)
+
+SETTINGS = {"images", "slice_size", "acceptance", "validation"}
+"""Keys of the configuration on which it depends what is made of a submission."""
 
 IMAGE_FACTS = ("id", "series", "path", "derivation", "status", "digest", "tree", "bytes", "objects")
 
@@ -59,8 +62,9 @@ def seal(config: Config, accession: str, key: str) -> None:
         },
         "decision": validation.get("decision"),
         "errors": [f for f in findings if f["severity"] == "error"][:100],
-        "software": software(),
-        "settings": json.loads(config.model_dump_json(include={"images", "slice_size"})),
+        "software": direct(),
+        "environment": _environment(config),
+        "settings": json.loads(config.model_dump_json(include=SETTINGS)),
         "stages": {
             "validate": validation["times"],
             "archive": archived["times"],
@@ -88,6 +92,17 @@ def seal(config: Config, accession: str, key: str) -> None:
     atomic.write_json(stages.receipt, receipt)
     queue.settle(config, accession)
     log.info("%s: sealed as %s, version %s", accession, status, archived.get("version"))
+
+
+def _environment(config: Config) -> str:
+    """Digest of every installed package's version; the list stands once for all receipts."""
+    listed = environment()
+    digest = queue.digest(json.dumps(listed))
+    path = config.results / "environments" / f"{digest}.json"
+    if not path.exists():
+        atomic.sweep(path.parent)
+        atomic.write_json(path, listed)
+    return digest
 
 
 def _status(archived: str) -> str:
