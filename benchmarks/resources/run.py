@@ -1,11 +1,12 @@
 """What each stage costs, and the model fitted to it that sizes the jobs.
 
-    python benchmarks/resources/run.py [--keep]
+    python benchmarks/resources/run.py [CASE ...] [--keep]
 
 Makes submissions of several shapes, runs each stage of each in a process of its own, and fits
 memory and CPU seconds to what the planner can know: files, bytes, images, decoded bytes and the
 largest plane. Prints every point with what the model says of it. `--keep` writes points and
-coefficients to workflow/slidebox/ingest/sizes.json, which the workflow reads.
+coefficients to workflow/slidebox/ingest/sizes.json, which the workflow reads, after each case; the
+points of cases that are not measured now stay.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ import tifffile
 import yaml
 from scipy.optimize import nnls
 
+from slidebox import atomic, deposit
 from slidebox import config as configuration
-from slidebox import deposit
 from slidebox.demo import inbox as demo_inbox
 from slidebox.ingest import queue, sizes, stages
 
@@ -41,7 +42,7 @@ CASES = {
     "one plane of 32 MB": (0, 1, (1, 4096, 4096)),
     "one plane of 128 MB": (0, 1, (1, 8192, 8192)),
     "one stack of 32 MB": (0, 1, (16, 1024, 1024)),
-    "one stack of 800 MB": (0, 1, (100, 2048, 2048)),
+    "one stack of 240 MB": (0, 1, (30, 2048, 2048)),
     "three thousand tables": (3000, 1, (1, 64, 64)),
 }
 RUN = """
@@ -143,16 +144,36 @@ def fit(points: list[dict]) -> dict[str, dict[str, list[float]]]:
     return model
 
 
+def keep(points: list[dict], model: dict) -> None:
+    """Write the model that jobs are sized by, with the points that it was fitted to."""
+    data = {
+        "made_by": "benchmarks/resources/run.py",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}",
+        "features": sizes.FEATURES,
+        "model": model,
+        "points": points,
+    }
+    atomic.write_json(sizes.MODEL, data)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of: {', '.join(CASES)}")
     parser.add_argument(
         "--keep", action="store_true", help="write the model that jobs are sized by"
     )
     a = parser.parse_args()
-    points = []
-    for name, case in CASES.items():
-        points += measure(name, *case)
+    chosen = a.cases or list(CASES)
+    if unknown := set(chosen) - set(CASES):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    kept = json.loads(sizes.MODEL.read_text(encoding="utf-8"))["points"]
+    points = [p for p in kept if p["case"] in CASES and p["case"] not in chosen]
+    for name in chosen:
+        points += measure(name, *CASES[name])
         print(name, "measured", flush=True)
+        if a.keep:
+            keep(points, fit(points))
     model = fit(points)
     for p in points:
         load = sizes.Load(**p["load"])
@@ -164,17 +185,6 @@ def main() -> None:
             f"{p['case']:24} {p['stage']:9} {p['mem_mb']:8.0f} MB (model {said[0]:6.0f}) "
             f"{p['cpu_seconds']:7.2f} CPU s (model {said[1]:6.2f})"
         )
-    if a.keep:
-        data = {
-            "made_by": "benchmarks/resources/run.py",
-            "machine": f"{platform.machine()}, Python {platform.python_version()}",
-            "features": sizes.FEATURES,
-            "model": model,
-            "points": points,
-        }
-        text = json.dumps(data, indent=1) + "\n"
-        sizes.MODEL.write_text(text, encoding="utf-8")
-        print(f"wrote {sizes.MODEL}")
 
 
 if __name__ == "__main__":

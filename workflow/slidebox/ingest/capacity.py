@@ -16,7 +16,7 @@ from typing import Any
 
 from slidebox.catalogue.text import human_bytes
 from slidebox.config import Config
-from slidebox.ingest import queue, sizes
+from slidebox.ingest import queue, sizes, stages
 from slidebox.ingest.paths import Stages
 
 RESERVE = 0.01
@@ -33,12 +33,12 @@ PER_STUDY = 2_000_000
 def needs(config: Config, item: queue.Item) -> dict[str, int]:
     """Bytes that a submission will take, by the folder that they go to."""
     load = _load(config, item)
-    stages = Stages(config, item.accession, item.key)
+    own = Stages(config, item.accession, item.key)
     lists = PER_FILE * item.files + PER_STUDY
     vault, public = item.bytes + lists // 4, int(load.decoded * STORED) + lists // 2
     return {  # what is there already needs no room
-        "vault": 0 if stages.archived.exists() else vault,
-        "public": 0 if stages.published.exists() else public,
+        "vault": 0 if own.archived.exists() else vault,
+        "public": 0 if own.published.exists() else public,
         "results": lists // 4,
     }
 
@@ -112,10 +112,8 @@ def plan(config: Config, cores: int) -> dict[str, Any]:
     free = {name: max(0, room.free[device]) for name, device in room.device.items()}
     for item in queue.scan(config):
         load, slices = _load(config, item), queue.slices_of(item.key)
-        seconds = {
-            stage: sizes.expected(stage, load, "cpu_seconds")
-            for stage in ("validate", "archive", "images", "study", "seal")
-        }
+        jobs = ("ingest",) if queue.is_whole(item.key) else tuple(stages.LOGS)
+        seconds = {stage: sizes.expected(stage, load, "cpu_seconds") for stage in jobs}
         part = sizes.Load.guess(config, item.files, item.bytes, slices)
         problem = room.take(item)
         rows.append(
