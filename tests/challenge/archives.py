@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 
 from slidebox.challenge.archive import Archive
-from slidebox.images import open_image
+from slidebox.images import open_image, sequence
 from slidebox.vault import Vault
 
 
@@ -51,18 +51,25 @@ class Bench:
             listed.append((path, status.st_size, status.st_mtime_ns))
         about = {row["path"]: row for row in rows}
         filesets = []
-        for index, (path, size, _) in enumerate(listed):
-            row = dict(about[path])
+        sizes = {path: size for path, size, _ in listed}
+        for index, row in enumerate(about[path] for path in sizes if path in about):
+            row = dict(row)
+            path, pattern = row["path"], row.pop("pattern", None)
+            names = [path]
+            if pattern is not None:
+                names = sorted(sequence.expand(pattern, sizes)[0])
             row.pop("path")
             part, role = row.pop("part"), row.pop("role", "image")
             source_image = row.pop("source_image", None)
             series = []
             if path.endswith((".tif", ".tiff", ".png")):
-                with open_image(source / path) as file:
+                with open_image(source / (pattern or path)) as file:
                     series = [s.to_dict() for s in file.series]
             filesets.append(
-                {"index": index, "slice": 0, "path": path, "files": [{"path": path, "size": size}],
-                 "bytes": size, "format": "tiff", "role": role, "part": part,
+                {"index": index, "slice": 0, "path": path, "pattern": pattern,
+                 "files": [{"path": n, "size": sizes[n]} for n in names],
+                 "bytes": sum(sizes[n] for n in names), "format": "tiff", "role": role,
+                 "part": part,
                  "access": "restricted" if part in restricted else "public",
                  "source_image": source_image, "attributes": row, "series": series}
             )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import zipfile
 from datetime import UTC, datetime
@@ -145,11 +146,18 @@ def test_hostile_entries_leave_the_board_standing(board):
     bomb = board[3] / "nuclei" / "laughs" / "a"
     bomb.mkdir(parents=True)
     (bomb / "entry.yaml").write_text("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n")
+    # What takes a parser minutes, a clock over its end, a disk's worth of nothing
+    (enter(board[3], "deep", "a", truth) / "entry.yaml").write_text("[" * 60_000)
+    enter(board[3], "dates", "a", truth, date="9999-12-31T23:59:59-23:59")
+    sparse = enter(board[3], "sparse", "a", truth) / "predictions" / "big.tif"
+    sparse.touch()
+    os.truncate(sparse, 1 << 40)
     _, data, out = run(board)
     assert {e["team"] for e in data["entries"]} == {"alpha", "ampersand & sons"}
     codes = {f["team"]: f["reasons"][0]["code"] for f in data["failed"]}
     assert codes["<b>evil"] == codes["=cmd|calc"] == codes["turned\u202e"] == "ENTRY_NAME"
-    assert codes["mark"] == "ENTRY_FIELD"
+    assert codes["mark"] == codes["dates"] == "ENTRY_FIELD"
+    assert codes["deep"] == "ENTRY_YAML" and codes["sparse"] == "ENTRY_TOO_LARGE"
     assert codes["zalgo"] == "ENTRY_FIELD" and codes["laughs"] == "ENTRY_YAML"
     page = (out / "index.html").read_text()
     assert "<img" not in page and "alert(1)</script>" not in page and "<b>evil" not in page

@@ -20,6 +20,8 @@ from archives import Bench, challenge_folder, discs, nuclei, tiff
 
 from slidebox import challenge, scoring
 from slidebox.challenge import baseline, versions, wheel
+from slidebox.challenge.release import what_changed
+from slidebox.scoring import NotARelease
 from slidebox.vault import Vault
 
 
@@ -571,6 +573,105 @@ def test_what_init_writes_can_be_released_as_it_is(bench, tmp_path):
     result = release(bench, path.parent)
     assert result.ok, result.findings
     assert {r["split"] for r in rows_of(result.folder)} == {"train", "test"}
+
+
+def test_an_image_of_many_files_is_read_whole(bench, tmp_path):
+    """Frames in files of their own, as the Cell Tracking Challenge has them; named by the folder"""
+    files, rows = {}, []
+    for k in range(3):
+        for t in range(4):
+            image, labels = discs(50 + k, 5)
+            files[f"m{k}/01/t00{t}.tif"] = tiff(tmp_path / "c" / f"{k}{t}.tif", np.roll(image, t))
+            name = f"m{k}/01_GT/TRA/man_track00{t}.tif"
+            files[name] = tiff(tmp_path / "c" / f"{k}{t}l.tif", np.roll(labels, t))
+        source = f"m{k}/01/t000.tif"
+        about = {"part": "Movies", "pattern": f"m{k}/01/t<000-003>.tif"}
+        rows.append({"path": source, **about})
+        about = {"part": "Tracks", "role": "labels", "source_image": source}
+        rows.append({"path": f"m{k}/01_GT/TRA/man_track000.tif", **about,
+                     "pattern": f"m{k}/01_GT/TRA/man_track<000-003>.tif"})  # fmt: skip
+        table = f"m{k}/01_GT/TRA/man_track.txt"
+        files[table] = "".join(f"{n} 0 3 0\n" for n in range(1, 6)).encode()
+        rows.append({"path": table, "part": "Tracks", "role": "table", "source_image": source})
+    bench.add_study("SB-MOVIES", files, rows)
+    path = challenge.init(
+        tmp_path / "challenges" / "movies", accession="SB-MOVIES", task="tracking",
+        archive=bench.archive(),
+    )  # fmt: skip
+    result = release(bench, path.parent)
+    assert result.ok, result.findings
+    assert {r["id"] for r in rows_of(result.folder)} == {"m0_01", "m1_01", "m2_01"}
+    last = next(result.folder.glob("*/images/m1_01/t003.tif"))
+    assert np.array_equal(tifffile.imread(last), np.roll(discs(51, 5)[0], 3))
+
+
+def test_init_knows_the_study_and_needs_no_change(bench, tmp_path):
+    """Restricted annotation sets become the hidden test set; what nobody wrote is warned of."""
+    path = challenge.init(
+        tmp_path / "challenges" / "first", accession="SB-NUCLEI", archive=bench.archive()
+    )
+    text = path.read_text()
+    assert 'in "Nuclei, test", restricted' in text and "# - field specimen: " in text
+    made = challenge.load(path.parent)
+    assert made.hidden == ["test"] and made.splits.rules["test"].annotations == "Nuclei, test"
+    result = release(bench, path.parent)
+    assert result.ok, result.findings
+    left = {f.field for f in result.findings if f.code == "CHALLENGE_PLACEHOLDER"}
+    assert left == {"description", "organisers", "README.md"}
+    with pytest.raises(ValueError, match="there is SB-NUCLEI"):
+        challenge.init(tmp_path / "other", accession="SB-NONE", archive=bench.archive())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "change"),
+    [
+        (["challenge.yaml (scoring.ignore_label)"], {"scoring": {"ignore_label": 5}}),
+        (["challenge.yaml (scoring.max_detections)"], {"scoring": {"max_detections": 100}}),
+        (["challenge.yaml (citation)"], {"citation": "Somebody, 2026"}),
+        (["challenge.yaml (license)"], {"license": "CC0-1.0"}),
+        ([], {}),
+    ],
+)
+def test_what_was_unset_is_not_set_later_after_an_upgrade(bench, tmp_path, wanted, change):
+    """Another scorer may come with keys that the old one didn't know, with nothing else."""
+    first = release(bench, challenge_folder(tmp_path)).folder
+    new = tmp_path / "new"
+    shutil.copytree(first, new)
+    said = yaml.safe_load((first / "challenge.yaml").read_text())
+    old = {**said, "scoring": {k: v for k, v in said["scoring"].items() if k != "pieces"}}
+    (first / "challenge.yaml").write_text(yaml.safe_dump(old))
+    scoring = said["scoring"] | change.pop("scoring", {})
+    (new / "challenge.yaml").write_text(yaml.safe_dump({**said, **change, "scoring": scoring}))
+    listed = (new / "SHA256SUMS").read_text().splitlines()
+    (new / "SHA256SUMS").write_text(
+        "".join(f"{'0' * 64 if x.endswith('score.py') else x[:64]}{x[64:]}\n" for x in listed)
+    )
+    assert what_changed(first, new) == wanted
+
+
+def test_private_truth_is_held_to_its_commitment(bench, tmp_path):
+    folder = challenge_folder(tmp_path)
+    first = release(bench, folder)
+    assert challenge.check_release(first.folder, bench.private)[0] == []
+    label = next((first.private / "labels").glob("*.tif"))
+    image = tifffile.imread(label)
+    kept = label.read_bytes()
+    tifffile.imwrite(label, np.where(image == 1, 0, image).astype(image.dtype))
+    (wrong,) = challenge.check_release(first.folder, bench.private)[0]
+    assert "hidden truth has changed" in wrong.message
+    assert not release(bench, folder).ok
+    with pytest.raises(NotARelease, match="has changed"):
+        challenge.reveal(first.folder, bench.private)
+    label.write_bytes(kept)
+    # A file and its line in SHA256SUMS, both changed in place
+    readme = first.folder / "README.md"
+    readme.write_text("other words")
+    sums = (first.folder / "SHA256SUMS").read_text().splitlines()
+    mine = hashlib.sha256(b"other words").hexdigest()
+    lines = [f"{mine}  README.md" if x.endswith("  README.md") else x for x in sums]
+    (first.folder / "SHA256SUMS").write_text("\n".join(lines) + "\n")
+    found, _ = challenge.check_release(first.folder, bench.private)
+    assert any("README.md" in f.file for f in found)
 
 
 def test_tiles_cover_the_image_and_stay_in_its_group(bench, tmp_path):

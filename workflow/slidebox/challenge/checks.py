@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..findings import Finding, has_errors
 from . import controls, leakage, reach, versions
+from .init import DESCRIPTION, ORGANISER, README
+from .model import Challenge
 from .release import Writer
 
 Progress = Callable[[str, int, int], None]
@@ -19,7 +21,8 @@ def before_release(writer: Writer, folder: Path, private: Path, tell: Progress) 
     ----------
     folder : the challenge's public folder with its earlier versions.
     """
-    findings = versions.check(writer, folder, private)
+    findings = [*_placeholders(writer.challenge, writer.folder)]
+    findings += versions.check(writer, folder, private)
     if writer.challenge.leakage.check:
         findings += leakage.check(writer, tell)
     else:
@@ -31,3 +34,20 @@ def before_release(writer: Writer, folder: Path, private: Path, tell: Progress) 
     if not has_errors(findings):
         findings += controls.check(writer, tell)
     return findings
+
+
+def _placeholders(challenge: Challenge, folder: Path) -> Iterator[Finding]:
+    """Words of `slidebox challenge init` that nobody replaced: a release keeps them for ever."""
+    readme = folder / "README.md"
+    left = {
+        "description": challenge.description.strip() == DESCRIPTION,
+        "organisers": any(p.name == ORGANISER for p in challenge.organisers),
+        "README.md": readme.is_file() and readme.read_text("utf-8").strip() == README,
+    }
+    for field, is_left in left.items():
+        if is_left:
+            yield Finding(
+                "CHALLENGE_PLACEHOLDER", "warning", "is still what `slidebox challenge init` wrote",
+                "challenge.yaml" if field != "README.md" else field, field=field,
+                mend="say it in your words before others read it",
+            )  # fmt: skip

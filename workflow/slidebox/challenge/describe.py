@@ -33,6 +33,16 @@ LAYOUT = {
 }
 
 
+SPLITS = """
+![Share of each split's images, by stratum and study](splits.svg)
+"""
+FOLDS = """
+For cross-validation the first split is divided into folds (column `fold` of `splits.csv`), by whole
+groups too:
+
+![Share of each fold's images, by stratum and study](folds.svg)
+
+"""
 BASELINE = """`baseline.py` is a classical method to start from: `uv run baseline.py predictions/`.
 """
 
@@ -105,8 +115,6 @@ Images of one group ({", ".join(resolved["splits"]["group_by"])}) are never divi
 split, and their share of it:
 
 {strata}
-![Share of each split's images, by stratum and study](splits.svg)
-
 ## Take part
 
 Predictions are a folder or a ZIP that holds, for each id of a split in `splits.csv`,

@@ -19,6 +19,7 @@ from ..findings import Finding
 from ..scoring.release import sha256_file
 
 LARGEST_YAML = 64 << 10
+DEEPEST = 20
 MARKUP = re.compile(r"<[A-Za-z/!?]|&#?\w+;")
 # In names of teams and entries: what pages, tables and shells would take for something else
 UNFIT = set('<>"`|;$\\*?') | {"\x7f"}
@@ -133,9 +134,7 @@ def _read(team: str, folder: Path) -> Given:
     else:
         try:
             text = path.read_text("utf-8")
-            # An alias can grow a small file without bound; nobody needs one here
-            if any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, yaml.SafeLoader)):
-                raise yaml.YAMLError("aliases aren't allowed")
+            plain(text)
             given.entry = Entry.model_validate(yaml.safe_load(text))
         except Exception as bad:  # hostile files fail in every way there is
             if isinstance(bad, ValidationError):
@@ -151,6 +150,25 @@ def _read(team: str, folder: Path) -> Given:
                     mend="put predictions/, predictions.zip or one table beside entry.yaml")
         )  # fmt: skip
     return given
+
+
+def plain(text: str) -> None:
+    """Refuse YAML that costs more than it has bytes: an alias can grow without bound, and the time
+    of reading grows with the square of the depth.
+
+    Raises
+    ------
+    yaml.YAMLError
+        It has an alias, is nested deeper than 20, or is no YAML.
+    """
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError("aliases aren't allowed")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.YAMLError("nested too deeply")
 
 
 def _predictions(folder: Path) -> Path | None:

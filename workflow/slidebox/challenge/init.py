@@ -13,6 +13,10 @@ from .archive import Archive, Study
 from .assemble import TRUTH_ROLES
 from .model import SLUG
 
+DESCRIPTION = "What is asked, of what images, and why it matters."
+ORGANISER = "Your name"
+README = "What a participant should know: how the images were made, what counts as an object."
+
 SCORING = {
     "instance-segmentation": """\
   # preset: stardist           # decisions of: stardist, cellpose, coco, ctc or cremi
@@ -62,13 +66,13 @@ TEMPLATE = """# A challenge made from the archive. Check and release it with
 # Nothing is written while something is wrong, and all that is wrong is told at once.
 # Every key: workflow/schemas/challenge.schema.json; how to: docs/tutorials/organiser.md
 
-slug: {slug}
+slug: {slug}                     # the folder's name
 version: 1.0.0                 # MAJOR test set or primary metric, MINOR more data, PATCH words
 title: {title}
 description: |
-  What is asked, of what images, and why it matters.
+  {description}
 organisers:
-  - name: Your name
+  - name: {organiser}
     email: you@example.org
 license: CC-BY-4.0             # SPDX identifier of the release; each image keeps its own
 task: {task}
@@ -160,15 +164,12 @@ def init(
     title = slug.replace("-", " ").capitalize()
     text = TEMPLATE.format(
         folder=folder.as_posix(), slug=slug, title=title, task=task, accession=accession,
-        truth=_comment(TRUTH[task]),
+        truth=_comment(TRUTH[task]), description=DESCRIPTION, organiser=ORGANISER,
         scoring=SCORING[task].format(metrics=", ".join(DEFAULT_METRICS[task]), range=_range(study)),
         **(_of_study(study, task) if study is not None else UNKNOWN),
     )  # fmt: skip
     write_text(path, text)
-    write_text(
-        folder / "README.md",
-        "What a participant should know: how the images were made, what counts as an object.\n",
-    )
+    write_text(folder / "README.md", README + "\n")
     return path
 
 

@@ -17,6 +17,8 @@ import numpy as np
 SIDE, KEYPOINTS = 256, 200  # the longer side of a preview, and its keypoints
 MANY = 20_000  # so many images get smaller previews
 SIDE_OF_MANY, KEYPOINTS_OF_MANY = 128, 50
+CONTRAST, FAINT = 0.012, 0.004  # least contrast of a keypoint; where there are few others
+FEW = 60
 
 _INDEX = np.arange(128).reshape(4, 4, 8)  # rows, columns, directions
 _MIRROR = _INDEX[::-1][:, :, -np.arange(8) % 8].reshape(-1)
@@ -59,9 +61,9 @@ def preview(image: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 @cache
-def _sift(count: int) -> cv2.SIFT:
+def _sift(count: int, contrast: float) -> cv2.SIFT:
     cv2.setNumThreads(1)  # callers run several images at once
-    return cv2.SIFT_create(nfeatures=count, contrastThreshold=0.012, edgeThreshold=12)
+    return cv2.SIFT_create(nfeatures=count, contrastThreshold=contrast, edgeThreshold=12)
 
 
 def features(image: np.ndarray, *, many: bool = False) -> Features:
@@ -74,7 +76,10 @@ def features(image: np.ndarray, *, many: bool = False) -> Features:
     empty = Features(small, nothing, nothing, np.zeros((0, 128), np.uint8))
     if min(small.shape) < 16 or not small.any():
         return empty
-    found, described = _sift(KEYPOINTS_OF_MANY if many else KEYPOINTS).detectAndCompute(small, None)
+    count = KEYPOINTS_OF_MANY if many else KEYPOINTS
+    found, described = _sift(count, CONTRAST).detectAndCompute(small, None)
+    if not many and len(found) < FEW:
+        found, described = _sift(count, FAINT).detectAndCompute(small, None)
     if not found or described is None:
         return empty
     points = np.array([k.pt for k in found], np.float32)

@@ -534,7 +534,10 @@ class Writer:
         write_text(staging / "CHANGELOG.md", versions.changelog(self, earlier, private))
         spread = strata.spread(self.challenge, self.pairs, self.split_of)
         write_text(staging / "splits.svg", strata.svg(spread))
-        tables = strata.markdown(spread)
+        tables = strata.markdown(spread) + describe.SPLITS
+        if folded := strata.folds(self.challenge, self.pairs, self.fold_of):
+            write_text(staging / "folds.svg", strata.svg(folded, "fold"))
+            tables += describe.FOLDS + strata.markdown(folded)
         write_text(staging / "README.md", describe.readme(resolved, self.rows, self.folder, tables))
 
     def seal(self) -> None:

@@ -22,7 +22,12 @@ def spread(
     challenge: Challenge, pairs: list[Pair], split_of: dict[str, str]
 ) -> dict[str, dict[str, dict[str, int]]]:
     """Images by field, value and split: of each stratum, of each study, and the groups' number."""
-    splits = list(challenge.splits.rules)
+    return _counted(challenge, pairs, split_of, list(challenge.splits.rules))
+
+
+def _counted(
+    challenge: Challenge, pairs: list[Pair], split_of: dict[str, str], splits: list[str]
+) -> dict[str, dict[str, dict[str, int]]]:
     found: dict[str, dict[str, dict[str, int]]] = {}
     for field in dict.fromkeys([*challenge.splits.stratify_by, "study"]):
         counts: dict[str, Counter[str]] = {}
@@ -35,6 +40,17 @@ def spread(
         groups[split_of[pair.id]].add(pair.group(challenge.splits.group_by))
     found["groups"] = {"groups": {s: len(groups[s]) for s in splits}}
     return found
+
+
+def folds(
+    challenge: Challenge, pairs: list[Pair], fold_of: dict[str, str]
+) -> dict[str, dict[str, dict[str, int]]]:
+    """The same over the folds of the first split; {} when there are none."""
+    chosen = [p for p in pairs if fold_of[p.id]]
+    if not chosen:
+        return {}
+    names = [f"fold {k}" for k in range(challenge.splits.folds)]
+    return _counted(challenge, chosen, {p.id: f"fold {fold_of[p.id]}" for p in chosen}, names)
 
 
 def markdown(found: dict[str, dict[str, dict[str, int]]]) -> str:
@@ -55,7 +71,7 @@ def markdown(found: dict[str, dict[str, dict[str, int]]]) -> str:
     return "\n".join(out)
 
 
-def svg(found: dict[str, dict[str, dict[str, int]]]) -> str:
+def svg(found: dict[str, dict[str, dict[str, int]]], of: str = "split") -> str:
     """Bars of each value's share of each split: alike where a stratum is spread evenly."""
     splits = list(next(iter(next(iter(found.values())).values())))
     parts: list[str] = []
@@ -95,6 +111,6 @@ def svg(found: dict[str, dict[str, dict[str, int]]]) -> str:
     size = f'width="{LEFT + WIDTH + 90}" height="{y}" viewBox="0 0 {LEFT + WIDTH + 90} {y}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="11">'
-        "<title>Share of each split's images, by stratum and study</title>"
+        f"<title>Share of each {of}'s images, by stratum and study</title>"
         '<rect width="100%" height="100%" fill="white"/>' + "".join(parts) + "</svg>\n"
     )
