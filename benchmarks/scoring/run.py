@@ -200,8 +200,8 @@ CASES = {
     "2d": OBJECTS,
     "3d": OBJECTS,
     "tracking": {
-        "ours": tracking_ours, "floor": tracking_floor, "py-ctcmetrics": py_ctcmetrics,
-        "traccuracy": traccuracy,
+        "ours": tracking_ours, "floor": tracking_floor, "traccuracy": traccuracy,
+        "py-ctcmetrics": py_ctcmetrics,
     },
 }  # fmt: skip
 ONCE = {"py-ctcmetrics", "traccuracy", "panoptica, one t"}  # these take minutes on a busy machine

@@ -22,7 +22,7 @@ from run import field_2d, high_water, ours
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "scoring"))
 TILES = (1, 2, 4, 8)  # of 512 pixels
-SLABS = (384, 1024, 1024)  # of uint32: 1.6 GB
+SLABS = (256, 1024, 1024)  # of uint32: 1 GB
 
 
 def pixels() -> None:
@@ -96,9 +96,11 @@ def slabs() -> None:
         )  # fmt: skip
     found = json.loads(made.stdout.splitlines()[-1])
     size = 2 * int(np.prod(SLABS)) * 4 / 2**20
+    volume = int(np.prod(SLABS))
+    size = 2 * volume * 4 / 2**20
     print(f"pair of {size:.0f} MB: peak {found['peak']:.0f} MB ({found['before']:.0f} MB before), "
           f"{found['peak'] / size:.2f} of the pair; {found['cpu']:.1f} CPU s, "
-          f"{found['cpu'] / np.prod(SLABS) * 1e6:.4f} CPU s / Mvoxel; AP {found['AP']:.4f}")  # fmt: skip
+          f"{found['cpu'] / volume * 1e6:.4f} CPU s / Mvoxel; AP {found['AP']:.4f}")  # fmt: skip
 
 
 def threads() -> None:

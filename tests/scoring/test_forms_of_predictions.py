@@ -151,3 +151,18 @@ def test_intensities_whose_squares_overflow_are_refused_not_left_out(tmp_path):
     )
     write_labels(tmp_path / "p" / "a.tif", image * 1e300)
     assert codes(score(release, tmp_path / "p")) == [("IMAGE_RANGE", None)]
+
+
+def test_objects_above_the_challenges_number_are_not_even_drawn(tmp_path, truth, monkeypatch):
+    from slidebox.scoring import tables
+
+    release = write_release(
+        tmp_path / "r", "instance-segmentation", {"a": {"truth": truth}}, max_objects=3
+    )
+    drawn = []
+    draw = tables.segmentation_mask
+    monkeypatch.setattr(tables, "segmentation_mask", lambda *a: drawn.append(1) or draw(*a))
+    box = {"image_id": "a", "segmentation": [[2, 2, 8, 2, 8, 8]]}
+    (tmp_path / "p.json").write_text(json.dumps([box] * 1000))
+    assert codes(score(release, tmp_path / "p.json")) == [("LABELS_TOO_MANY", None)]
+    assert len(drawn) == 4

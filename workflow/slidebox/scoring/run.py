@@ -139,7 +139,7 @@ def _score(
     overlays: bool,
 ) -> ScoreResult:  # fmt: skip
     findings = list(submission.findings)
-    unread = _read_tables(submission, items, release.task, findings)
+    unread = _read_tables(submission, items, release, findings)
     missing = [
         item.id for item in items
         if not _there(submission, item) and item.id not in submission.refused
@@ -267,7 +267,7 @@ def _there(submission: Submission, item: Item) -> bool:
 
 
 def _read_tables(
-    submission: Submission, items: list[Item], task: str, findings: list[Finding]
+    submission: Submission, items: list[Item], release: Release, findings: list[Finding]
 ) -> bool:
     """Read what is one table for all images; whether one can't be read at all."""
     unread = False
@@ -276,7 +276,8 @@ def _read_tables(
 
         for table in submission.tables:
             try:
-                decode(table, submission, items, task, findings)
+                most = release.settings.max_objects
+                decode(table, submission, items, release.task, findings, most)
             except Refused as refused:
                 findings.extend(refused.findings)
                 unread = True

@@ -27,22 +27,26 @@ RUNS = ("rle", "encodedpixels", "rle_encoding")
 
 
 def decode(
-    table: Path, submission: Submission, items: list[Item], task: str, findings: list[Finding]
-) -> None:
-    """Put what a table says of each image into ``submission.decoded``; problems into `findings`."""
+    table: Path, submission: Submission, items: list[Item], task: str, findings: list[Finding],
+    most: int,
+) -> None:  # fmt: skip
+    """Put what a table says of each image into ``submission.decoded``; problems into `findings`.
+
+    Of an image only `most` + 1 objects are drawn: more are refused later.
+    """
     file = submission.relative(table)
     if table.stat().st_size > LARGEST:
         raise Refused(error("TABLE_TOO_LARGE", f"has {table.stat().st_size} bytes", file))
     if table.suffix.lower() == ".json":
         if task not in ("instance-segmentation", "semantic-segmentation"):
             raise Refused(error("PREDICTION_FORMAT", f"COCO JSON is no format of {task}", file))
-        _coco(table, file, submission, items, findings, task)
+        _coco(table, file, submission, items, findings, task, most)
         return
     with opened_rows(table, file, findings) as (names, rows):
         image = next((names[n] for n in IMAGE if n in names), None)
         runs = next((names[n] for n in RUNS if n in names), None)
         if image and runs and task == "instance-segmentation":
-            _run_lengths(rows, names, image, runs, file, submission, items, findings)
+            _run_lengths(rows, names, image, runs, file, submission, items, findings, most)
         elif image and not runs and task == "points":
             _points(rows, names, image, file, submission, items, findings)
         elif task == "points":
@@ -131,7 +135,7 @@ def _flat(item: Item, file: str) -> tuple[int, int]:
 
 def _coco(
     table: Path, file: str, submission: Submission, items: list[Item], findings: list[Finding],
-    task: str,
+    task: str, most: int,
 ) -> None:  # fmt: skip
     try:
         data = json.loads(table.read_text("utf-8-sig"))
@@ -152,6 +156,8 @@ def _coco(
             item = _which(names.get(key, key), by_id)
             if item is None:
                 _unknown(names.get(key, key), file, None, findings)
+                continue
+            if item.id in painters and len(painters[item.id].masks) > most:
                 continue
             height, width = _flat(item, file)
             mask = segmentation_mask(annotation["segmentation"], height, width)
@@ -232,7 +238,7 @@ def _score(given: Any) -> float:
 
 def _run_lengths(
     rows: Rows, names: dict[str, str], image: str, runs: str, file: str,
-    submission: Submission, items: list[Item], findings: list[Finding],
+    submission: Submission, items: list[Item], findings: list[Finding], most: int,
 ) -> None:  # fmt: skip
     """Rows image, rle with rle = 'start length start length ...', from 1, column by column (as in
     DSB 2018); a row with an empty rle is an image without objects."""
@@ -245,6 +251,8 @@ def _run_lengths(
             continue
         height, width = _flat(item, file)
         painter = painters.setdefault(item.id, Painter(item))
+        if len(painter.masks) > most:
+            continue
         try:
             at = kaggle_runs(row[runs] or "", height * width)
             score = _score(row[names["score"]] if "score" in names else 1.0)
