@@ -27,7 +27,6 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from typing import Any
 from slidebox import atomic
 from slidebox.catalogue import facts
 from slidebox.catalogue.cards import study_card
-from slidebox.catalogue.words import pack, postings_of, study_words, union, unpack, varint
+from slidebox.catalogue.words import Union, pack, study_words, unpack, varint
 
 SEGMENT = 500  # studies, on average
 SEGMENT_STUDIES = 2 * SEGMENT
@@ -207,24 +206,40 @@ def _write_segment(cards: list[dict[str, Any]], folder: Path, site_root: Path) -
             offset += len(data)
         blocks.append(["", offset])  # the end
         images = [sum(count for count, *_ in card["classes"]) for card in cards]
-        read = cache(lambda word: list(postings_of(words[word])))  # a word has many beginnings
-        for beginning, same in _beginnings(sorted(words), words):
-            data = union(((read(word), 2 if word == beginning else 1) for word in same), images)
-            beginnings[beginning] = [offset, len(data)]
-            out.write(data)
-            offset += len(data)
+        for beginning, posting in _beginnings(sorted(words), words, images):
+            beginnings[beginning] = [offset, len(posting)]
+            out.write(posting)
+            offset += len(posting)
     return {"blocks": blocks, "beginnings": beginnings}
 
 
 def _beginnings(
-    ordered: list[str], words: dict[str, bytearray], length: int = 1
-) -> Iterator[tuple[str, list[str]]]:
-    """Beginnings that several words share whose postings are many, each with these words."""
-    for beginning, group in groupby(ordered, lambda word: word[:length]):
-        same = list(group)
-        if len(same) > 1 and sum(len(words[word]) for word in same) > HEAVY:
-            yield beginning, same
-            yield from _beginnings([w for w in same if len(w) > length], words, length + 1)
+    ordered: list[str], words: dict[str, bytearray], images: list[int]
+) -> list[tuple[str, bytes]]:
+    """Beginnings that several words share whose postings are many, each with one posting."""
+    found: list[tuple[str, bytes]] = []
+
+    def gather(some: list[str], length: int) -> tuple[list[Union], list[str]]:
+        """What is gathered already of words that are alike so far, and the other words."""
+        unions, others = [], []
+        for beginning, group in groupby(some, lambda word: word[:length]):
+            same = list(group)
+            heavy = len(same) > 1 and sum(len(words[word]) for word in same) > HEAVY
+            if not heavy or len(beginning) < length:
+                others += same
+                continue
+            below, rest = gather(same, length + 1)
+            union = Union(images)
+            for part in below:
+                union.merge(part)
+            for word in rest:
+                union.add(bytes(words[word]))
+            found.append((beginning, union.posting(bytes(words.get(beginning, b"")))))
+            unions.append(union)
+        return unions, others
+
+    gather(ordered, 1)
+    return found
 
 
 def _blocks(words: dict[str, bytearray]) -> Iterator[list[tuple[str, bytes]]]:

@@ -16,6 +16,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from operator import or_
 from typing import Any
 
 from slidebox.catalogue import facts
@@ -149,54 +150,71 @@ def unpack(data: bytes) -> Iterator[tuple[str, bytes]]:
         at += size
 
 
-def postings_of(data: bytes) -> Iterator[tuple[int, int, int | None]]:
-    """``study, weight, images`` of a segment's posting; images are bits, None stands for all."""
-    numbers = _numbers(data)
-    study = 0
-    for distance in numbers:
-        study += distance
-        kind = next(numbers)
-        images = end = 0
-        for _ in range(next(numbers) if kind & 1 else 0):
-            first = end + next(numbers)
-            end = first + next(numbers)
-            images |= (1 << end) - (1 << first)
-        yield study, kind >> 1, images if kind & 1 else None
+class Union:
+    """What many words say of a segment's studies together.
 
-
-def union(
-    postings: Iterable[tuple[Iterable[tuple[int, int, int | None]], int]], images: list[int]
-) -> bytes:
-    """One segment's posting of many words.
-
-    Parameters
-    ----------
-    postings : of each word, as :func:`postings_of` tells it, and what its weights are times.
-    images : how many each study of the segment has.
+    ``images`` says how many each study has.
     """
-    weights: dict[int, int] = {}
-    found: dict[int, int] = {}
-    for posting, times in postings:
-        for study, weight, bits in posting:
-            weights[study] = max(weights.get(study, 0), weight * times)
-            everything = (1 << images[study]) - 1
-            found[study] = found.get(study, 0) | (everything if bits is None else bits)
-    out = bytearray()
-    last = 0
-    for study in sorted(weights):
-        out += varint(study - last)
-        last = study
-        if found[study] == (1 << images[study]) - 1:
-            out += varint(2 * weights[study])
-            continue
-        bits = f"{found[study]:b}"[::-1]  # the first image first
-        runs = [match.span() for match in re.finditer("1+", bits)]
-        out += varint(2 * weights[study] + 1) + varint(len(runs))
-        end = 0
-        for first, beyond in runs:
-            out += varint(first - end) + varint(beyond - first)
-            end = beyond
-    return bytes(out)
+
+    def __init__(self, images: list[int]) -> None:
+        self._all = [(1 << count) - 1 for count in images]
+        self._weights = [0] * len(images)
+        self._found = [0] * len(images)  # images, as bits
+
+    def add(self, posting: bytes) -> None:
+        """Take in a word, by its posting in the segment."""
+        weights, found = self._weights, self._found
+        # Nearly always a byte is a number.
+        numbers = posting if posting.isascii() else list(_numbers(posting))
+        at = study = 0
+        while at < len(numbers):
+            study += numbers[at]
+            kind = numbers[at + 1]
+            at += 2
+            if weights[study] < kind >> 1:
+                weights[study] = kind >> 1
+            if not kind & 1:
+                found[study] = self._all[study]
+                continue
+            end = images = 0
+            beyond = at + 1 + 2 * numbers[at]
+            for run in range(at + 1, beyond, 2):
+                first = end + numbers[run]
+                end = first + numbers[run + 1]
+                images |= (1 << end) - (1 << first)
+            found[study] |= images
+            at = beyond
+
+    def merge(self, other: Union) -> None:
+        """Take in what other words say together."""
+        self._weights = list(map(max, self._weights, other._weights))
+        self._found = list(map(or_, self._found, other._found))
+
+    def posting(self, exact: bytes = b"") -> bytes:
+        """All as one posting; studies that have the word ``exact`` weigh at least twice as it."""
+        weights = list(self._weights)
+        if exact:
+            own = Union([0] * len(weights))
+            own.add(exact)
+            weights = [max(w, 2 * e) for w, e in zip(weights, own._weights, strict=True)]
+        out = bytearray()
+        last = 0
+        for study, (weight, found) in enumerate(zip(weights, self._found, strict=True)):
+            if not weight:
+                continue
+            out += varint(study - last)
+            last = study
+            if found == self._all[study]:
+                out += varint(2 * weight)
+                continue
+            bits = f"{found:b}"[::-1]  # the first image first
+            runs = [match.span() for match in re.finditer("1+", bits)]
+            out += varint(2 * weight + 1) + varint(len(runs))
+            end = 0
+            for first, beyond in runs:
+                out += varint(first - end) + varint(beyond - first)
+                end = beyond
+        return bytes(out)
 
 
 def _numbers(data: bytes) -> Iterator[int]:
