@@ -42,6 +42,8 @@ def server(tmp_path_factory):
     build_study(StudyInput("SB-MADE1", 1, made.record(), [], rows), public)
     (public / "data.bin").write_bytes(BODY)
     (public / ".secret").write_text("secret")
+    (public / "old.ome.zarr").mkdir()
+    (public / "old.ome.zarr" / ".zattrs").write_text("{}")
     (base / "outside.txt").write_text("secret")
     os.symlink(base / "outside.txt", public / "link.txt")
     with make_server(public, vault, port=0) as running:
@@ -126,6 +128,11 @@ def test_head_options_cors_and_caching(server):
 def test_nothing_outside(server, path):
     status, _, body = ask(server, path)
     assert status == 404 and b"secret" not in body and BODY not in body
+
+
+def test_metadata_of_ome_zarr_0_4_is_no_hidden_file(server):
+    status, headers, body = ask(server, "/old.ome.zarr/.zattrs")
+    assert (status, headers["Content-Type"], body) == (200, "application/json", b"{}")
 
 
 def test_a_folder_without_slash_redirects_within_the_site(server):

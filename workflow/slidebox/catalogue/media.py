@@ -26,12 +26,12 @@ TYPES = {
 }
 BYTES = "application/octet-stream"
 # OME-Zarr 0.4 calls its metadata so.
-_ZARR_METADATA = {".zarray", ".zattrs", ".zgroup", ".zmetadata"}
+ZARR_METADATA = {".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 
 
 def media_type(path: str) -> str:
     """Content type of a file of the site by its name; bytes when it is nothing known."""
     name = PurePosixPath(path)
-    if name.name in _ZARR_METADATA:
+    if name.name in ZARR_METADATA:
         return TYPES[".json"]
     return TYPES.get(name.suffix.lower(), BYTES)

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from slidebox.catalogue import evicted, listing
-from slidebox.catalogue.media import media_type
+from slidebox.catalogue.media import ZARR_METADATA, media_type
 
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -221,7 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _resolve(self, path: str) -> Path | None:
         """The file or folder of the site that a path names; None for whatever isn't part of it."""
         parts = [p for p in path.split("/") if p]
-        if any(p.startswith(".") or "\0" in p or "\\" in p for p in parts):
+        hidden = (p for p in parts if p.startswith(".") and p not in ZARR_METADATA)
+        if any(hidden) or any("\0" in p or "\\" in p for p in parts):
             return None
         target = self.public.joinpath(*parts)
         try:
