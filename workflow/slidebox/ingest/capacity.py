@@ -157,6 +157,13 @@ def _memory(rows: list[dict[str, Any]], cores: int) -> int:
     return sum(sorted(jobs, reverse=True)[:cores])
 
 
+def _duration(hours: float) -> str:
+    """Hours in words: minutes below one, days above a hundred."""
+    if hours < 1:
+        return f"{max(0.1, hours * 60):.1f} minutes"
+    return f"{hours:.1f} hours" if hours < 100 else f"{hours / 24:.1f} days"
+
+
 def print_terminal(found: dict[str, Any]) -> None:
     """The plan on standard output."""
     from rich.console import Console
@@ -164,7 +171,7 @@ def print_terminal(found: dict[str, Any]) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table(box=None, pad_edge=False)
-    for name in ("Accession", "Files", "Size", "Slices", "CPU hours", "Memory", "Disk", "Fits"):
+    for name in ("Accession", "Files", "Size", "Slices", "CPU", "Memory", "Disk", "Fits"):
         table.add_column(name, justify="left" if name in ("Accession", "Fits") else "right")
     for row in found["submissions"]:
         table.add_row(
@@ -172,7 +179,7 @@ def print_terminal(found: dict[str, Any]) -> None:
             str(row["files"]),
             human_bytes(row["bytes"]),
             str(row["slices"]),
-            f"{row['cpu_hours']:.2f}",
+            _duration(row["cpu_hours"]),
             f"{row['memory_mb']} MB",
             human_bytes(sum(row["disk"].values())),
             "yes" if row["fits"] else "no",
@@ -181,8 +188,8 @@ def print_terminal(found: dict[str, Any]) -> None:
     cores = found["cores"]
     print(
         f"\n{len(found['submissions'])} submissions, {found['files']} files, "
-        f"{human_bytes(found['bytes'])}: about {found['hours']:.2f} hours on {cores} cores "
-        f"({found['cpu_hours']:.2f} CPU hours), up to {found['memory_mb']} MB of memory"
+        f"{human_bytes(found['bytes'])}: about {_duration(found['hours'])} on {cores} cores "
+        f"({_duration(found['cpu_hours'])} of CPU), up to {found['memory_mb']} MB of memory"
     )
     for name, count in found["disk"].items():
         print(f"{name}: up to {human_bytes(count)} more, {human_bytes(found['free'][name])} free")
