@@ -152,10 +152,12 @@ def test_hostile_entries_leave_the_board_standing(board):
     sparse = enter(board[3], "sparse", "a", truth) / "predictions" / "big.tif"
     sparse.touch()
     os.truncate(sparse, 1 << 40)
+    os.makedirs(os.fsencode(board[3] / "nuclei") + b"/\xff\xfe/a")
     _, data, out = run(board)
     assert {e["team"] for e in data["entries"]} == {"alpha", "ampersand & sons"}
     codes = {f["team"]: f["reasons"][0]["code"] for f in data["failed"]}
     assert codes["<b>evil"] == codes["=cmd|calc"] == codes["turned\u202e"] == "ENTRY_NAME"
+    assert codes["\\udcff\\udcfe"] == "ENTRY_NAME"
     assert codes["mark"] == codes["dates"] == "ENTRY_FIELD"
     assert codes["deep"] == "ENTRY_YAML" and codes["sparse"] == "ENTRY_TOO_LARGE"
     assert codes["zalgo"] == "ENTRY_FIELD" and codes["laughs"] == "ENTRY_YAML"

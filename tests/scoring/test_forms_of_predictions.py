@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -105,8 +106,11 @@ def test_a_picture_of_the_result_beside_it_is_no_error(tmp_path, release, truth)
     write_labels(tmp_path / "p" / "a.tif", truth)
     (tmp_path / "p" / "a.jpg").write_bytes(b"x")
     (tmp_path / "p" / "B.tif").write_bytes(b"x")
-    result = score(release, tmp_path / "p")
+    with open(os.fsencode(tmp_path / "p") + b"/\xff.tif", "wb"):
+        pass
+    result = score(release, tmp_path / "p", out=tmp_path / "out")
     assert primary(result) == 1.0
+    assert "\\udcff.tif" in {f.file for f in result.findings}
     assert {f.code for f in result.findings} == {"PREDICTION_FORMAT", "PREDICTION_EXTRA"}
 
 

@@ -446,3 +446,9 @@ def test_compare_pairs_images_and_tests_by_group(tmp_path, release, labels):
     (tmp_path / "bad" / "scores.json").write_text(json.dumps(other))
     with pytest.raises(CannotCompare, match="versions"):
         compare(tmp_path / "good", tmp_path / "bad")
+    other["challenge"]["version"] = "1.0.0"
+    (tmp_path / "bad" / "scores.json").write_text(json.dumps(other))
+    table = tmp_path / "bad" / "scores_per_image.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(CannotCompare, match="score again"):
+        compare(tmp_path / "good", tmp_path / "bad")

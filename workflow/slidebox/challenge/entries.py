@@ -114,8 +114,13 @@ def read_all(folder: Path) -> Iterator[Given]:
                 yield _read(team.name, entry)
 
 
+def _text(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def _read(team: str, folder: Path) -> Given:
-    given = Given(team, folder.name, folder)
+    # A name of bytes that are no UTF-8 is refused below, and listed by their codes
+    given = Given(_text(team), _text(folder.name), folder)
     path = folder / "entry.yaml"
 
     def refuse(code: str, message: str, field: str | None = None, mend: str | None = None) -> None:

@@ -66,6 +66,16 @@ def compare(a: Path | str, b: Path | str, *, resamples: int = 10_000, seed: int 
         They aren't of one challenge, version, split, truth and scorer.
     """
     (one, rows_a), (two, rows_b) = _read(Path(a)), _read(Path(b))
+    try:
+        _refuse_mixed(one, two)
+        return _compared(one, rows_a, rows_b, resamples, seed)
+    except CannotCompare:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as bad:
+        raise CannotCompare(f"scores aren't as they were written ({bad}); score again") from bad
+
+
+def _refuse_mixed(one: dict[str, Any], two: dict[str, Any]) -> None:
     different = [
         name for name, x, y in (
             ("challenges", one["challenge"]["slug"], two["challenge"]["slug"]),
@@ -80,6 +90,12 @@ def compare(a: Path | str, b: Path | str, *, resamples: int = 10_000, seed: int 
         raise CannotCompare(
             f"these are scores of different {', '.join(different)}; score both with one release"
         )
+
+
+def _compared(
+    one: dict[str, Any], rows_a: list[dict[str, str]], rows_b: list[dict[str, str]],
+    resamples: int, seed: int,
+) -> Comparison:  # fmt: skip
     second = {row["id"]: row for row in rows_b}
     groups = [row["group"] for row in rows_a]
     _, weights = statistics.group_weights(groups, resamples, seed)

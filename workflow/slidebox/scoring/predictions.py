@@ -48,6 +48,12 @@ def error(code: str, message: str, file: str | None = None, mend: str | None = N
     return Finding(code, "error", message, file=file, mend=mend, **more)
 
 
+def written(path: Path, root: Path) -> str:
+    """A file's name as text for people and JSON: bytes that are no UTF-8 as their codes."""
+    name = path.relative_to(root).as_posix()
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 @dataclass
 class Submission:
     """What was handed in.
@@ -76,7 +82,7 @@ class Submission:
     refused: set[str] = field(default_factory=set)
 
     def relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix() if path != self.root else self.name
+        return written(path, self.root) if path != self.root else self.name
 
     def files(self) -> list[Path]:
         """All regular files, sorted; what a digest of the submission is made of."""
@@ -248,7 +254,7 @@ def collect(
         for path in sorted(folder.iterdir()):
             if path.name in LITTER or path.name.startswith("._"):
                 continue
-            relative = path.relative_to(root).as_posix()
+            relative = written(path, root)
             if problem := unsafe(path, root):
                 found.findings.append(error("PREDICTION_LINK", problem, relative,
                                             "put the file itself there"))  # fmt: skip
@@ -288,7 +294,7 @@ def collect(
         there = stem in found.by_id or bool(found.tables)
         found.findings.append(
             Finding("PREDICTION_FORMAT", "warning" if there else "error",
-                    f"{path.suffix} is no format that is read", path.relative_to(root).as_posix(),
+                    f"{path.suffix} is no format that is read", written(path, root),
                     mend=f"write {stem}.tif, or PNG or OME-Zarr")
         )  # fmt: skip
         if not there:
@@ -299,7 +305,7 @@ def collect(
                     f"{len(others)} predictions are of other splits and aren't scored now", name)
         )  # fmt: skip
     for which, paths in sorted(twice.items()):
-        names = ", ".join(sorted(p.relative_to(root).as_posix() for p in paths))
+        names = ", ".join(sorted(written(p, root) for p in paths))
         found.findings.append(
             error("PREDICTION_TWICE", f"image {which} has several predictions: {names}",
                   names, "keep one of them")
@@ -348,7 +354,7 @@ def unsafe_inside(folder: Path, root: Path) -> list[Finding]:
         for name in sorted((*folders, *files)):
             path = Path(parent, name)
             if problem := unsafe(path, root):
-                found.append(error("PREDICTION_LINK", problem, path.relative_to(root).as_posix(),
+                found.append(error("PREDICTION_LINK", problem, written(path, root),
                                    "put the file itself there"))  # fmt: skip
     return found
 

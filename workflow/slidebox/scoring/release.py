@@ -173,5 +173,6 @@ def sha256_tree(paths: list[Path], root: Path) -> str:
     """One digest of many files: sha256 over their sorted 'digest  name' lines."""
     total = hashlib.sha256()
     for path in sorted(paths):
-        total.update(f"{sha256_file(path)}  {path.relative_to(root).as_posix()}\n".encode())
+        line = f"{sha256_file(path)}  {path.relative_to(root).as_posix()}\n"
+        total.update(line.encode("utf-8", "surrogateescape"))
     return total.hexdigest()
