@@ -136,3 +136,15 @@ def test_exposures_of_all_channels_of_an_nd2(vendor):
     for name, exposures in wanted.items():
         with images.open_image(vendor / f"nd2_arcadia/{name}.nd2") as file:
             assert [c.exposure_time for c in file.series[0].channels] == exposures
+
+
+def test_excitations_of_an_nd2_are_the_lasers_that_were_on(vendor):
+    """The file's own number is 405 for all of them: the first line of the dichroic mirror."""
+    wanted = {
+        "example-multichannel": [None, 405, 488, 561],
+        "example-cerevisiae": [None, 488],  # transmitted light, laser
+        "example-timelapse": [488],  # its name: GFP 488 nm
+    }
+    for name, waves in wanted.items():
+        with images.open_image(vendor / f"nd2_arcadia/{name}.nd2") as file:
+            assert [c.excitation_wavelength for c in file.series[0].channels] == waves

@@ -72,6 +72,8 @@ def _all_series(file, path: Path) -> list[Series]:
     step = _time_step(file) or _measured_step(file, outer)
     for channel, seconds in zip(channels, _exposures(file, len(channels)), strict=False):
         channel.exposure_time = seconds
+    for channel, wave in zip(channels, _excitations(file, channels), strict=True):
+        channel.excitation_wavelength = wave
     plain = file.attributes.compressionType in (None, "none")
     result = []
     for p in range(count):
@@ -232,3 +234,22 @@ def _exposures(file, count: int) -> list[float | None]:
         return whole[0]
     values = [value for values in told for value in values]
     return values[:1] * count if len(set(values)) == 1 else []
+
+
+def _excitations(file, channels: list[Channel]) -> list[float | None]:
+    """Excitation of each channel (nm): the one laser line that was on, as the recording tells it.
+
+    The file's own number is the first of a filter's spectrum, the same for all channels behind one
+    dichroic mirror: without a word on lasers it counts only where no two dyes share it.
+    """
+    given = [c.excitation_wavelength for c in channels]
+    try:
+        text = (file.text_info or {}).get("description", "")
+    except Exception:
+        text = ""
+    planes = re.split(r"Plane #\d+:", text)[1:] or [text]
+    if len(planes) == len(channels) and "ExW:" in text:
+        lines = [re.findall(r"ExW:\s*([\d.]+);[^;\n]*;\s*On\b", plane) for plane in planes]
+        return [units.wavelength(on[0]) if len(on) == 1 else None for on in lines]
+    shared = {w for w in given if given.count(w) > 1}
+    return [None if w in shared else w for w in given]
