@@ -47,15 +47,23 @@ def bound(value: float) -> str:
 
 COST = (
     "## Cost", "",
-    "`benchmarks/scoring/run.py 2d 3d --references` of 2026-11-22 on two busy cores (CPU seconds,",
-    "median of 3, and peak memory; anew after each change).", "",
-    "| case | Slidebox, 10 thresholds | StarDist, 10 thresholds | scikit-image VOI + ARE |",
-    "|---|---|---|---|",
-    "| 2048 x 2048, 2,025 objects | 0.027 s, 136 MB | 3.37 s, 377 MB | 0.51 s, 217 MB |",
-    "| 128 x 512 x 512, 1,008 objects | 0.146 s, 309 MB | not measured | not measured |",
+    "`python benchmarks/scoring/run.py --references` of 2026-11-22 on two very busy cores: CPU",
+    "seconds (median of 3; of panoptica and traccuracy one run) and peak memory. Compare the",
+    "columns, not the seconds.", "",
+    "| case | Slidebox | others |",
+    "|---|---|---|",
+    "| 2048 x 2048, 2,025 objects, 10 thresholds | 0.03 s, 119 MB | StarDist 3.3 s, 348 MB; "
+    "Cellpose 1.2 s, 304 MB; panoptica, one threshold, 6.9 s, 408 MB; scikit-image, VOI and ARE, "
+    "0.33 s, 213 MB |",
+    "| 128 x 512 x 512, 1,008 objects, 10 thresholds | 0.17 s, 296 MB | StarDist 10.6 s, 527 MB; "
+    "Cellpose 3.4 s, 1,580 MB; panoptica, one threshold, 11.1 s, 1,125 MB; scikit-image, VOI and "
+    "ARE, 4.0 s, 1,387 MB |",
+    "| 100 frames of 1024 x 1024, 221 cells at the end, all tracking metrics | 0.69 s, 62 MB | "
+    "reading the files alone 0.61 s; traccuracy, DET, TRA and LNK, 22 s, 757 MB |",
     "",
-    "A pair of label volumes of 3.5 GB each (13,500 objects, OME-Zarr) was scored slab by slab in",
-    "16 CPU seconds with a peak of 1.2 GB.", "",
+    "`python benchmarks/scoring/scaling.py`: 0.008, 0.009 and 0.014 CPU seconds a megapixel at 1,",
+    "4 and 17 megapixels; a pair of volumes of 1 GB each slab by slab with a peak of 590 MB; twelve",
+    "images of 4 megapixels 1.6 times as fast with two threads.", "",
 )  # fmt: skip
 
 
