@@ -62,8 +62,8 @@ COST = (
     "reading the files alone 0.61 s; traccuracy, DET, TRA and LNK, 22 s, 757 MB |",
     "",
     "`python benchmarks/scoring/scaling.py`: 0.008, 0.009 and 0.014 CPU seconds a megapixel at 1,",
-    "4 and 17 megapixels; a pair of volumes of 1 GB each slab by slab with a peak of 590 MB; twelve",
-    "images of 4 megapixels 1.6 times as fast with two threads.", "",
+    "4 and 17 megapixels; a pair of volumes of 1 GB each slab by slab with a peak of 590 MB;",
+    "twelve images of 4 megapixels 1.6 times as fast with two threads.", "",
 )  # fmt: skip
 
 
