@@ -37,7 +37,7 @@ from slidebox import deposit
 from slidebox.demo import inbox as demo_inbox
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-HANGS = 600.0
+HANGS = 1800.0
 """Seconds after which a run that was told to end, or has lost a job, counts as hanging."""
 
 

@@ -13,6 +13,7 @@ a run without fault leaves. Prints what was survived badly and a summary; ends w
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import importlib
 import os
@@ -202,12 +203,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="slidebox-faults-") as folder:
         campaign = Campaign(Path(folder), a.seed)
         print(f"seed {a.seed}; a run without fault has {campaign.most}", flush=True)
-        for number in range(a.faults):
-            kind = kinds[number % len(kinds)]
-            tried[kind] += 1
-            if problems := campaign.trial(number, kind):
-                bad[kind] += 1
-                print(f"{number:4} {kind}: " + "; ".join(problems), flush=True)
+        # Ctrl-C ends a campaign with what it has found so far.
+        with contextlib.suppress(KeyboardInterrupt):
+            for number in range(a.faults):
+                kind = kinds[number % len(kinds)]
+                problems = campaign.trial(number, kind)
+                tried[kind] += 1
+                if problems:
+                    bad[kind] += 1
+                    print(f"{number:4} {kind}: " + "; ".join(problems), flush=True)
+                elif number % 20 == 19:
+                    print(f"{number + 1} tried, {bad.total()} survived badly", flush=True)
     for kind, count in tried.items():
         print(f"{kind:24} {count - bad[kind]} of {count} survived")
     return 1 if bad else 0

@@ -1,25 +1,38 @@
-"""Twenty random faults of benchmarks/faults: after the next run nothing tells of them."""
+"""Random faults of benchmarks/faults: after the next run nothing tells of them."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
-import sys
 
 import pytest
 from archive_user import CHECKOUT
 
 pytestmark = pytest.mark.slow
+SEED = int(os.environ.get("SLIDEBOX_FAULT_SEED", 20261122))
 
 
-def test_twenty_random_faults_leave_no_trace(tmp_path):
-    spec = importlib.util.spec_from_file_location("faults", CHECKOUT / "benchmarks/faults/run.py")
-    faults = sys.modules["faults"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(faults)
-    campaign = faults.Campaign(tmp_path, seed=int(os.environ.get("SLIDEBOX_FAULT_SEED", 20261122)))
+@pytest.fixture
+def campaigns(monkeypatch):
+    """The modules of benchmarks/faults: of whole runs, and of the stages alone."""
+    monkeypatch.syspath_prepend(CHECKOUT / "benchmarks" / "faults")
+    return importlib.import_module("run"), importlib.import_module("stages")
+
+
+def test_twenty_random_faults_leave_no_trace(campaigns, tmp_path):
+    campaign = campaigns[0].Campaign(tmp_path, SEED)
     try:
         outcomes = [campaign.trial(number) for number in range(20)]
     finally:
         campaign.close()
     bad = [(one.number, one.fault, *one.problems) for one in outcomes if one.problems]
     assert not bad, "\n".join(map(str, bad))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_faults_at_random_operations_leave_no_trace(campaigns, tmp_path):
+    """One of each kind, at a random operation of the stages."""
+    faults = campaigns[1]
+    campaign = faults.Campaign(tmp_path, SEED)
+    bad = {kind: campaign.trial(number, kind) for number, kind in enumerate(faults.KINDS)}
+    assert not {kind: problems for kind, problems in bad.items() if problems}
