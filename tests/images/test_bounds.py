@@ -158,3 +158,41 @@ def test_the_command_says_that_readers_disagree(shared_data, tmp_path, monkeypat
     assert "READERS_DISAGREE" in "".join(capsys.readouterr())
     meta = json.loads((tmp_path / "a.ome.zarr/zarr.json").read_text())["attributes"]["slidebox"]
     assert meta["recipe"]["chunks"] == "volume"
+
+
+def test_headers_say_how_pictures_will_be_decoded(tmp_path, monkeypatch):
+    """So a large one can be refused before it is decoded: any size counts as large here."""
+    import imagecodecs
+    from PIL import Image
+
+    from slidebox.images.readers import raster
+
+    rng = np.random.default_rng(2)
+    rgb, rgba, grey = (rng.integers(0, 255, (30, 41, *s), np.uint8) for s in ((3,), (4,), ()))
+    for name, data in (("rgb", rgb), ("rgba", rgba), ("grey", grey)):
+        for form, options in (
+            ("png", {}),
+            ("webp", {"lossless": True}),
+            ("webp", {"quality": 50}),
+            ("bmp", {}),
+        ):
+            number = len(list(tmp_path.iterdir()))
+            Image.fromarray(data).save(tmp_path / f"{name}{number}.{form}", **options)
+        if name != "rgba":
+            packed = imagecodecs.jpeg2k_encode(data.astype("u2") * 200, level=0)
+            (tmp_path / f"{name}.jp2").write_bytes(packed)
+            (tmp_path / f"{name}.j2k").write_bytes(
+                imagecodecs.jpeg2k_encode(data, codecformat="j2k", level=0)
+            )
+    files = sorted(tmp_path.iterdir())
+    whole = {}
+    for path in files:
+        with images.open_image(path) as file:
+            whole[path] = file.series[0].asarray()
+    monkeypatch.setattr(raster, "_LARGE", 0)
+    late = []
+    for path in files:
+        with images.open_image(path) as file:
+            late += [path.suffix] if file.series[0].rows is None else []
+            assert np.array_equal(file.series[0].asarray(), whole[path]), path.name
+    assert {".png", ".webp", ".bmp", ".jp2", ".j2k"} <= set(late)

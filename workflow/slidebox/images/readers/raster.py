@@ -74,24 +74,58 @@ _LARGE = 64 << 20  # bytes when decoded
 
 
 def _large(path: Path, name: str) -> np.ndarray | None:
-    """An array that stands for a large PNG or JPEG by its header; None for what isn't large."""
+    """An array that stands for a large picture by its header; None for what isn't large, moves, or
+    has a header that doesn't say how it will be decoded (palettes).
+    """
     with path.open("rb") as handle:
-        if name == "png":
-            head = handle.read(4096)
-            if b"acTL" in head:
-                return None  # an animation
+        head = handle.read(4096)
+        height, width, samples, kind = 0, 0, 0, "u1"
+        if name == "png" and b"acTL" not in head:
             width, height = (int.from_bytes(head[n : n + 4], "big") for n in (16, 20))
             samples = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(head[25], 0) if len(head) > 33 else 0
-            dtype = np.dtype("u2" if head[24:25] == b"\x10" else "u1")
+            kind = "u2" if head[24:25] == b"\x10" else "u1"
         elif name == "jpeg":
             height, width, samples = _jpeg_size(handle)
-            dtype = np.dtype("u1")
-        else:
-            return None
+        elif name == "jpeg2000":
+            height, width, samples, kind = _jpeg2000_size(head)
+        elif name == "webp":
+            height, width, samples = _webp_size(head)
+        elif name == "bmp" and head[28:30] == b"\x18\0":  # 24 bits a pixel
+            width, height = (int.from_bytes(head[n : n + 4], "little", signed=True)
+                             for n in (18, 22))  # fmt: skip
+            height, samples = abs(height), 3  # below zero: from the top
+    dtype = np.dtype(kind)
     if height * width * samples * dtype.itemsize <= _LARGE:
         return None
     shape = (height, width) if samples == 1 else (height, width, samples)
     return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def _jpeg2000_size(head: bytes) -> tuple[int, int, int, str]:
+    """Height, width, components and type by the SIZ segment (ISO 15444-1, A.5.1)."""
+    at = head.find(b"\xff\x4f\xff\x51")
+    if at < 0 or len(head) < at + 43 or b"pclr" in head:
+        return 0, 0, 0, "u1"
+    x1, y1, x0, y0 = (int.from_bytes(head[at + n : at + n + 4], "big") for n in (8, 12, 16, 20))
+    samples, depth = int.from_bytes(head[at + 40 : at + 42], "big"), head[at + 42]
+    if depth & 0x80 or depth > 15:  # signed, or deeper than 16 bits
+        return 0, 0, 0, "u1"
+    return y1 - y0, x1 - x0, samples, "u1" if depth < 8 else "u2"
+
+
+def _webp_size(head: bytes) -> tuple[int, int, int]:
+    """Height, width and samples (https://developers.google.com/speed/webp/docs/riff_container)."""
+    kind = head[12:16]
+    if kind == b"VP8X" and not head[20] & 2:  # not an animation
+        width, height = (int.from_bytes(head[n : n + 3], "little") + 1 for n in (24, 27))
+        return height, width, 4 if head[20] & 16 else 3
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1, 4 if bits >> 28 & 1 else 3
+    if kind == b"VP8 ":
+        width, height = (int.from_bytes(head[n : n + 2], "little") & 0x3FFF for n in (26, 28))
+        return height, width, 3
+    return 0, 0, 0
 
 
 def _jpeg_size(handle) -> tuple[int, int, int]:
