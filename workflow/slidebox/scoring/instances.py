@@ -161,12 +161,28 @@ def splits_and_merges(table: ObjectOverlap) -> tuple[int, int]:
 
 def foreground_dice(table: Overlap) -> tuple[int, int]:
     """2 |A and B| and |A| + |B| of the foregrounds, in pixels: Dice = the first over the second.
+
+    In [0, 1], 1 is best; `both_empty` says what it is where neither has a pixel.
     Dice 1945, doi:10.2307/1932409.
     """
     inside = int(table.n[(table.truth[table.i] != 0) & (table.pred[table.j] != 0)].sum())
     a = int(table.truth_area[table.truth != 0].sum())
     b = int(table.pred_area[table.pred != 0].sum())
     return 2 * inside, a + b
+
+
+def count_error(n_true, n_pred):
+    """|predicted - true| number of objects (or points), >= 0, 0 is best, also where there are none.
+    Lempitsky and Zisserman 2010, Advances in Neural Information Processing Systems 23, 1324-1332.
+    """
+    return np.abs(np.asarray(n_pred, float) - n_true)
+
+
+def cremi_score(voi, are):
+    """sqrt((VOI split + VOI merge) * ARE), >= 0, 0 is best; 0 where either is, without unit as the
+    challenge has it. Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450.
+    """
+    return np.sqrt(np.asarray(voi, float) * are)
 
 
 def variation_of_information(

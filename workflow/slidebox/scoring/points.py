@@ -56,6 +56,26 @@ def match(
     return i[pick], j[pick], distance[pick]
 
 
+def precision(tp, fp):
+    """TP / (TP + FP), in [0, 1], 1 is best; 0 without a predicted point.
+    Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z.
+    """
+    return _share(tp, fp)
+
+
+def recall(tp, fn):
+    """TP / (TP + FN), in [0, 1], 1 is best; 0 without a true point.
+    Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z.
+    """
+    return _share(tp, fn)
+
+
+def _share(tp, rest):
+    tp, total = np.asarray(tp, float), np.asarray(tp, float) + rest
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(total > 0, tp / total, 0.0)
+
+
 def f_beta(tp, fp, fn, beta: float):
     """(1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP), in [0, 1], 1 is best; nan without any point.
     Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z.

@@ -26,17 +26,22 @@ FUNCTIONS = {
     "instance-segmentation": [
         instances.match, instances.average_precision, instances.f1, instances.panoptic_quality,
         instances.segmentation_quality, instances.seg, instances.splits_and_merges,
-        instances.foreground_dice, instances.variation_of_information,
-        instances.adapted_rand_error, boundary.hausdorff95, boundary.average_surface_distance,
+        instances.foreground_dice, instances.count_error, instances.variation_of_information,
+        instances.adapted_rand_error, instances.cremi_score, boundary.hausdorff95,
+        boundary.average_surface_distance,
         coco.judge, coco.precision_recall, masks.fill_polygon,
     ],
     "semantic-segmentation": [task_semantic.dice, task_semantic.iou],
     "tracking": [
-        tracking.graph_errors, tracking.det, tracking.lnk, tracking.tra,
+        instances.seg, tracking.graph_errors, tracking.det, tracking.lnk, tracking.tra,
         tracking.complete_tracks, tracking.track_fractions, tracking.division_counts,
-        tracking.cell_cycle_accuracy, tracking.mean_of_defined,
+        tracking.f1_of_counts, tracking.cell_cycle_accuracy, tracking.mean_of_defined,
+        tracking.overall,
     ],
-    "points": [points.match, points.f_beta, points.jaccard, points.rmse],
+    "points": [
+        points.match, points.f_beta, points.precision, points.recall, points.jaccard, points.rmse,
+        instances.count_error,
+    ],
     "restoration": [restoration.psnr, restoration.ssim, restoration.ms_ssim, restoration.si_psnr],
 }  # fmt: skip
 

@@ -299,12 +299,12 @@ def values(c: dict[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray
     # An image without true objects says nothing of SEG where empty images are skipped
     out["SEG"] = part(c["seg_sum"], c["seg_n"], np.nan if settings.both_empty == "skip" else either)
     out["Dice"] = part(c["dice_inside"], c["dice_sum"])
-    out["count_error"] = np.abs(c["n_pred"] - c["n_true"]).astype(float)
+    out["count_error"] = m.count_error(c["n_true"], c["n_pred"])
     out["splits"], out["merges"] = c["splits"].astype(float), c["merges"].astype(float)
     if "are" in c:
         out["VOI_split"], out["VOI_merge"], out["ARE"] = c["voi_split"], c["voi_merge"], c["are"]
         out["VOI"] = c["voi_split"] + c["voi_merge"]
-        out["CREMI"] = np.sqrt(out["VOI"] * out["ARE"])
+        out["CREMI"] = m.cremi_score(out["VOI"], out["ARE"])
     if "hd95_sum" in c:
         out["HD95"] = part(c["hd95_sum"], tp, np.nan)
         out["ASSD"] = part(c["assd_sum"], tp, np.nan)

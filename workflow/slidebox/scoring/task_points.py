@@ -9,6 +9,7 @@ import numpy as np
 from ..findings import Finding, has_errors
 from . import points as m
 from .csv_rows import opened_rows
+from .instances import count_error
 from .predictions import Refused, Submission, error
 from .release import Item
 from .settings import Settings
@@ -174,18 +175,13 @@ def values(c: dict[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray
     empty = {"one": 1.0, "zero": 0.0, "skip": np.nan}[settings.both_empty]
     tp, fp, fn = c["tp"], c["fp"], c["fn"]
     nothing = tp + fp + fn == 0
-
-    def part(a, b):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(nothing, empty, np.where(b > 0, np.divide(a, b), 0.0))
-
     return {
         "F": np.where(nothing, empty, m.f_beta(tp, fp, fn, settings.beta)),
-        "precision": part(tp, tp + fp),
-        "recall": part(tp, tp + fn),
+        "precision": np.where(nothing, empty, m.precision(tp, fp)),
+        "recall": np.where(nothing, empty, m.recall(tp, fn)),
         "Jaccard": np.where(nothing, empty, m.jaccard(tp, fp, fn)),
         "RMSE": m.rmse(c["squares"], tp),
-        "count_error": np.abs(c["n_pred"] - c["n_true"]).astype(float),
+        "count_error": count_error(c["n_true"], c["n_pred"]),
     }
 
 

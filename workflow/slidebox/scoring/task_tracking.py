@@ -311,9 +311,9 @@ def values(c: dict[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray
         "CCA": part(c["cca_sum"], c["cca_n"]),
     }
     out["BIO"] = m.mean_of_defined(out["CT"], out["TF"], out["BC"], out["CCA"])
-    out["OP_CSB"] = (out["SEG"] + out["DET"]) / 2
-    out["OP_CTB"] = (out["SEG"] + out["TRA"]) / 2
-    out["OP_CLB"] = (out["LNK"] + out["BIO"]) / 2
+    out["OP_CSB"] = m.overall(out["SEG"], out["DET"])
+    out["OP_CTB"] = m.overall(out["SEG"], out["TRA"])
+    out["OP_CLB"] = m.overall(out["LNK"], out["BIO"])
     # A reference without objects defines nothing: the challenge says what that is worth
     empty = {"one": 1.0, "zero": 0.0, "skip": np.nan}[settings.both_empty]
     nothing = c["vertices"] == 0

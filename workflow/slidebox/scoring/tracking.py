@@ -348,3 +348,11 @@ def mean_of_defined(*values):
     count = defined.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(count > 0, np.where(defined, stacked, 0).sum(0) / count, np.nan)
+
+
+def overall(a, b):
+    """(a + b) / 2, in [0, 1], 1 is best; nan where either isn't defined. OP_CSB is that of SEG and
+    DET, OP_CTB of SEG and TRA, OP_CLB of LNK and BIO.
+    Maška et al. 2023, doi:10.1038/s41592-023-01879-y.
+    """
+    return (a + b) / 2
