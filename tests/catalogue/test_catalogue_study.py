@@ -186,6 +186,10 @@ def test_links_for_the_usual_schemes(url):
     assert safe_url(url) == url
 
 
+def test_a_link_holds_nothing_that_no_uri_may_hold():
+    assert safe_url('https://e.org/"><b>{x}') == "https://e.org/%22%3E%3Cb%3E%7Bx%7D"
+
+
 def test_addresses_of_odd_names():
     assert file_url("a b/ü#?.tif", 3) == "files/v3/a%20b/%C3%BC%23%3F.tif"
     assert doi_url("doi:10.1000/a<b>") == "https://doi.org/10.1000/a%3Cb%3E"

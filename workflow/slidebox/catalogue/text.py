@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, urlsplit
 
 _SAFE_SCHEMES = {"http", "https", "mailto"}
@@ -11,7 +12,8 @@ def safe_url(url: object) -> str | None:
     """The URL when a page may link to it (http, https, mailto), else None.
 
     Browsers drop control characters and leading blanks before they read a scheme; a URL that has
-    any is refused rather than repaired.
+    any is refused rather than repaired. What no URI may hold (RFC 3986) is percent-encoded, as
+    browsers do, so that it can also be a name in RDF.
     """
     if not isinstance(url, str) or not url or any(ord(c) <= 32 or ord(c) == 127 for c in url):
         return None
@@ -23,7 +25,7 @@ def safe_url(url: object) -> str | None:
         return None
     if parts.scheme.lower() != "mailto" and not parts.netloc:
         return None
-    return url
+    return re.sub(r'[<>"{}|\\^`]', lambda m: quote(m[0]), url)
 
 
 def bare_doi(doi: object) -> str | None:
