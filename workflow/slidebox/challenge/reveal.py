@@ -11,7 +11,7 @@ from pathlib import Path
 from ..atomic import write_text
 from ..findings import Finding
 from ..scoring.release import NotARelease, find_private, open_release
-from . import pixels
+from . import pixels, versions
 from .release import MANIFEST, commitment, read_json, verify_folder, verify_private
 
 
@@ -25,7 +25,8 @@ def reveal(
     Raises
     ------
     NotARelease
-        There is no hidden truth of this release in `private`, or it isn't what was committed to.
+        There is no hidden truth of this release in `private`, or it isn't what was committed to,
+        or a later release still hides some of it.
     """
     release = Path(release)
     opened = open_release(release)
@@ -34,6 +35,8 @@ def reveal(
     secret = find_private(Path(private), opened.slug, opened.version)
     if (secret / MANIFEST).is_file() and (damaged := verify_private(release, secret)):
         raise NotARelease("; ".join(f"{f.file} {f.message}" for f in damaged[:5]))
+    if held := _still_hidden(release, secret):
+        raise NotARelease(f"{held} hides some of this truth too: reveal it first")
     target = release / "revealed"
     staging = release / f".revealed.{os.getpid()}.tmp"
     shutil.rmtree(staging, ignore_errors=True)
@@ -48,6 +51,25 @@ def reveal(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def _still_hidden(release: Path, secret: Path) -> str | None:
+    """A later release of the same challenge with the same hidden truth that isn't revealed."""
+
+    def truth(folder: Path) -> set[tuple[str, str]]:
+        with (folder / "truth.csv").open(encoding="utf-8", newline="") as handle:
+            return {(r["id"], r["sha256"]) for r in csv.DictReader(handle)}
+
+    here = versions.released(release.parent)
+    for later in here[here.index(release.name) + 1 :] if release.name in here else []:
+        other = secret.parent / later
+        if (
+            (other / "truth.csv").is_file()
+            and not (release.parent / later / "revealed").is_dir()
+            and truth(secret) & truth(other)
+        ):
+            return later
+    return None
 
 
 def verify(release: Path | str) -> list[Finding]:
