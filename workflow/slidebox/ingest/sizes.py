@@ -139,7 +139,9 @@ def threads(load: Load) -> int:
 
 def memory_mb(stage: str, load: Load, attempt: int = 1) -> int:
     """Memory to ask for, in MB; twice as much with each further attempt."""
-    asked = expected(stage, load, "mem_mb") * MARGIN["mem_mb"]
+    # One process for all stages needs no less than any of them alone.
+    within = model() if stage == "ingest" else (stage,)
+    asked = max(expected(one, load, "mem_mb") for one in within) * MARGIN["mem_mb"]
     return max(LEAST["mem_mb"], _round(asked)) * 2 ** (attempt - 1)
 
 
