@@ -43,6 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("slidebox: stopped", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        if os.environ.get("SLIDEBOX_DEBUG") or not error.name:
+            raise
+        where = "pip install 'slidebox[workflow]' (or `make setup` in a checkout) has all of them"
+        print(f"slidebox: this needs the package {error.name}; {where}", file=sys.stderr)
+        return CANNOT
     except Exception as error:
         if os.environ.get("SLIDEBOX_DEBUG"):
             raise
