@@ -32,8 +32,8 @@ OURS = frozenset({READY, DEPOSIT})
 ACCESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 RESERVED = frozenset(
     {"assets", "catalogue", "challenges", "files", "index", "review", "search", "api", "robots"}
-    | {"accessions", "audit", "benchmarks", "cancelled", "embargoes", "environments", "leaderboards"}
-    | {"logs", "publish", "receipts", "requests", "reviews", "running"}
+    | {"accessions", "audit", "benchmarks", "cancelled", "embargoes", "environments"}
+    | {"leaderboards", "logs", "publish", "receipts", "requests", "reviews", "running"}
 )
 """Accessions that would hide a part of the site, or of results/."""
 
