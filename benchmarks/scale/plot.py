@@ -50,7 +50,7 @@ def points(lines: list[dict]) -> dict[str, dict[int, tuple[float, float]]]:
 def draw(found: dict[str, dict[int, tuple[float, float]]], out: Path) -> None:
     """Two pictures side by side: CPU seconds, and peak memory, against size."""
     matplotlib.rcParams["svg.hashsalt"] = "slidebox"  # the same points give the same file
-    figure, both = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    figure, both = pyplot.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
     for axes, which, title in zip(both, (0, 1), ("CPU seconds", "peak memory, MB"), strict=True):
         for name, sizes in found.items():
             values = [value[which] for value in sizes.values()]
@@ -59,7 +59,7 @@ def draw(found: dict[str, dict[int, tuple[float, float]]], out: Path) -> None:
         axes.grid(alpha=0.3)
     most = max(n for sizes in found.values() for n in sizes)
     both[0].plot([most / 100, most], [1, 100], color="grey", linewidth=0.7, label="proportional")
-    both[0].legend(fontsize=8)
+    figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(out, metadata={"Date": None})
     pyplot.close(figure)
 

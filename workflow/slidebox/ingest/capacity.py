@@ -160,7 +160,7 @@ def _memory(rows: list[dict[str, Any]], cores: int) -> int:
 def _duration(hours: float) -> str:
     """Hours in words: minutes below one, days above a hundred."""
     if hours < 1:
-        return f"{max(0.1, hours * 60):.1f} minutes"
+        return f"{max(0.1, hours * 60) if hours else 0:.1f} minutes"
     return f"{hours:.1f} hours" if hours < 100 else f"{hours / 24:.1f} days"
 
 
