@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -170,3 +171,13 @@ def test_objects_above_the_challenges_number_are_not_even_drawn(tmp_path, truth,
     (tmp_path / "p.json").write_text(json.dumps([box] * 1000))
     assert codes(score(release, tmp_path / "p.json")) == [("LABELS_TOO_MANY", None)]
     assert len(drawn) == 4
+
+
+def test_what_libraries_say_has_no_folders_of_this_machine(tmp_path, release):
+    (tmp_path / "p" / "a.zarr").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as packed:
+        packed.writestr("q", "1")
+        packed.writestr("q/x.tif", "1")
+    for given, code in (("p", "PREDICTION_UNREADABLE"), ("p.zip", "ZIP_BROKEN")):
+        (found,) = score(release, tmp_path / given).findings
+        assert found.code == code and "/" not in found.message

@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from .predictions import Refused, check_shape, error
+from .predictions import Refused, check_shape, error, reason
 from .release import Item
 
 # Arrays of more bytes are read in slabs of some SLAB bytes
@@ -187,9 +187,8 @@ def open_array(path: Path, item: Item, file: str, *, labels: bool = True) -> Arr
 
 def unreadable(bad: Exception, file: str) -> Refused:
     """What is said of a file whose reader gave up."""
-    reason = str(bad).splitlines()[0][:200] if str(bad).strip() else type(bad).__name__
     return Refused(
-        error("PREDICTION_UNREADABLE", f"can't be read: {reason}", file, "write it again")
+        error("PREDICTION_UNREADABLE", f"can't be read: {reason(bad)}", file, "write it again")
     )
 
 

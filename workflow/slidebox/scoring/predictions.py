@@ -48,6 +48,12 @@ def error(code: str, message: str, file: str | None = None, mend: str | None = N
     return Finding(code, "error", message, file=file, mend=mend, **more)
 
 
+def reason(bad: Exception) -> str:
+    """A library's word on a file, in a line, without folders of this machine: boards are public."""
+    text = getattr(bad, "strerror", None) or str(bad).strip() or type(bad).__name__
+    return re.sub(r"(file://)?(/[^\s/'\"]+)+/", "", text.splitlines()[0])[:200]
+
+
 def written(path: Path, root: Path) -> str:
     """A file's name as text for people and JSON: bytes that are no UTF-8 as their codes."""
     name = path.relative_to(root).as_posix()
@@ -197,8 +203,9 @@ def unpack(archive: Path, folder: Path, limit: int) -> None:
         raise
     except Exception as bad:  # each compression has errors of its own
         raise Refused(
-            error("ZIP_BROKEN", f"the ZIP can't be read: {bad}", archive.name, "pack it again")
-        ) from bad
+            error("ZIP_BROKEN", f"the ZIP can't be read: {reason(bad)}", archive.name,
+                  "pack it again")
+        ) from bad  # fmt: skip
 
 
 def names(path: Path) -> set[str]:
