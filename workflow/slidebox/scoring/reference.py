@@ -53,7 +53,7 @@ def bound(value: float) -> str:
 COST = (
     "## Cost", "",
     "`python benchmarks/scoring/run.py --references` of 2026-11-22 on two very busy cores: CPU",
-    "seconds (median of 3; of panoptica and traccuracy one run) and peak memory. Compare the",
+    "seconds (median of 3; where slow, one run) and peak memory. Compare the",
     "columns, not the seconds.", "",
     "| case | Slidebox | others |",
     "|---|---|---|",
@@ -64,7 +64,8 @@ COST = (
     "Cellpose 3.4 s, 1,580 MB; panoptica, one threshold, 11.1 s, 1,125 MB; scikit-image, VOI and "
     "ARE, 4.0 s, 1,387 MB |",
     "| 100 frames of 1024 x 1024, 221 cells at the end, all tracking metrics | 0.69 s, 62 MB | "
-    "reading the files alone 0.61 s; traccuracy, DET, TRA and LNK, 22 s, 757 MB |",
+    "reading the files alone 0.61 s; py-ctcmetrics 96 s, 240 MB; traccuracy, DET, TRA and LNK, "
+    "22 s, 757 MB |",
     "",
     "`python benchmarks/scoring/scaling.py`: 0.008, 0.009 and 0.014 CPU seconds a megapixel at 1,",
     "4 and 17 megapixels; a pair of volumes of 1 GB each slab by slab with a peak of 590 MB;",
