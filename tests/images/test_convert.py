@@ -30,6 +30,7 @@ from slidebox import images
 from slidebox.images import LabelSource, Recipe, UnreadableImage
 from slidebox.images.checksum import tree_checksum
 from slidebox.images.shards import Codec
+from slidebox.images.stream import Rows
 
 from . import independent
 
@@ -457,32 +458,40 @@ def test_a_damaged_source_leaves_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.ome.tif"]
 
 
-@pytest.mark.parametrize("step", ["gather", "encode", "empty"])
+@pytest.mark.parametrize("where", [(Rows, "add"), (Codec, "gather"), (Codec, "encode")])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_chunk_that_is_stored_otherwise_than_read_is_no_image(
-    tmp_path, threads, step, monkeypatch
+def test_a_pixel_that_is_stored_otherwise_than_read_is_no_image(
+    tmp_path, threads, where, monkeypatch
 ):
-    data = np.random.default_rng(4).integers(0, 9, (600, 700), np.uint8)
-    tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "YX"})
-    name = "encode" if step == "encode" else "gather"
-    right = getattr(Codec, name)
+    data = np.random.default_rng(4).integers(0, 9, (3, 600, 700), np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "ZYX"})
+    kind, step = where
+    right, calls = getattr(kind, step), iter(range(99999))
 
-    def wrong(codec, given, *more):
-        if name == "gather":
-            chunk = right(codec, given, *more)
-            if step == "empty":  # chunks of zeros are left out
-                chunk[...] = 0
-            else:
-                chunk[0, 7, 7] ^= 1
-            return chunk
-        chunk = given.copy()
-        chunk[..., 7, 7] ^= 1
-        return right(codec, chunk)
+    def wrong(own, *given):
+        spoil = next(calls) == 0  # level 0 comes first
+        if step == "encode":
+            return right(own, given[0] ^ spoil)
+        made = right(own, *given)
+        if step == "gather":
+            made[0, 7, 7] ^= spoil
+            return made
+        return [(row, rows ^ spoil) for row, rows in made]
 
-    monkeypatch.setattr(Codec, name, wrong)
-    with pytest.raises(RuntimeError, match="not what was read"):
+    monkeypatch.setattr(kind, step, wrong)
+    with pytest.raises(RuntimeError, match=r"plane t=0 c=0 z=\d of .* is not what was read"):
         images.convert(tmp_path / "a.ome.tif", tmp_path / "o.ome.zarr", threads=threads)
     assert not (tmp_path / "o.ome.zarr").exists()
+
+
+def test_a_chunk_left_out_as_zeros_was_read_as_zeros(tmp_path, monkeypatch):
+    data = np.zeros((600, 700), np.uint8)
+    data[599, 699] = 1
+    tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "YX"})
+    gather = Codec.gather
+    monkeypatch.setattr(Codec, "gather", lambda *given: gather(*given) * 0)
+    with pytest.raises(RuntimeError, match="is not what was read"):
+        images.convert(tmp_path / "a.ome.tif", tmp_path / "o.ome.zarr")
 
 
 def test_an_existing_image(vendor, tmp_path):

@@ -24,6 +24,7 @@ from .checksum import tree_checksum
 from .model import ImageFile, Series, UnreadableImage
 from .plan import MB, Plan, Recipe, make_plan
 from .registry import open_image
+from .store import StoredLevel, digest_of
 from .stream import Crew, Facts, Pyramid, run
 from .thumbnail import write_thumbnail
 
@@ -233,7 +234,6 @@ def _write(
             names = {"ome": {"version": "0.5", "labels": [m["name"] for m in made]}}
             nodes.write_group(folder / "labels", names, recipe.ngff)
         _ome(folder, file, series, name, channels, recipe.ngff, original)
-        digest = _digest(series, facts)
         described = {
             "axes": series.axes,
             "shape": list(series.shape),
@@ -244,7 +244,7 @@ def _write(
             "channels": _channels(series, channels),
             "levels": _levels(series, plan),
             "labels": made,
-            "digest": {"algorithm": DIGEST, "read": digest, "stored": digest if prove else None},
+            "digest": _digests(facts, prove),
             "reader": file.reader,
             "reader_version": file.reader_version,
             "recipe": recipe.to_json(),
@@ -323,7 +323,14 @@ def _pixels(
         raise
     for level in plan.levels:
         nodes.write_array(folder / level.path, series, level, work.recipe)
-    return plan, pyramid.facts
+    facts = pyramid.facts
+    if work.prove and (cut := sorted(facts.planes.keys() - facts.stored.keys())):
+        # begun by a process that was killed: nobody has all their rows in hand
+        level_0 = StoredLevel(folder / plan.levels[0].path, series.axes)
+        for plane in cut:
+            facts.stored[plane] = level_0.digest(*plane)
+            pyramid.check(plane)
+    return plan, facts
 
 
 def _journal_key(file: ImageFile, series: Series, recipe: Recipe, prove: bool) -> dict[str, Any]:
@@ -426,14 +433,13 @@ def _label(
         one, plan, source.name, facts.labels, work.recipe.ngff, source.known
     )
     nodes.write_group(where, {"ome": attributes}, work.recipe.ngff)
-    digest = _digest(one, facts)
     made = {
         "name": source.name,
         "objects": len(facts.labels),
         "axes": one.axes,
         "shape": list(one.shape),
         "dtype": one.dtype.name,
-        "digest": {"algorithm": DIGEST, "read": digest, "stored": digest if work.prove else None},
+        "digest": _digests(facts, work.prove),
     }
     return made, facts.md5
 
@@ -467,13 +473,10 @@ def write_original(folder: Path, file: ImageFile) -> None:
             target.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 
-def _digest(series: Series, facts: Facts) -> str:
-    import xxhash
-
-    total = xxhash.xxh3_128()
-    for key in sorted(facts.planes):
-        total.update(facts.planes[key])
-    return total.hexdigest()
+def _digests(facts: Facts, prove: bool) -> dict[str, str | None]:
+    """Of all pixels as they were read, and as they were read back."""
+    read, stored = digest_of(facts.planes), digest_of(facts.stored) if prove else None
+    return {"algorithm": DIGEST, "read": read, "stored": stored}
 
 
 def _channels(series: Series, shown: list[dict]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from . import nodes
 from .plan import LevelPlan, Recipe
@@ -80,6 +81,14 @@ class StoredLevel:
     def plane(self, t: int = 0, c: int = 0, z: int = 0) -> np.ndarray:
         return np.concatenate([self.rows(t, c, z, r) for r in range(self.grid.counts[3])])
 
+    def digest(self, t: int, c: int, z: int) -> bytes:
+        """XXH3-128 of a plane: C order, little-endian."""
+        total = xxhash.xxh3_128()
+        for row in range(self.grid.counts[3]):
+            rows = np.ascontiguousarray(self.rows(t, c, z, row))
+            total.update(rows.view(np.uint8).reshape(-1))
+        return total.digest()
+
     def _kept(self, chunk: tuple[int, ...]) -> np.ndarray | None:
         """A chunk; those of a volume are kept for the next planes, as many as a slab has."""
         if self.level.chunk[2] == 1:
@@ -122,3 +131,11 @@ class StoredLevel:
             else:
                 self._indexes[shard] = read_index(path, int(np.prod(self.grid.per_shard)))
         return self._indexes[shard]
+
+
+def digest_of(planes: dict[tuple[int, int, int], bytes]) -> str:
+    """The digest of an image, of those of its planes by (t, c, z): see ``convert.DIGEST``."""
+    total = xxhash.xxh3_128()
+    for key in sorted(planes):
+        total.update(planes[key])
+    return total.hexdigest()

@@ -2,8 +2,8 @@
 
 Rows of chunks are the unit of work. A row is cut into chunks, these are compressed (by the
 threads), appended to their shards in order (by the caller alone: a shard has one owner), read back
-from the file, decompressed and compared, bit by bit, with the rows as the reader gave them. Then
-the row is halved into the next level.
+from the file and decompressed. Of both, the planes as the reader gave them and the planes as they
+were read back, a digest is made; they must be equal. A row is halved into the next level.
 """
 
 from __future__ import annotations
@@ -55,9 +55,11 @@ class _Row:
     places: list[tuple[int, ...]]
     """Of each chunk: its number along t, c, z, y, x."""
     parts: list[list[np.ndarray]]
-    """Of each chunk: its planes as they were read, without what lies beyond the image's edge."""
+    """Of each chunk, until it is compressed: its planes, no further than the image's edge."""
     tasks: list[Task]
     """What is being done to the row."""
+    back: np.ndarray | None = None
+    """The row as it was read back: samples, planes, rows, columns."""
     full: list[Shard] = field(default_factory=list)
     """Shards that this row completed."""
 
@@ -68,6 +70,9 @@ class Facts:
 
     planes: dict[tuple[int, int, int], bytes] = field(default_factory=dict)
     """XXH3-128 of each plane (t, c, z) as read: C order, little-endian."""
+    stored: dict[tuple[int, int, int], bytes] = field(default_factory=dict)
+    """The same of the planes as they were read back from level 0. Planes that an earlier process
+    had begun aren't there."""
     low: list[float | None] = field(default_factory=list)
     high: list[float | None] = field(default_factory=list)
     samples: list[list[np.ndarray]] = field(default_factory=list)
@@ -102,7 +107,7 @@ class Pyramid:
         ]
         self.open: list[dict[tuple[int, ...], Shard]] = [{} for _ in plan.levels]
         self.files: list[Path] = []
-        self.pending = [_Rows(level) for level in plan.levels]
+        self.pending = [Rows(level) for level in plan.levels]
         self.slabs: list[dict[int, np.ndarray]] = [{} for _ in plan.levels]
         """Volumes: rows of chunks, by their number, whose chunks aren't deep enough yet."""
         self.held: list[dict[int, tuple]] = [{} for _ in plan.levels]
@@ -116,6 +121,7 @@ class Pyramid:
             low=[None] * count, high=[None] * count, samples=[[] for _ in range(count)]
         )
         self.hashes: list[xxhash.xxh3_128] = []
+        self.back: dict[tuple[int, int, int], xxhash.xxh3_128] = {}
         last = plan.levels[-1].shape
         self.keep_every = max(1, last[0] * last[2] * last[3] * last[4] // 2_000_000)
 
@@ -300,11 +306,7 @@ class Pyramid:
             if level.index == 0:
                 tall, wide = planes[0].shape
                 span = self._range(chunk[: len(planes), :tall, :wide])
-            filled = _any(chunk)
-            if not filled and any(_any(plane[None]) for plane in planes):
-                # it is stored by being absent: nothing will be read back and compared
-                raise DamagedOutput("a chunk that is to be left out is not what was read: zeros")
-            packed.append(_Packed(self.codec.encode(chunk) if filled else None, span))
+            packed.append(_Packed(self.codec.encode(chunk) if _any(chunk) else None, span))
         return packed
 
     def _append(self) -> None:
@@ -312,8 +314,10 @@ class Pyramid:
         row = self.queue[0]
         grid, shards = self.grids[row.level], self.open[row.level]
         written: list[tuple[Shard, bytes]] = []
-        proofs = []
+        proofs: list[tuple[Shard, tuple[int, int], np.ndarray]] = []
         packed = [one for task in row.tasks for one in self.crew.result(task)]
+        if row.level == 0 and self.prove:
+            row.back = self._blank(row)
         for place, planes, one in zip(row.places, row.parts, packed, strict=True):
             if one.span is not None:
                 self._widen(place[1], *one.span)
@@ -325,12 +329,18 @@ class Pyramid:
             kept = shard.append(grid.number_in_shard(place), one.data)
             if kept is not None and one.data is not None:
                 written.append((shard, one.data))
-                if row.level == 0 and self.prove:
-                    proofs.append((shard, kept, place, planes))
+            if row.back is not None:
+                x = place[4] * grid.level.chunk[4]
+                part = row.back[place[1] - row.places[0][1], :, :, x : x + planes[0].shape[1]]
+                if kept is None:
+                    part[...] = 0
+                else:
+                    proofs.append((shard, kept, part))
         row.parts = []
         per = max(1, _TASK * len(row.places) // max(1, row.nbytes))
         row.tasks = [
-            self.crew.start(self._prove, proofs[k : k + per]) for k in range(0, len(proofs), per)
+            self.crew.start(self._read_back, proofs[k : k + per])
+            for k in range(0, len(proofs), per)
         ]
         if self.checksum and written:
             self.summing = self.crew.start(_sum, self.summing, written)
@@ -343,6 +353,8 @@ class Pyramid:
         row = self.proving[0]
         for task in row.tasks:
             self.crew.result(task)
+        if row.back is not None:
+            self._compare(row, row.back)
         while row.full:
             shard = row.full[0]
             if shard.seal():
@@ -356,17 +368,42 @@ class Pyramid:
                 self.closing.popleft().result()
         self.proving.popleft()
 
-    def _prove(self, proofs: list[tuple[Shard, tuple[int, int], tuple, list[np.ndarray]]]) -> None:
+    def _blank(self, row: _Row) -> np.ndarray:
+        planes = row.parts[0]
+        samples = row.places[-1][1] - row.places[0][1] + 1
+        wide = self.plan.levels[0].shape[4]
+        return np.empty((samples, len(planes), planes[0].shape[0], wide), self.codec.dtype)
+
+    def _read_back(self, proofs: list[tuple[Shard, tuple[int, int], np.ndarray]]) -> None:
         shape, dtype = self.plan.levels[0].chunk[2:], self.codec.dtype
-        for shard, kept, place, planes in proofs:
+        for shard, kept, part in proofs:
             data = self.codec.decode_bytes(shard.read(kept), math.prod(shape) * dtype.itemsize)
-            stored = np.frombuffer(data, dtype).reshape(shape)
-            for plane, read in zip(stored, planes, strict=False):
-                tall, wide = read.shape
-                if not np.array_equal(
-                    _same_bits(plane[:tall, :wide], dtype), _same_bits(read, dtype)
-                ):
-                    raise DamagedOutput(f"chunk {place} of {shard.path} is not what was read")
+            deep, tall, wide = part.shape
+            part[...] = np.frombuffer(data, dtype).reshape(shape)[:deep, :tall, :wide]
+
+    def _compare(self, row: _Row, back: np.ndarray) -> None:
+        """Go on with the digests of a row's planes; those that are whole must be as read."""
+        t, c, z, number, _ = row.places[0]
+        z *= self.plan.levels[0].chunk[2]
+        for s, i in np.ndindex(back.shape[:2]):
+            plane = (t, c + s, z + i)
+            if number == 0:
+                self.back[plane] = xxhash.xxh3_128()
+            if plane not in self.back:
+                continue  # an earlier process read back its first rows
+            self.back[plane].update(back[s, i].reshape(-1).view(np.uint8))
+            if number + 1 == self.grids[0].counts[3]:
+                self.facts.stored[plane] = self.back.pop(plane).digest()
+                self.check(plane)
+
+    def check(self, plane: tuple[int, int, int]) -> None:
+        """Raise DamagedOutput where a plane that was read back isn't what was read."""
+        if self.facts.stored[plane] != self.facts.planes[plane]:
+            t, c, z = plane
+            raise DamagedOutput(
+                f"plane t={t} c={c} z={z} of {self.folder} is not what was read: a fault of the "
+                "disk or of memory"
+            )
 
     # ------------------------------------------------------------ facts
 
@@ -394,7 +431,7 @@ class Pyramid:
                 self.facts.labels[value] = self.facts.labels.get(value, 0) + count
 
 
-class _Rows:
+class Rows:
     """Collects bands of any height into rows of chunks."""
 
     def __init__(self, level: LevelPlan) -> None:
@@ -436,14 +473,6 @@ def _sum(earlier: Task | None, written: list[tuple[Shard, bytes]]) -> None:
         earlier.result()
     for shard, data in written:
         shard.sum(data)
-
-
-def _same_bits(part: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """As whole numbers, which are equal when their bits are (NaN isn't equal to NaN)."""
-    part = part.astype(dtype, copy=False)
-    if dtype.kind in "biu":
-        return part
-    return np.ascontiguousarray(part).view(f"u{min(8, dtype.itemsize)}")
 
 
 def _bits(part: np.ndarray) -> np.ndarray:
