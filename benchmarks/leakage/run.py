@@ -1,19 +1,22 @@
 """How many planted duplicates are found, how many strangers are taken for one, how long it takes.
 
     python benchmarks/leakage/run.py IMAGES... [--limit N] [--small] [--list]
-    python benchmarks/leakage/run.py --scale 100000
+    python benchmarks/leakage/run.py --scale 20000 [IMAGES...]
 
 IMAGES are folders of micrographs in any format that Slidebox reads; files that show the same
-specimen should not be among them (or be known: --list prints every pair of strangers). Each image
+specimen should not be among them (or be known: --list prints every pair of strangers, and what was
+not found). Each image
 is planted again in each of the ways below; stacks, time-lapses and channels give their neighbours.
 Duplicates are searched as a release does it: originals in one split, what was planted in another.
 --small uses the previews that are used for more than 20,000 images.
---scale N draws N images of cells, searches all of them for duplicates and says how long it took.
+--scale N cuts N images that differ out of IMAGES (regions that don't overlap; when there are too
+few, the same regions bent), or draws them, and says what features and search cost for N / 4 and N.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -91,12 +94,16 @@ def planted(image: np.ndarray, rng: np.random.Generator) -> dict[str, tuple]:
     }
 
 
-def measure(given: argparse.Namespace) -> int:
-    rng = np.random.default_rng(0)
-    paths = sorted(
-        p for folder in given.images for p in (folder.rglob("*") if folder.is_dir() else [folder])
+def files(folders: list[Path]) -> list[Path]:
+    """All files of folders, those of labels and masks aside."""
+    return sorted(
+        p for folder in folders for p in (folder.rglob("*") if folder.is_dir() else [folder])
         if p.is_file() and not {"label", "mask"} & set(str(p).lower().replace("s/", "/").split("/"))
     )  # fmt: skip
+
+
+def measure(given: argparse.Namespace) -> int:
+    rng = np.random.default_rng(0)
     views: list[np.ndarray] = []
     kind, origin, side, names = [], [], [], []
 
@@ -106,7 +113,7 @@ def measure(given: argparse.Namespace) -> int:
         origin.append(len(names) - 1)
         side.append(split)
 
-    for path in paths:
+    for path in files(given.images):
         if len(names) >= given.limit or not can_read(path):
             continue
         try:
@@ -148,6 +155,9 @@ def measure(given: argparse.Namespace) -> int:
           f"{1000 * searched / len(views):.1f}")  # fmt: skip
     for (a, b), times in strangers.most_common() if given.list else []:
         print(f"    {a} ~ {b} ({times})")
+    for k in range(len(views)) if given.list else []:
+        if side[k] and k not in hit:
+            print(f"    not found: {names[origin[k]]}, {kind[k]}")
     return 0
 
 
@@ -167,32 +177,92 @@ def drawn(number: int) -> np.ndarray:
     return out * (1 + grain) + 2 * ground + rng.normal(0, 0.02, out.shape).astype(np.float32)
 
 
-def scale(count: int, processes: int, small: bool) -> int:
-    begin = time.perf_counter()
-    many = small or count > keypoints.MANY
-    cost = [0.0]
+TILE = 128
+
+
+def cut(paths: list[Path], limit: int) -> tuple[list[np.ndarray], list[tuple[int, int, int]]]:
+    """Planes, and (plane, y, x) of TILE-sized regions of them that show something."""
+    planes, tiles = [], []
+    for path in paths:
+        if len(planes) >= limit or not can_read(path):
+            continue
+        try:
+            loaded = load(path)
+        except (UnreadableImage, OSError):
+            continue
+        if loaded is None:
+            continue
+        image = loaded[0]
+        least = 0.2 * image.std()
+        planes.append(image)
+        for y in range(0, image.shape[0] - TILE + 1, TILE):
+            for x in range(0, image.shape[1] - TILE + 1, TILE):
+                if image[y : y + TILE, x : x + TILE].std() > least > 0:
+                    tiles.append((len(planes) - 1, y, x))
+    order = np.random.default_rng(0).permutation(len(tiles))
+    return planes, [tiles[k] for k in order]
+
+
+def bent(image: np.ndarray, number: int) -> np.ndarray:
+    """A (y, x) image pulled about as no turn, mirror or scale does."""
+    rng = np.random.default_rng(number)
+    y, x = np.indices(image.shape, np.float32)
+    for k, at in enumerate((x, y)):
+        pull = cv2.GaussianBlur(rng.normal(0, 1, image.shape).astype(np.float32), (0, 0), 14)
+        at += (6 + 6 * k) * pull / pull.std()
+    return cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
+def scale(given: argparse.Namespace) -> int:
+    """Features and search of many images that differ, at a quarter of the number and at all."""
+    count = given.scale
+    many = given.small or count > keypoints.MANY
+    planes, tiles = cut(files(given.images), given.limit)
+    if tiles:
+        print(f"{len(tiles)} regions of {TILE} pixels of {len(planes)} images; "
+              f"{max(0, count - len(tiles))} of {count} are such a region bent")  # fmt: skip
+    cost = np.zeros(count)
 
     def one(number: int) -> similar.Features:
         # Every thousandth is the one before, turned: they must be found
-        image = drawn(number) if number % 1000 else np.rot90(drawn(number + 1))
+        image = picture(number) if number % 1000 else np.rot90(picture(number + 1))
         start = time.thread_time()
         made = similar.features(image, many=many)
-        cost[0] += time.thread_time() - start
+        cost[number] = time.thread_time() - start
         return made
 
-    with ThreadPoolExecutor(processes) as pool:
+    def picture(number: int) -> np.ndarray:
+        if not tiles:
+            return drawn(number)
+        again, at = divmod(number, len(tiles))
+        plane, y, x = tiles[at]
+        image = planes[plane][y : y + TILE, x : x + TILE]
+        return bent(image, number) if again else image
+
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(given.processes) as pool:
         found = list(pool.map(one, range(count)))
-    print(f"features of {count} images: {cost[0]:.0f} CPU s ({1000 * cost[0] / count:.1f} ms "
-          f"each); drawn and made in {time.perf_counter() - begin:.0f} s")  # fmt: skip
-    begin, cpu = time.perf_counter(), time.process_time()
-    pairs = similar.propose(found, many=many)
-    print(f"proposals: {len(pairs)} pairs in {time.process_time() - cpu:.0f} CPU s")
-    matches = similar.find(found, processes=processes, many=many)
-    spent = time.perf_counter() - begin
-    planned = sum(m.b == m.a + 1 and m.a % 1000 == 0 for m in matches)
-    print(f"search twice proposed, once verified: {spent:.0f} s on {processes}; {len(matches)} "
-          f"matches, {planned} of {len(range(0, count, 1000))} planted")  # fmt: skip
+    print(f"features: {1000 * cost.mean():.2f} CPU ms an image; images made and looked at in "
+          f"{time.perf_counter() - begin:.0f} s, {np.mean([len(f.points) for f in found]):.0f} "
+          "keypoints each")  # fmt: skip
+    for part in (count // 4, count):
+        begin, cpu = time.perf_counter(), cpu_seconds()
+        matches = similar.find(found[:part], processes=given.processes, many=many)
+        cpu = cpu_seconds() - cpu
+        planned = sum(m.b == m.a + 1 and m.a % 1000 == 0 for m in matches)
+        print(f"search of {part}: {1000 * cpu / part:.2f} CPU ms an image, "
+              f"{time.perf_counter() - begin:.0f} s on {given.processes}; {len(matches)} matches, "
+              f"{planned} of {len(range(0, part, 1000))} planted")  # fmt: skip
+    both = 1000 * cost.mean() + 1000 * cpu / count
+    print(f"both: {both:.2f} CPU ms an image, {both * 100_000 / 60_000 / 2:.1f} minutes for "
+          "100,000 images on two cores")  # fmt: skip
     return 0
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those it waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def main() -> int:
@@ -204,7 +274,7 @@ def main() -> int:
     args.add_argument("--scale", type=int, default=0)
     args.add_argument("--processes", type=int, default=2)
     given = args.parse_args()
-    return scale(given.scale, given.processes, given.small) if given.scale else measure(given)
+    return scale(given) if given.scale else measure(given)
 
 
 if __name__ == "__main__":

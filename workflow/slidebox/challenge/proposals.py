@@ -6,6 +6,7 @@ The cost grows with the number of keypoints (and its logarithm), not with the nu
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from .keypoints import FORMS, INVERTED, MANY, MIRRORED, Features
@@ -100,10 +101,13 @@ def _forms(descriptors: np.ndarray) -> np.ndarray:
 
 def _reduced(described: np.ndarray, key: np.ndarray, form: np.ndarray) -> np.ndarray:
     """Descriptors in their forms along their principal axes, evened out: (len(key), D) float32."""
-    sample = described[:: max(1, len(described) // 40_000)].astype(np.float32)
+    sample = described[:: max(1, len(described) // 20_000)].astype(np.float32)
     sample = np.concatenate([sample[:, order] for order in FORMS])
     centre = sample.mean(0)
-    spread, axes = np.linalg.eigh(np.cov(sample - centre, rowvar=False))
+    sample -= centre
+    # OpenCV's product here and below: the threads of NumPy's wait for each other when cores are busy
+    covariance = cv2.gemm(sample, sample, 1 / len(sample), None, 0, flags=cv2.GEMM_1_T)
+    spread, axes = np.linalg.eigh(covariance.astype(np.float64))
     spread, axes = spread[::-1][:DIMENSIONS], axes[:, ::-1][:, :DIMENSIONS]
     base = (axes / np.maximum(spread, 1e-6) ** 0.25).astype(np.float32)
     out = np.empty((key.size, DIMENSIONS), np.float32)
@@ -111,15 +115,17 @@ def _reduced(described: np.ndarray, key: np.ndarray, form: np.ndarray) -> np.nda
         part = slice(at, at + BLOCK)
         for number, order in enumerate(FORMS):
             mine = np.flatnonzero(form[part] == number) + at
-            out[mine] = (described[key[mine]][:, order] - centre) @ base
+            if mine.size:
+                out[mine] = cv2.gemm(described[key[mine]][:, order] - centre, base, 1, None, 0)
     return out
 
 
 def _hash(reduced: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    weights = (1 << np.arange(directions.shape[1])).astype(np.float64)
-    out = np.empty(len(reduced), np.int64)
+    out = np.zeros(len(reduced), np.int64)
     for at in range(0, len(reduced), BLOCK):
-        out[at : at + BLOCK] = ((reduced[at : at + BLOCK] @ directions) > 0) @ weights
+        sides = cv2.gemm(reduced[at : at + BLOCK], directions, 1, None, 0) > 0
+        for bit in range(sides.shape[1]):
+            out[at : at + BLOCK] |= sides[:, bit].astype(np.int64) << bit
     return out
 
 
