@@ -8,6 +8,7 @@ const CHUNK = 100; // images a file, as slidebox.catalogue.search.CHUNK
 const CARDS = 32; // studies a file, as slidebox.catalogue.search.CARDS
 const REMEMBERED = 12; // words a segment that need not be looked up again while others are typed
 const CACHED = 96e6; // bytes of blocks that are kept
+const ROUND = 6; // files that a browser asks a host for at once
 const decoder = new TextDecoder();
 
 let root;
@@ -23,8 +24,10 @@ onmessage = async ({ data }) => {
   }
   latest = data.turn;
   try {
-    const answer = await search(await ready, data);
-    if (answer) postMessage({ turn: data.turn, ...answer });
+    for await (const answer of search(await ready, data)) {
+      if (data.turn !== latest) return; // the reader has typed on
+      postMessage({ turn: data.turn, ...answer });
+    }
   } catch (error) {
     postMessage({ turn: data.turn, error: error.message });
   }
@@ -42,7 +45,7 @@ async function open() {
   const parts = await Promise.all(index.segments.map(async (segment) => {
     const base = `catalogue/search/${segment.name}/`;
     const facets = await (await get(`${base}facets.json?${segment.state}`)).json();
-    return { ...segment, base, facets, cache: new Map(), found: new Map(), cards: new Map() };
+    return { ...segment, base, facets, cache: new Map(), found: new Map() };
   }));
   const names = FACETS.map(() => new Map());
   const values = FACETS.map(() => []); // values[facet][study] -> numbers of values
@@ -209,11 +212,12 @@ async function read({ imageStart }, part, word) {
   return { scores, whole, bits };
 }
 
-async function search(opened, { turn, query, chosen, kind, shown }) {
+/** The answer with its first results, then the further results. */
+async function* search(opened, { turn, query, chosen, kind, shown }) {
   const { parts, accessions, imageStart, runStart, runs, classes, names, values } = opened;
   const words = wordsOf(query);
   const found = await Promise.all(parts.map((part) => Promise.all(words.map((word) => lookUp(opened, part, word)))));
-  if (turn !== latest) return null; // the reader has typed on
+  if (turn !== latest) return;
   const scores = new Uint16Array(accessions.length).fill(words.length ? 0 : 1);
   const counts = new Uint32Array(runs.length / 2); // images that fit, a run
   const masks = []; // of a segment's images, null when whole studies fit
@@ -301,49 +305,57 @@ async function search(opened, { turn, query, chosen, kind, shown }) {
   }
   if (words.length) passed.sort((a, b) => scores[b] - scores[a] || b - a);
 
-  let results;
-  let total;
-  if (ofImages) {
-    total = images;
-    results = await imagesOf(opened, masks, passed, classFails, shown);
-  } else {
-    total = studies;
-    results = await Promise.all(passed.slice(0, shown).map(async (study) => {
-      const part = partOf(parts, study);
-      const place = study - part.first;
-      return [accessions[study], ...(await cardsOf(part, Math.floor(place / CARDS) + 1))[place % CARDS]];
-    }));
-  }
+  const asked = words.length > 0 || picked.some(Boolean); // else the page shows its own studies
+  let wanted = [];
+  if (ofImages) wanted = imagesOf(opened, masks, passed, classFails, shown);
+  else if (asked) wanted = passed.slice(0, shown).map((study) => cardOf(opened, study));
   const facets = FACETS.map((facet, f) => [facet, names[f].map((value, v) => [value, tally[f][v]])]);
-  return turn === latest ? { words: words.length, studies, images, total, results, facets } : null;
-}
-
-/** What is shown of some studies of a segment. */
-function cardsOf(part, number) {
-  if (!part.cards.has(number)) {
-    const cards = get(`${part.base}cards-${number}.json?${part.state}`).then((r) => r.json());
-    cards.catch(() => part.cards.delete(number));
-    part.cards.set(number, cards);
-  }
-  return part.cards.get(number);
+  // First what one round of requests brings: the rest may lie in as many files as there are results.
+  const missing = new Set();
+  const late = wanted.findIndex(([, path]) => (files.has(path) ? missing : missing.add(path)).size > ROUND);
+  const first = late < 0 ? wanted.length : late;
+  yield {
+    words: words.length, studies, images, facets, total: ofImages ? images : studies,
+    results: await rowsOf(wanted.slice(0, first)), whole: late < 0,
+  };
+  if (late < 0 || turn !== latest) return;
+  yield { further: await rowsOf(wanted.slice(first)), whole: true };
 }
 
 const partOf = (parts, study) => parts.findLast((part) => part.first <= study);
 
-const chunks = new Map();
+const files = new Map();
 
-/** A hundred of a study's images, as the results show them. */
-function chunkOf(accession, image) {
-  const path = `${accession}/search/images-${Math.floor(image / CHUNK) + 1}.json`;
-  if (!chunks.has(path)) {
-    if (chunks.size > 500) chunks.clear();
-    chunks.set(path, get(path).then((r) => r.json()));
+/** The rows of a file of what results show. */
+function fileOf(path) {
+  if (!files.has(path)) {
+    if (files.size > 500) files.clear();
+    const rows = get(path).then((r) => r.json());
+    rows.catch(() => files.delete(path));
+    files.set(path, rows);
   }
-  return chunks.get(path);
+  return files.get(path);
 }
 
-/** What is shown of the first images that fit, in the order of their studies. */
-async function imagesOf({ parts, accessions, imageStart, runStart, runs }, masks, passed, classFails, shown) {
+/** What is shown of results, each given by its study, its file and its place in it. */
+async function rowsOf(wanted) {
+  const rows = await Promise.all(wanted.map(async ([accession, path, place]) => {
+    const row = (await fileOf(path))[place];
+    return row && [accession, ...row];
+  }));
+  return rows.filter(Boolean);
+}
+
+/** Where it is kept what is shown of a study. */
+function cardOf({ parts, accessions }, study) {
+  const part = partOf(parts, study);
+  const place = study - part.first;
+  const path = `${part.base}cards-${Math.floor(place / CARDS) + 1}.json?${part.state}`;
+  return [accessions[study], path, place % CARDS];
+}
+
+/** Where it is kept what is shown of the first images that fit, in the order of their studies. */
+function imagesOf({ parts, accessions, imageStart, runStart, runs }, masks, passed, classFails, shown) {
   const wanted = [];
   for (const study of passed) {
     if (wanted.length >= shown) break;
@@ -355,14 +367,13 @@ async function imagesOf({ parts, accessions, imageStart, runStart, runs }, masks
       const end = image + runs[r];
       if (classFails[runs[r + 1]]) image = end;
       for (; image < end && wanted.length < shown; image++) {
-        if (!mask || mask[base - part.firstImage + image]) wanted.push([study, image]);
+        if (!mask || mask[base - part.firstImage + image]) {
+          const path = `${accessions[study]}/search/images-${Math.floor(image / CHUNK) + 1}.json`;
+          wanted.push([accessions[study], path, image % CHUNK]);
+        }
       }
       image = end;
     }
   }
-  const rows = await Promise.all(wanted.map(async ([study, image]) => {
-    const row = (await chunkOf(accessions[study], image))[image % CHUNK];
-    return row && [accessions[study], ...row];
-  }));
-  return rows.filter(Boolean);
+  return wanted;
 }

@@ -13,12 +13,14 @@
   const TITLES = { organism: "Organism", method: "Imaging method", dimensions: "Dimensions", modality: "Channels", annotated: "Annotated", licence: "Licence", year: "Year" };
   const STEP = { studies: 24, images: 48 };
   const MOST_VALUES = 12;
+  const PAUSE = 150; // ms without a key, after which pictures are loaded
   const original = { html: [...list.children], count: count.textContent, heading: heading.textContent };
   const pages = browse.querySelector(".pages");
   const chosen = new Map(); // facet -> Set of values
   let kind = "studies";
   let shown = STEP[kind];
   let turn = 0;
+  let total = 0;
 
   const worker = new Worker(new URL(`${root}assets/search-worker.js`, location.href));
   worker.postMessage({ root: new URL(root || "./", location.href).href });
@@ -34,7 +36,7 @@
   const address = (accession, path) => `${root}${encodeURIComponent(accession)}/${path.split("/").map(encodeURIComponent).join("/")}`;
   const picture = (src) => {
     const img = el("img");
-    img.src = src;
+    img.dataset.src = src;
     img.alt = "";
     img.loading = "lazy";
     img.decoding = "async";
@@ -64,6 +66,29 @@
     const thumb = el("span", "thumb", thumbnail ? picture(address(accession, thumbnail)) : el("span", "no-thumb", "no picture"));
     link.append(thumb, el("span", "image-name", label), el("span", "image-facts", `${accession} · ${facts}`));
     return el("li", "image-card", link);
+  }
+
+  // Not while keys follow each other: pictures of passing results would hold up the search.
+  let pause;
+  const loadPictures = () => {
+    clearTimeout(pause);
+    pause = setTimeout(() => {
+      for (const img of list.querySelectorAll("img[data-src]")) {
+        img.src = img.dataset.src;
+        delete img.dataset.src;
+      }
+    }, PAUSE);
+  };
+
+  /** A result's element; the one that is on the page already, with its pictures, when there is one. */
+  function cardsOf(results) {
+    const held = new Map([...list.children].map((item) => [item.dataset.result, item]));
+    return results.map((row) => {
+      const result = kind === "images" ? `${row[0]}/${row[1]}` : row[0];
+      const item = held.get(result) ?? (kind === "images" ? imageCard(row) : studyCard(row));
+      item.dataset.result = result;
+      return item;
+    });
   }
 
   // Folded on a phone, where the results would be far below.
@@ -136,6 +161,7 @@
 
   function ask(further = false) {
     if (!further) shown = STEP[kind];
+    clearTimeout(pause);
     const facets = Object.fromEntries([...chosen].map(([facet, values]) => [facet, [...values]]));
     worker.postMessage({ turn: ++turn, query: input.value, chosen: facets, kind, shown });
     const here = new URL(location.href);
@@ -155,6 +181,13 @@
       count.textContent = `Search can't be used: ${data.error}`;
       return;
     }
+    if (data.further) {
+      list.append(...cardsOf(data.further));
+      more.hidden = list.children.length >= total;
+      loadPictures();
+      return;
+    }
+    total = data.total;
     drawFacets(data.facets);
     for (const name of ["studies", "images"]) {
       buttons[name].querySelector(".n").textContent = grouped(data[name]);
@@ -163,13 +196,14 @@
     const untouched = kind === "studies" && !data.words && ![...chosen.values()].some((values) => values.size);
     list.className = kind === "images" ? "image-grid" : "slides";
     if (pages) pages.hidden = !untouched;
-    more.hidden = untouched || data.results.length >= data.total;
+    more.hidden = untouched || !data.whole || data.results.length >= total;
     if (untouched) {
       list.replaceChildren(...original.html);
       count.textContent = original.count;
       heading.textContent = original.heading;
     } else {
-      list.replaceChildren(...data.results.map(kind === "images" ? imageCard : studyCard));
+      list.replaceChildren(...cardsOf(data.results));
+      loadPictures();
       if (!data.results.length) list.append(el("li", "empty", "Nothing fits. Try fewer words or filters."));
       count.textContent = kind === "images" ? `${plural(data.images, "image", "images")} found` : `${plural(data.studies, "study", "studies")} found`;
       heading.textContent = kind === "images" ? "Images" : "Studies";
