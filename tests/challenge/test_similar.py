@@ -91,3 +91,37 @@ def test_several_processes_find_the_same(pictures, monkeypatch):
     assert max(found[0].preview.shape) == keypoints.SIDE_OF_MANY
     apart, here = similar.find(found, processes=2), similar.find(found)
     assert [(m.a, m.b) for m in apart] == [(m.a, m.b) for m in here] and here
+
+
+def strips() -> list[np.ndarray]:
+    """(210, 24) channels of one device: walls alike, cells in a row that differ."""
+    y, x = np.indices((210, 24), np.float32)
+    found = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        strip = 100 + 60 * np.exp(-((np.abs(x - 11.5) - 9) ** 2) / 3)
+        at = 6.0
+        while at < 200:
+            half = float(rng.uniform(7, 13))
+            inside = ((y - at - half) / half) ** 4 + ((x - 11.5) / 5.5) ** 4
+            strip += float(rng.uniform(40, 60)) * np.exp(-inside)
+            at += 2 * half
+        found.append(strip + rng.normal(0, 3, strip.shape))
+    return found
+
+
+NARROW = {
+    "flipped": lambda a: a[:, ::-1],
+    "turned": lambda a: np.rot90(a),
+    "jpeg": CHANGES["jpeg"],
+    "larger": lambda a: cv2.resize(a, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC),
+    "shifted": lambda a: a[40:],
+}
+
+
+@pytest.mark.parametrize("change", NARROW.values(), ids=NARROW)
+def test_strips_are_found_again_and_not_taken_for_each_other(change):
+    whole = strips()
+    found = [similar.features(s) for s in [*whole, *map(change, whole)]]
+    pairs = {(m.a, m.b) for m in similar.find(found, [0] * 6 + [1] * 6)}
+    assert pairs == {(k, 6 + k) for k in range(6)}

@@ -105,7 +105,7 @@ def _reduced(described: np.ndarray, key: np.ndarray, form: np.ndarray) -> np.nda
     sample = np.concatenate([sample[:, order] for order in FORMS])
     centre = sample.mean(0)
     sample -= centre
-    # OpenCV's product here and below: the threads of NumPy's wait for each other when cores are busy
+    # OpenCV's product here and below: NumPy's threads wait for each other on busy cores
     covariance = cv2.gemm(sample, sample, 1 / len(sample), None, 0, flags=cv2.GEMM_1_T)
     spread, axes = np.linalg.eigh(covariance.astype(np.float64))
     spread, axes = spread[::-1][:DIMENSIONS], axes[:, ::-1][:, :DIMENSIONS]
