@@ -280,7 +280,7 @@ def test_index_of_studies_without_cards_is_the_same(tmp_path):
 
 def test_one_more_study_leaves_most_of_the_index_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(index_module, "STUDIES_PER_PAGE", 2)
-    monkeypatch.setattr(search_module, "SEGMENT", 3)
+    monkeypatch.setattr(search_module, "SEGMENT", 2)
     monkeypatch.setattr(feed_module, "ITEMS", 2)
     for number in range(9):
         record = made.record(f"SB-{number}", release_date=f"2026-01-0{number + 1}")

@@ -71,6 +71,28 @@ def test_images_are_found_and_counted_by_facets(watched, site):
     expect(page.locator("h1")).to_contain_text("made_00129.tif")
 
 
+def test_results_that_lie_in_many_files_follow_the_first_ones(watched, site):
+    """Results come in rounds of six files; here of one, as if the archive were large."""
+    page = watched.page
+
+    def instead(script, old, new):
+        def answer(route):
+            response = route.fetch()
+            assert old in response.text()
+            route.fulfill(response=response, body=response.text().replace(old, new))
+
+        page.context.route(f"**/{script}", answer)
+
+    instead("search-worker.js", "const ROUND = 6;", "const ROUND = 1;")
+    instead("search.js", "images: 48", "images: 130")
+    page.goto(f"{site.url}?q=homo&show=images")
+    expect(page.locator("#slides .image-card")).to_have_count(130)
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+    names = page.locator("#slides .image-name").all_inner_texts()
+    assert len(set(names)) == 130 and names == sorted(names)
+    expect(page.locator("#slides img[data-src]")).to_have_count(0)
+
+
 def test_zip_of_a_selection(watched, site):
     page = watched.page
     page.goto(f"{site.url}SB-MADE1/#files")

@@ -36,8 +36,9 @@ from slidebox.catalogue import facts
 from slidebox.catalogue.cards import study_card
 from slidebox.catalogue.words import Union, pack, study_words, unpack, varint
 
-SEGMENT = 500  # studies, on average
-SEGMENT_STUDIES = 2 * SEGMENT
+# A key that is typed costs a request a segment, one more study the making of a segment.
+SEGMENT = 500  # studies at least, and as many more on average
+SEGMENT_STUDIES = 4 * SEGMENT
 SEGMENT_IMAGES = 300_000
 BLOCK = 16_384
 HEAVY = 4 * BLOCK  # bytes that a reader is not made to read for the beginning of a word
@@ -166,7 +167,7 @@ def _cut(cards: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         digest = hashlib.sha256(card["accession"].encode()).digest()
         cut = int.from_bytes(digest[:4], "big") % SEGMENT == 0
         full = len(held) >= SEGMENT_STUDIES or images >= SEGMENT_IMAGES
-        if held and (cut or full):
+        if held and (full or (cut and len(held) >= SEGMENT)):
             yield held
             held, images = [], 0
         held.append(card)
