@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from typing import BinaryIO
 from xml.etree import ElementTree
@@ -73,8 +74,9 @@ def zarr_root(path: str) -> str | None:
 
 
 def _under(folder: str, left: list[str]) -> list[str]:
+    """The paths below a folder, of paths that are sorted."""
     prefix = folder.rstrip("/") + "/"
-    return [p for p in left if p.startswith(prefix)]
+    return left[bisect_left(left, prefix) : bisect_left(left, prefix[:-1] + "0")]  # after / comes 0
 
 
 def _oif(path, left, present, open_sibling) -> list[str]:

@@ -52,6 +52,7 @@ def _page_folders(study: Path) -> Iterator[Path]:
 def study_input(stages: Stages, version: int) -> catalogue.StudyInput:
     """What the pages of a sealed or soon sealed state are made from, without what is restricted."""
     whole = filesets.head(stages.filesets)["record"]
+    versions = list(_versions(Vault(stages.config.vault), stages.accession))
     visible = Visible(whole, filesets.each(stages.filesets))
     record = visible.record()
     validation = read_json(stages.validation)
@@ -67,7 +68,7 @@ def study_input(stages: Stages, version: int) -> catalogue.StudyInput:
     return catalogue.StudyInput(
         accession=stages.accession,
         version=version,
-        versions=list(_versions(Vault(stages.config.vault), stages.accession)),
+        versions=versions,
         record=record,
         images=images,
         files=visible.files(stages.iter_files()),
@@ -90,13 +91,14 @@ def _versions(vault: Vault, accession: str) -> Iterator[dict[str, Any]]:
     before: dict[str, str] = {}
     for version in vault.versions(accession):
         record = json.loads(vault.read_meta(accession, "record.json", version.number))
-        kept = vault.read_meta(accession, "filesets.json", version.number)
-        visible = Visible(record, filesets.parse(io.TextIOWrapper(io.BytesIO(kept), "utf-8")))
+        with vault.open_meta(accession, "filesets.json", version.number) as kept:
+            visible = Visible(record, filesets.parse(io.TextIOWrapper(kept, "utf-8")))
         after = {
-            file.path: file.sha512
-            for file in vault.files(accession, version.number)
-            if visible.file(file.path)
+            path: digest
+            for path, digest in vault.digests(accession, version.number).items()
+            if visible.file(path)
         }
+        del visible
         yield {
             "version": version.number,
             "created": version.created,

@@ -189,10 +189,12 @@ def read_tsv(folder: Path, file: str = NAME) -> tuple[FileList, list[Finding]]:
     known = {name: out.columns.index(name) for name in COLUMNS if name in out.columns}
     free = [(i, n) for i, n in enumerate(out.columns) if n not in COLUMNS]
     at = known["path"]
+    alike: dict[str, str] = {}  # parts are few: a million rows share their names
     for line, cells in table:
         row = Row(cells[at], file=file, line=line)
         if "part" in known:
-            row.part = cells[known["part"]].strip()
+            part = cells[known["part"]].strip()
+            row.part = alike.setdefault(part, part)
         if "source_image" in known:
             row.source_image = cells[known["source_image"]].strip()
         if "sha256" in known:

@@ -44,6 +44,10 @@ def assign_slices(filesets: list[dict[str, Any]], n: int) -> list[dict[str, Any]
 
     Deterministic: the largest first, to the slice with the fewest bytes, then the lowest number.
     """
+    if n <= 1:
+        for fileset in filesets:
+            fileset["slice"] = 0
+        return filesets
     by_path = {f["path"]: f for f in filesets}
     units: dict[str, list[dict[str, Any]]] = {}
     for fileset in filesets:
@@ -53,7 +57,7 @@ def assign_slices(filesets: list[dict[str, Any]], n: int) -> list[dict[str, Any]
             seen.add(head["path"])
             head = by_path[head["source_image"]]
         units.setdefault(plate_of(head) or head["path"], []).append(fileset)
-    heap = [(0, i) for i in range(max(n, 1))]
+    heap = [(0, i) for i in range(n)]
     sized = sorted(units.items(), key=lambda u: (-sum(f["bytes"] for f in u[1]), u[0]))
     for _, members in sized:
         load, number = heapq.heappop(heap)

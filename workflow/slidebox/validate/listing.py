@@ -237,9 +237,11 @@ def _sources(
     listing: Listing, record: Record | None, out: Collector, known: frozenset[str]
 ) -> None:
     sets = {a.name for a in record.annotation_sets} if record else set()
-    folders = {row.path.removesuffix("/") for row in listing.rows.values()}
+    # A path that is its own row's is among the rows already: only listed folders are kept.
+    folders = {row.path.removesuffix("/") for path, row in listing.rows.items() if row.path != path}
     folders |= listing.patterns.keys()
     reported: set[int] = set()
+    named: dict[str, str] = {}  # name without folders -> the first file that has it
     for path, row in listing.rows.items():
         source = row.source_image
         if source:
@@ -247,14 +249,17 @@ def _sources(
                 listing.source[path] = source
             elif id(row) not in reported:
                 reported.add(id(row))
-                names = [p for p in listing.rows if p.rsplit("/", 1)[-1] == source.split("/")[-1]]
+                if not named:  # once: a million files may each name a wrong one
+                    for known_path in listing.rows:
+                        named.setdefault(known_path.rsplit("/", 1)[-1], known_path)
+                near = named.get(source.rsplit("/", 1)[-1])
                 out.add(
                     "SOURCE_UNKNOWN",
                     f"{path}: the source image {source[:200]!r} is not among the listed files",
                     row.file,
                     line=row.line,
                     field="source_image",
-                    mend=f"Did you mean {names[0]}?" if names else None,
+                    mend=f"Did you mean {near}?" if near else None,
                 )
         elif row.part in sets and id(row) not in reported:
             reported.add(id(row))

@@ -149,12 +149,12 @@ def validate(
         record_files=reading.record_files,
         known=known,
     )
-    read_bytes = 0
+    read_bytes, all_bytes = 0, tree.bytes
 
     def tick(n: int) -> None:
         nonlocal read_bytes
         read_bytes += n
-        tell("Reading files", min(read_bytes, tree.bytes), tree.bytes)
+        tell("Reading files", min(read_bytes, all_bytes), all_bytes)
 
     check_content(folder, listing, tree, out, deep=deep, tick=tick)
     with Children(folder, settings, threads) as children:
@@ -265,15 +265,19 @@ def _filesets(
     leader |= {pattern: primary for primary, pattern in pattern_of.items()}
     parts = record.parts() if record else {}
     sets = {a.name: a for a in record.annotation_sets} if record else {}
-    filesets = []
-    for i, (primary, files, fmt) in enumerate(groups):
+    filesets: list[dict[str, Any]] = []
+    groups.reverse()  # to let go of each when its fileset is made: there may be a million
+    while groups:
+        primary, files, fmt = groups.pop()
         row = listing.rows.get(primary) or listing.rows[files[0]]
+        if [row.path] == files == [primary]:
+            files, primary = [row.path], row.path  # one text for all that hold the path
         part = parts.get(row.part)
         annotations = sets.get(row.part)
         source = listing.source.get(primary) or listing.source.get(files[0])
         filesets.append(
             {
-                "index": i,
+                "index": len(filesets),
                 "slice": 0,
                 "path": primary,
                 "files": [_listed(f, listing, tree) for f in files],
@@ -285,7 +289,7 @@ def _filesets(
                 "part": row.part,
                 "access": part.access if part else "public",
                 "source_image": leader.get(source, source) if source else None,
-                "attributes": dict(row.attributes),
+                "attributes": row.attributes,
                 "line": row.line,
                 "series": [],
                 **({"pattern": pattern_of[primary]} if primary in pattern_of else {}),

@@ -59,14 +59,17 @@ class Entry:
     logical: str
     size: int
     mtime_ns: int = 0
-    source: str | None = None  # path below the submission
-    place: Path | None = None  # where a copy is made in staging
-    content: str = ""  # the content path of that place
+    content: str = ""  # where a copy is made, as a content path: below staging until published
     text: bytes | Path | None = None  # of meta
     sha512: str = ""
     sha256: str = ""
     likely_known: bool = False
     copied: bool = False
+
+    @property
+    def source(self) -> str | None:
+        """The path below the submission; None for meta."""
+        return self.logical.removeprefix("data/") if self.text is None else None
 
 
 @dataclass
@@ -103,9 +106,15 @@ class Copier:
     """Copies into one staging folder with a few threads; what is known already isn't written."""
 
     def __init__(
-        self, source: Path | None, known: set[str], threads: int, progress: Callable[[int], None]
+        self,
+        source: Path | None,
+        base: Path,
+        known: set[str],
+        threads: int,
+        progress: Callable[[int], None],
     ) -> None:
         self.source = source
+        self.base = base  # content paths begin here
         self.known = known
         self.threads = max(1, threads)
         self.progress = progress
@@ -118,7 +127,7 @@ class Copier:
         self._stop = False
 
     def run(self, entries: list[Entry]) -> None:
-        """Fill in the digests of all entries, copying what is new."""
+        """Fill in the digests of all entries (sorted by path), copying what is new."""
         batches = list(_batches(entries))
         self._left = len(batches)
         with contextlib.ExitStack() as stack:
@@ -133,6 +142,7 @@ class Copier:
             finally:
                 self._stop = True
                 pool.shutdown(cancel_futures=True)
+        self._claimed.clear()
         self._settle_duplicates(entries)
 
     def _batch(self, batch: list[Entry]) -> None:
@@ -207,9 +217,14 @@ class Copier:
 
     def _place(self, entry: Entry) -> Path:
         with self._guard:
-            self.make_folder(entry.place.parent)
+            place = self._at(entry)
+            self.make_folder(place.parent)
         entry.copied = True
-        return entry.place
+        return place
+
+    def _at(self, entry: Entry) -> Path:
+        # Made when it is asked for: a Path is hundreds of bytes, and there may be a million.
+        return self.base / entry.content
 
     def make_folder(self, folder: Path) -> None:
         if folder not in self.folders:
@@ -226,14 +241,18 @@ class Copier:
         """Of equal contents keep one copy, under the first path: the same, whoever was faster."""
         if self.findings:
             return
-        copies: dict[str, list[Entry]] = {}
-        for entry in entries:
-            if entry.copied:
-                copies.setdefault(entry.sha512, []).append(entry)
         first: dict[str, Entry] = {}
-        for entry in sorted(entries, key=lambda entry: entry.logical):
-            if entry.sha512 in copies:
-                first.setdefault(entry.sha512, entry)
+        for entry in entries:
+            first.setdefault(entry.sha512, entry)
+        astray = {
+            entry.sha512
+            for entry in entries
+            if entry.copied and (first[entry.sha512] is not entry or entry.sha512 in self.known)
+        }
+        copies: dict[str, list[Entry]] = {}
+        for entry in entries if astray else ():
+            if entry.copied and entry.sha512 in astray:
+                copies.setdefault(entry.sha512, []).append(entry)
         for digest, have in copies.items():
             winner = first[digest]
             spare = [entry for entry in have if entry is not winner]
@@ -241,14 +260,14 @@ class Copier:
                 spare = have
             elif not winner.copied:
                 moved = spare.pop()
-                self.make_folder(winner.place.parent)
-                disk.rename(moved.place, winner.place)
+                self.make_folder(self._at(winner).parent)
+                disk.rename(self._at(moved), self._at(winner))
                 winner.copied, moved.copied = True, False
-                self._prune(moved.place.parent)
+                self._prune(self._at(moved).parent)
             for entry in spare:
-                disk.unlink(entry.place)
+                disk.unlink(self._at(entry))
                 entry.copied = False
-                self._prune(entry.place.parent)
+                self._prune(self._at(entry).parent)
 
     def _prune(self, folder: Path) -> None:
         """Remove folders that became empty: OCFL allows none."""
@@ -336,7 +355,7 @@ def commit(
             file=path,
             mend="correct the path in the list of files",
         )
-        for path in sorted(set(given) - {row[0] for row in submission.files})
+        for path in sorted(set(given).difference(row[0] for row in submission.files))
     ]
     at_rest: set[str] = set()
     if source is not None:
@@ -384,7 +403,6 @@ def _stage_and_publish(
 ) -> Commit:
     base = staged / "object" if head is None else staged
     version = base / f"v{number}"
-    content = version / "content"
     disk.mkdir(staged)
     if head is None:
         disk.mkdir(base)
@@ -400,31 +418,35 @@ def _stage_and_publish(
             kept[logical] = head.paths[logical]
         else:
             likely = sizes.likely(path, size, mtime_ns)
-            entries.append(Entry(logical, size, mtime_ns, source=path, likely_known=likely))
+            entries.append(Entry(logical, size, mtime_ns, likely_known=likely))
     rows = dict(_times(head, kept, mode)) if head else {}
     rows |= {path: mtime_ns for path, _, mtime_ns in submission.files}
     rows |= {f"{path}/": mtime_ns for path, mtime_ns in submission.empty.items()}
+    empty = {path for path in rows if path.endswith("/")}
     texts = {**meta, times.NAME: times.dump(rows.items())}
+    # Of a million files each of these is a hundred megabytes: none is kept longer than needed.
+    del rows
+    submission.files.clear()
     for name, text in texts.items():
         size = len(text) if isinstance(text, bytes) else os.stat(text).st_size
         entries.append(Entry(f"meta/{name}", size, text=text))
     entries.sort(key=lambda entry: entry.logical)
     places = names.ContentPaths()
     for entry in entries:
-        path = places.of(entry.logical)
-        entry.place = content / path
-        entry.content = f"v{number}/content/{path}"
+        entry.content = f"v{number}/content/{places.of(entry.logical)}"
+    del places
 
     known = set(head.inventory.manifest) if head else set()
     total = sum(entry.size for entry in entries)
-    copier = Copier(source, known, threads, _counter(progress, total))
+    copier = Copier(source, base, known, threads, _counter(progress, total))
     copier.run(entries)
     findings = copier.findings + _wrong_checksums(entries, given)
     if findings:
         raise Refused(sorted(findings, key=lambda finding: finding.file or ""))
 
-    state = {**kept, **{entry.logical: entry.sha512 for entry in entries}}
-    if head is not None and not _differs(head, state, rows, volatile_meta):
+    state = kept
+    state.update((entry.logical, entry.sha512) for entry in entries)
+    if head is not None and not _differs(head, state, empty, volatile_meta):
         files = _committed(head.inventory, head.folder, state)
         return Commit(accession, head.inventory.head, False, files)
 
@@ -435,6 +457,7 @@ def _stage_and_publish(
             inv.manifest[entry.sha512] = [entry.content]
             inv.sha256[entry.content] = entry.sha256
             written += entry.size
+    del entries
     inv.head = number
     inv.versions[f"v{number}"] = {
         "created": started.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -502,18 +525,19 @@ class _Sizes:
 
 
 def _differs(
-    head: Head, state: Mapping[str, str], rows: Mapping[str, int], volatile: frozenset[str]
+    head: Head, state: Mapping[str, str], empty: set[str], volatile: frozenset[str]
 ) -> bool:
-    """Whether a state is another than the last version's, what is volatile aside."""
+    """Whether a state, or what folders are empty, is another than the last version's.
+
+    What is volatile is left aside.
+    """
     names_apart = {f"meta/{name}" for name in volatile}
 
     def lasting(paths: Mapping[str, str]) -> dict[str, str]:
         return {path: digest for path, digest in paths.items() if path not in names_apart}
 
-    def empty(paths: Iterable[str]) -> set[str]:
-        return {path for path in paths if path.endswith("/")}
-
-    return lasting(head.paths) != lasting(state) or empty(head.times) != empty(rows)
+    were_empty = {path for path in head.times if path.endswith("/")}
+    return lasting(head.paths) != lasting(state) or were_empty != empty
 
 
 def _wrong_checksums(entries: list[Entry], given: Mapping[str, str]) -> list[Finding]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -134,32 +136,91 @@ def load(folder: Path) -> Inventory:
     Raises BadInventory for anything else: nothing of a damaged inventory is believed.
     """
     promised = digest_in_sidecar(folder)
+    where, digest = str(folder / NAME), hashlib.sha512()
+    data, fault = None, None
     try:
-        raw = (folder / NAME).read_bytes()
+        with (folder / NAME).open("rb") as handle:
+            lines = _hashed(handle, digest)
+            try:
+                data = read_json(lines)
+            except ValueError as error:
+                fault = error
+            for _ in lines:  # what a fault left unread counts too
+                pass
     except OSError as error:
-        raise BadInventory(f"{folder / NAME}: {error.strerror}") from error
-    if hashlib.sha512(raw).hexdigest() != promised:
-        raise BadInventory(f"{folder / NAME}: doesn't have the digest that its sidecar promises")
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise BadInventory(f"{folder / NAME}: {error}") from error
-    del raw  # of a large inventory each form is tens of megabytes
-    return _parse([text], str(folder / NAME))
+        raise BadInventory(f"{where}: {error.strerror}") from error
+    if digest.hexdigest() != promised:
+        raise BadInventory(f"{where}: doesn't have the digest that its sidecar promises")
+    if fault is not None:
+        raise BadInventory(f"{where}: {type(fault).__name__}: {fault}") from fault
+    return _inventory(data, where)
 
 
 def parse(raw: bytes, where: str) -> Inventory:
     """The inventory in JSON bytes; BadInventory when it doesn't make sense."""
     try:
-        return _parse([raw.decode()], where)
-    except UnicodeDecodeError as error:
-        raise BadInventory(f"{where}: {error}") from error
+        data = read_json(io.BytesIO(raw))
+    except ValueError as error:
+        raise BadInventory(f"{where}: {type(error).__name__}: {error}") from error
+    return _inventory(data, where)
 
 
-def _parse(texts: list[str], where: str) -> Inventory:
-    """``texts`` holds the JSON, which is let go of as soon as it is parsed."""
+def _hashed(lines: Iterable[bytes], digest: Any) -> Iterator[bytes]:
+    for line in lines:
+        digest.update(line)
+        yield line
+
+
+_ENTRY = re.compile(rb'\s*"[0-9a-fA-F]{32,128}": \[.*\],?\s*')
+_BLOCK = "lines of digests"  # stands in for them in the rest of the JSON
+_LINES = 1000
+
+
+def read_json(lines: Iterable[bytes]) -> Any:
+    """The JSON in ``lines``; ValueError when it is none.
+
+    Lines that hold a digest and its paths, as `Inventory.dump` writes them, are parsed as they
+    come, and what is said twice is kept once: of a million files the text alone is half a gigabyte.
+    JSON that is laid out otherwise is parsed whole.
+    """
+    rest: list[bytes] = []
+    blocks: list[State] = []
+    alike: dict[str, str] = {}
+    lines = iter(lines)
+    line = next(lines, None)
+    while line is not None:
+        if not _ENTRY.fullmatch(line):
+            rest.append(line)
+            line = next(lines, None)
+            continue
+        before, block = blocks[-1] if blocks else {}, {}
+        comma = False
+        while line is not None and _ENTRY.fullmatch(line):
+            part: list[bytes] = []
+            while line is not None and len(part) < _LINES and _ENTRY.fullmatch(line):
+                part.append(line)
+                line = next(lines, None)
+            text = b"".join(part).decode().rstrip()
+            comma = text.endswith(",")
+            for key, paths in json.loads(f"{{{text.removesuffix(',')}}}", object_pairs_hook=list):
+                old = before.get(key)
+                block[alike.setdefault(key, key)] = (
+                    old if old == paths else [alike.setdefault(path, path) for path in paths]
+                )
+        rest.append(f'"{_BLOCK}": {len(blocks)}{"," if comma else ""}\n'.encode())
+        blocks.append(block)
+
+    def whole(made: dict[str, Any]) -> dict[str, Any]:
+        number = made.pop(_BLOCK, None)
+        if number is None:
+            return made
+        return {**blocks[number], **made} if made else blocks[number]
+
+    return json.loads(b"".join(rest).decode(), object_hook=whole)
+
+
+def _inventory(data: Any, where: str) -> Inventory:
     try:
-        data = json.loads(texts.pop(), object_pairs_hook=shared())
         head = data["head"]
         versions = data["versions"]
         inventory = Inventory(
@@ -172,7 +233,9 @@ def _parse(texts: list[str], where: str) -> Inventory:
         for version in versions.values():
             version["state"] = _lower(version["state"])
         fixity = data.get("fixity", {})
-        for digest, paths in fixity.pop("sha256", {}).items():
+        short = fixity.pop("sha256", {})
+        while short:  # let go of one form while the other grows
+            digest, paths = short.popitem()
             inventory.sha256.update(dict.fromkeys(paths, digest.lower()))
         inventory.other_fixity = fixity
         if data["type"] != TYPE or data["digestAlgorithm"] != "sha512":
@@ -182,24 +245,6 @@ def _parse(texts: list[str], where: str) -> Inventory:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInventory(f"{where}: {type(error).__name__}: {error}") from error
     return inventory
-
-
-def shared() -> Callable[[list[tuple[str, Any]]], dict]:
-    """Makes JSON objects in which what a later version says again is kept once."""
-    last: dict[str, list] = {}
-
-    def hook(pairs: list[tuple[str, Any]]) -> dict:
-        made = dict(pairs)
-        for key, value in pairs:
-            if type(value) is list:
-                before = last.setdefault(key, value)
-                if before is not value and before == value:
-                    made[key] = before
-                else:
-                    last[key] = value
-        return made
-
-    return hook
 
 
 def _lower(block: dict[str, list[str]]) -> dict[str, list[str]]:

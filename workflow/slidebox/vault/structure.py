@@ -7,7 +7,6 @@ ocfl-py checks inventories, states and what files there are. Beside it: links an
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 from pathlib import Path
@@ -83,8 +82,8 @@ def _lean(validator: type) -> type:
     class Lean(validator):
         def validate_inventory(self, inv_file, where="root", force_spec_version=None):
             try:
-                with self.obj_fs.open(inv_file, "r") as handle:
-                    found = json.loads(handle.read(), object_pairs_hook=inventory.shared())
+                with self.obj_fs.open(inv_file, "rb") as handle:
+                    found = inventory.read_json(handle)
             except (OSError, ValueError):  # ocfl-py says what is wrong with it
                 return super().validate_inventory(inv_file, where, force_spec_version)
             checked = InventoryValidator(

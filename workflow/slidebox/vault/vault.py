@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from slidebox.vault import commit as writing
 from slidebox.vault import disk, inventory, ledger, names, times, withdrawal
@@ -31,6 +32,8 @@ from slidebox.vault.restore import restore as restoring
 from slidebox.vault.restore import select as choose
 from slidebox.vault.root import Root
 from slidebox.vault.withdrawal import Purged
+
+_LARGE = 4 << 20  # bytes of an inventory
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Vault:
     def __init__(self, root: Path | str, *, wait: float = 5.0) -> None:
         self.root = Root(Path(root))
         self.wait = wait
+        self._last: tuple[tuple, Inventory] | None = None
 
     # Writing
 
@@ -116,6 +120,7 @@ class Vault:
         names.check_accession(accession)
         if mode not in ("replace", "add"):
             raise ValueError(f"mode is replace or add, not {mode!r}")
+        self._last = None
         with self._writing(accession):
             self._check_spelling(accession)
             self._check_purged(accession)
@@ -224,11 +229,21 @@ class Vault:
 
     def read_meta(self, accession: str, name: str, version: int | None = None) -> bytes:
         """The bytes of ``meta/<name>``."""
+        with self.open_meta(accession, name, version) as handle:
+            return handle.read()
+
+    def open_meta(self, accession: str, name: str, version: int | None = None) -> BinaryIO:
+        """``meta/<name>``, open for reading bytes."""
         inv, state = self._state(accession, version)
         digest = state.get(f"meta/{name}")
         if digest is None:
             raise _no_file(accession, f"meta/{name}", version)
-        return (self.root.object(accession) / inv.content(digest)).read_bytes()
+        return (self.root.object(accession) / inv.content(digest)).open("rb")
+
+    def digests(self, accession: str, version: int | None = None) -> dict[str, str]:
+        """path -> sha512 of the submitted files of a version; no file is looked at."""
+        _, state = self._state(accession, version)
+        return {p.removeprefix("data/"): d for p, d in state.items() if p.startswith("data/")}
 
     def times(self, accession: str, version: int | None = None) -> dict[str, int]:
         """path -> mtime in ns; empty folders end in ``/``."""
@@ -492,6 +507,16 @@ class Vault:
                     mend=f"did you mean {other}?" if other else "slidebox status lists them",
                 )
             )
+        # A large one takes seconds to read, and is asked for several times: it is kept as long as
+        # the file that was verified is the one that stands there.
+        with contextlib.suppress(OSError):
+            info = os.stat(folder / inventory.NAME)
+            if info.st_size >= _LARGE:
+                state = (accession, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+                if self._last is None or self._last[0] != state:
+                    self._last = None
+                    self._last = (state, whole_inventory(folder, accession))
+                return self._last[1]
         return whole_inventory(folder, accession)
 
     def _state(self, accession: str, version: int | None) -> tuple[Inventory, dict[str, str]]:
