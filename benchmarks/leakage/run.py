@@ -5,8 +5,8 @@
 
 IMAGES are folders of micrographs in any format that Slidebox reads; files that show the same
 specimen should not be among them (or be known: --list prints every pair of strangers, and what was
-not found). Each image
-is planted again in each of the ways below; stacks, time-lapses and channels give their neighbours.
+not found). Each image is planted again in each of the ways below; stacks, time-lapses and channels
+give their neighbours.
 Duplicates are searched as a release does it: originals in one split, what was planted in another.
 --small uses the previews that are used for more than 20,000 images.
 --scale N cuts N images that differ out of IMAGES (regions that don't overlap; when there are too
