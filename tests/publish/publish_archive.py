@@ -105,6 +105,8 @@ class Archive:
             "status": "accepted",
             "version": version,
             "where": "public",
+            "files": 0,
+            "bytes": 0,
             "images": [],
             "sealed": f"2026-01-01T00:00:{version:02d}Z",
             **facts,

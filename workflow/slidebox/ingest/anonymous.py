@@ -80,11 +80,14 @@ class Anonymous:
             node = json.loads(text)
         except ValueError:
             return self.text(text)
-        if "zarr_format" in node:
-            if "attributes" in node:
-                node["attributes"] = self._attributes(node["attributes"])
-        else:
-            node = self._attributes(node)  # .zattrs
+        attributes = node.get("attributes", {}) if "zarr_format" in node else node  # .zattrs
+        # what the store was sealed with names its parts, and holds no longer
+        attributes.get("slidebox", {}).pop("sealed", None)
+        blotted = self._attributes(attributes)
+        if "zarr_format" not in node:
+            node = blotted
+        elif "attributes" in node:
+            node["attributes"] = blotted
         return json.dumps(node, ensure_ascii=False, indent=2) + "\n"
 
     def _attributes(self, value: Any) -> Any:
