@@ -55,6 +55,8 @@ def test_lif_agrees_with_leicas_export(vendor):
             )
         assert xzt.time_step == pytest.approx(0.53)
         assert [c.color for c in xzt.channels] == ["00FF00", "FF0000"]
+        # the lines of 488 and 552 nm were on; the dyes' bands begin at 493 and 618
+        assert [c.excitation_wavelength for c in xzt.channels] == [488, 552]
         assert any("scan" in note for note in xzt.notes)
 
 

@@ -160,7 +160,8 @@ def _series(image, start: int) -> list[Series]:
             one.stage_position = _stage(image.attrs)
         one.stage_position = _along_image(one.stage_position, setting)
         for channel in one.channels:
-            channel.emission_wavelength = bands.get(channel.name or "")
+            waves = bands.get(channel.name or "", (None, None))
+            channel.emission_wavelength, channel.excitation_wavelength = waves
         for ours, theirs in (
             ("NominalMagnification", "Magnification"),
             ("LensNA", "NumericalAperture"),
@@ -285,17 +286,38 @@ def _along_image(where: dict[str, float] | None, setting) -> dict[str, float] | 
     return where | {"x": -x if flip_x else x, "y": -y if flip_y else y}
 
 
-def _bands(attrs) -> dict[str, float | None]:
-    """Centre of the detection band of each dye (nm): emission, by the dye's name."""
-    found: dict[str, float | None] = {}
-    bands = _find(attrs, "MultiBand") or []
-    for band in [bands] if isinstance(bands, dict) else bands:
-        name = str(band.get("DyeName") or "").rpartition("/")[2] if isinstance(band, dict) else ""
+def _bands(attrs) -> dict[str, tuple[float | None, float | None]]:
+    """Emission and excitation (nm) of each dye, by its name.
+
+    Emission is the centre of its detection band; excitation the laser line that was on next below
+    the band (light is emitted at longer wavelengths than it is taken up), if any.
+    """
+    found: dict[str, tuple[float | None, float | None]] = {}
+    lines = [
+        units.wavelength(line.get("LaserLine"))
+        for line in _all(_find(attrs, "AotfList"), "LaserLineSetting")
+        if units.wavelength(line.get("IntensityDev"))  # a number above 0: it was on
+    ]
+    for band in _all(_find(attrs, "Spectro"), "MultiBand"):
+        name = str(band.get("DyeName") or "").rpartition("/")[2]
         if name:
             low, high = (units.wavelength(band.get(k)) for k in ("LeftWorld", "RightWorld"))
             centre = float(f"{(low + high) / 2:.6g}") if low and high else None
-            found[name] = None if name in found else centre
+            below = [line for line in lines if line and low and line <= low]
+            waves = (centre, max(below, default=None))
+            found[name] = (None, None) if name in found else waves
     return found
+
+
+def _all(data, key: str) -> list[dict]:
+    """Every dict under a key anywhere in nested dicts and lists."""
+    if isinstance(data, list):
+        return [one for value in data for one in _all(value, key)]
+    if not isinstance(data, dict):
+        return []
+    here = data.get(key)
+    own = [one for one in (here if isinstance(here, list) else [here]) if isinstance(one, dict)]
+    return own + [one for k, v in data.items() if k != key for one in _all(v, key)]
 
 
 def _find(data, key: str):
