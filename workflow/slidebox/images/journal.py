@@ -20,7 +20,7 @@ import numpy as np
 from ..atomic import replacing
 
 NAME = ".journal"
-FORM = 3
+FORM = 4
 """Raised when a state is written otherwise: an older one is not gone on from."""
 EVERY = 10.0
 """Seconds between two journals; shorter conversions never write one."""

@@ -167,7 +167,7 @@ class Pyramid:
         return {
             "open": [{w: s.state() for w, s in shards.items()} for shards in self.open],
             "files": [str(path.relative_to(self.folder)) for path in self.files],
-            "pending": [(p.buffer, p.filled, p.bytes) for p in self.pending],
+            "pending": [(p.buffer, p.bytes) for p in self.pending],
             "held": self.held,
             "slabs": self.slabs,
             "facts": [getattr(self.facts, name) for name in Facts.__slots__],
@@ -193,8 +193,8 @@ class Pyramid:
             for path in sorted((self.folder / level.path).rglob("*")):
                 if path.is_file() and path not in keep:
                     path.unlink()
-        for pending, (buffer, filled, size) in zip(self.pending, state["pending"], strict=True):
-            pending.buffer, pending.filled, pending.bytes = buffer, filled, size
+        for pending, (buffer, size) in zip(self.pending, state["pending"], strict=True):
+            pending.buffer, pending.bytes = buffer, size
         self.held, self.slabs = state["held"], state["slabs"]
         for name, value in zip(Facts.__slots__, state["facts"], strict=True):
             setattr(self.facts, name, value)
@@ -437,7 +437,6 @@ class Rows:
     def __init__(self, level: LevelPlan) -> None:
         self.height, self.tall = level.shape[3], level.chunk[3]
         self.buffer: np.ndarray | None = None
-        self.filled = 0
         self.bytes = 0
 
     def add(self, y0: int, band: np.ndarray):
