@@ -113,14 +113,19 @@ def test_zip_of_a_selection(watched, site):
     assert got == {name: site.files[name] for name in names}
 
 
-def test_large_zip_is_streamed_by_the_browser(watched, site):
-    """Without a way to write files itself, a page feeds the browser's own download."""
-    page = watched.page
+def select_more_than_is_held(page, site) -> None:
+    """All files, as if too many to be held in memory, where pages can't write files themselves."""
     page.add_init_script("delete window.showSaveFilePicker;")
-    page.add_init_script("URL.createObjectURL = () => { throw new Error('held in memory'); };")
     page.goto(f"{site.url}SB-MADE1/#files")
     page.locator("#picker").evaluate("e => { e.dataset.held = 0; }")
     page.get_by_label("Select all files found").check()
+
+
+def test_large_zip_is_streamed_by_the_browser(watched, site):
+    """Without a way to write files itself, a page feeds the browser's own download."""
+    page = watched.page
+    page.add_init_script("URL.createObjectURL = () => { throw new Error('held in memory'); };")
+    select_more_than_is_held(page, site)
     with page.expect_download(timeout=60_000) as download:
         page.locator("#pick-zip").click()
     assert download.value.suggested_filename == "SB-MADE1.zip"
@@ -132,11 +137,8 @@ def test_large_zip_is_streamed_by_the_browser(watched, site):
 
 def test_large_zip_is_refused_with_the_command_instead(watched, site):
     page = watched.page
-    page.add_init_script("delete window.showSaveFilePicker;")
     page.add_init_script("delete Navigator.prototype.serviceWorker;")
-    page.goto(f"{site.url}SB-MADE1/#files")
-    page.locator("#picker").evaluate("e => { e.dataset.held = 0; }")
-    page.get_by_label("Select all files found").check()
+    select_more_than_is_held(page, site)
     page.locator("#pick-zip").click()
     expect(page.locator("#pick-out")).to_contain_text("can't put a ZIP of")
     assert f"slidebox fetch '{site.url}SB-MADE1/'" in page.locator("#pick-out").inner_text()
