@@ -6,15 +6,17 @@
 ...         print(series.name, series.axes, series.shape, series.pixel_size)
 """
 
-from .convert import Busy, Derived, LabelSource, convert, load, partial, publish_folder
+from .convert import Derived, convert, load
 from .damage import damage
 from .group import group_files
 from .hcs import DerivedPlate, PlateField, convert_plate, is_plate, plates, verify_plate
 from .ids import derivation_id, image_id
+from .label_source import LabelSource
 from .label_table import read_table
 from .model import Channel, ImageFile, Series, UnreadableImage, Well
 from .opinion import second_opinion
 from .plan import Recipe
+from .publication import Busy, partial, publish_folder
 from .registry import FORMATS, Format, can_read, misshapen, open_image
 from .thumbnail import write_thumbnail
 from .verify import verify

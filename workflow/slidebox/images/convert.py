@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import hashlib
 import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..atomic import fsync_dir
 from . import journal, ngff, nodes, ome, seal
 from .allocator import keep_pages
 from .checksum import tree_checksum
+from .label_source import LabelSource, open_labels
 from .model import ImageFile, Series, UnreadableImage
 from .plan import MB, Plan, Recipe, make_plan
+from .publication import partial, publish_folder
 from .registry import open_image
 from .store import StoredLevel, digest_of
 from .stream import Crew, Facts, Pyramid, run
@@ -31,24 +28,6 @@ from .thumbnail import write_thumbnail
 DIGEST = "xxh3-128"
 """The digest of an image: XXH3-128 over the XXH3-128 digests of its planes in t, c, z order, each
 of its pixels in C order, little-endian."""
-
-
-class Busy(RuntimeError):
-    """Another process is converting to the same place."""
-
-
-@dataclass(slots=True)
-class LabelSource:
-    """A label image to put under an image: its name there, its file, its series in it.
-
-    ``known`` is what is told of its objects (see ``label_table``): by value, a colour as ``rgba``
-    and any other property.
-    """
-
-    name: str
-    path: Path
-    series: int = 0
-    known: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -153,21 +132,9 @@ def convert(
         title = name or chosen.name or Path(file.path).name
         crew = Crew(threads)
         try:
-            derived = _write(
-                folder,
-                file,
-                chosen,
-                title,
-                labels,
-                memory,
-                crew,
-                threads,
-                recipe,
-                progress,
-                prove,
-                checksum,
-                original,
-            )
+            shown = _Progress(progress)
+            work = _Work(recipe, memory, crew, shown, prove, checksum)
+            derived = _write(folder, file, chosen, title, labels, work, original)
         finally:
             crew.close()
         derived.seconds = round(time.monotonic() - started, 3)
@@ -202,21 +169,14 @@ def _write(
     series: Series,
     name: str,
     labels: list[LabelSource],
-    memory: int,
-    crew: Crew,
-    threads: int,
-    recipe: Recipe,
-    progress,
-    prove: bool,
-    checksum: bool,
+    work: _Work,
     original: bool,
 ) -> Derived:
-    opened, left_out = _open_labels(labels, series)
+    recipe = work.recipe
+    opened, left_out = open_labels(labels, series)
     try:
-        total = series.nbytes + sum(one.nbytes for _, _, one in opened)
-        shown = _Progress(progress, total)
-        key = _journal_key(file, series, recipe, prove)
-        work = _Work(recipe, memory, crew, threads, shown, prove, checksum)
+        work.progress.total = series.nbytes + sum(one.nbytes for _, _, one in opened)
+        key = _journal_key(file, series, recipe, work.prove)
         plan, facts = _pixels(folder, series, work, key=key)
         known = dict(facts.md5)
         channels = ngff.channel_facts(series, facts.low, facts.high, facts.samples)
@@ -227,7 +187,7 @@ def _write(
                 made.append(label)
                 known |= {f"labels/{source.name}/{path}": digest for path, digest in md5.items()}
             except UnreadableImage as error:
-                left_out.append(_without(source, error))
+                left_out.append(source.refusal(error))
                 shutil.rmtree(folder / "labels" / source.name, ignore_errors=True)
         attributes = ngff.image_attributes(series, plan, name, channels, recipe.ngff)
         if made:
@@ -244,7 +204,7 @@ def _write(
             "channels": _channels(series, channels),
             "levels": _levels(series, plan),
             "labels": made,
-            "digest": _digests(facts, prove),
+            "digest": _digests(facts, work.prove),
             "reader": file.reader,
             "reader_version": file.reader_version,
             "recipe": recipe.to_json(),
@@ -254,7 +214,7 @@ def _write(
         (folder / journal.NAME).unlink(missing_ok=True)
         # Last of all: a folder whose root is no group is not an image.
         root = {"ome": attributes, "slidebox": described}
-        if checksum:
+        if work.checksum:
             seal.write_root(folder, root, recipe.ngff, seal.image_parts(folder), known)
         else:
             nodes.write_group(folder, root, recipe.ngff)
@@ -262,7 +222,7 @@ def _write(
         for _, image, _ in opened:
             if image is not None:
                 image.close()
-    tree, files, size = tree_checksum(folder, known) if checksum else ("", 0, 0)
+    tree, files, size = tree_checksum(folder, known) if work.checksum else ("", 0, 0)
     return Derived(**described, tree=tree, bytes=size, objects=files, seconds=0.0)
 
 
@@ -273,7 +233,6 @@ class _Work:
     recipe: Recipe
     memory: int
     crew: Crew
-    threads: int
     progress: _Progress
     prove: bool
     checksum: bool
@@ -346,79 +305,6 @@ def _journal_key(file: ImageFile, series: Series, recipe: Recipe, prove: bool) -
         "recipe": recipe.to_json(),
         "prove": prove,
     }
-
-
-def _open_labels(
-    sources: list[LabelSource], image: Series
-) -> tuple[list[tuple[LabelSource, ImageFile | None, Series]], list[dict[str, str]]]:
-    """Label images that fit, those of the source file first; and what is wrong with the others."""
-    opened: list[tuple[LabelSource, ImageFile | None, Series]] = []
-    left_out = []
-    taken = {source.name for source in sources}
-    for label in image.labels:
-        name, number = label.name, 1
-        while name in taken:
-            number += 1
-            name = f"{label.name}-{number}"
-        taken.add(name)
-        source = LabelSource(name, Path(label.series.file or image.file or ""), known=label.known)
-        try:
-            _fit_label(label.series, image)
-            opened.append((source, None, label.series))
-        except UnreadableImage as error:
-            left_out.append(_without(source, error))
-    for source in sources:
-        file = None
-        try:
-            file = open_image(source.path)
-            if not 0 <= source.series < len(file.series):
-                raise UnreadableImage(f"there is no series {source.series}", file=str(source.path))
-            one = file.series[source.series]
-            _fit_label(one, image)
-            opened.append((source, file, one))
-        except UnreadableImage as error:
-            if file is not None:
-                file.close()
-            left_out.append(_without(source, error))
-    return opened, left_out
-
-
-def _without(source: LabelSource, error: UnreadableImage) -> dict[str, str]:
-    return {"name": source.name, "file": source.path.name, "reason": error.reason}
-
-
-def _fit_label(one: Series, image: Series) -> None:
-    """A label image has one channel of whole numbers and the image's size; raises
-    UnreadableImage.
-    """
-    if one.dtype.kind not in "bui":
-        raise UnreadableImage(
-            f"a label image holds whole numbers, this one holds {one.dtype}", file=one.file
-        )
-    if one.size("c") > 1:
-        raise UnreadableImage(
-            f"a label image has one channel, this one has {one.size('c')}", file=one.file
-        )
-    if one.size("z") > 1 and image.size("z") == 1 and image.size("t") == one.size("z"):
-        # a stack that doesn't say what it is: the image knows
-        reader = one.reader
-        one.reader = lambda t, c, z, y0, y1: reader(z, c, t, y0, y1)
-        one.axes = one.axes.replace("z", "t")
-        one.time_step = image.time_step
-        one.pixel_size.pop("z", None)
-    for axis in "tzyx":
-        if one.size(axis) != image.size(axis) and not (axis in "tz" and one.size(axis) == 1):
-            raise UnreadableImage(
-                f"a label image of {axis}={one.size(axis)} doesn't fit an image of "
-                f"{axis}={image.size(axis)}",
-                file=one.file,
-            )
-    one.pixel_size = {a: image.pixel_size.get(a) or one.pixel_size.get(a) for a in one.pixel_size}
-    one.time_step = image.time_step if "t" in one.axes else None
-    if one.dtype.kind == "b":
-        reader_b = one.reader
-        one.reader = lambda t, c, z, y0, y1: reader_b(t, c, z, y0, y1).view(np.uint8)
-        one.dtype = np.dtype(np.uint8)
 
 
 def _label(
@@ -509,8 +395,8 @@ def _levels(series: Series, plan: Plan) -> list[dict[str, Any]]:
 class _Progress:
     """One count over the image and its labels."""
 
-    def __init__(self, callback, total: int) -> None:
-        self.callback, self.total, self.before = callback, total, 0
+    def __init__(self, callback: Callable[[int, int], None] | None) -> None:
+        self.callback, self.total, self.before = callback, 0, 0
 
     def part(self, size: int):
         if self.callback is None:
@@ -518,46 +404,6 @@ class _Progress:
         start = self.before
         self.before += size
         return lambda done, _: self.callback(start + done, self.total)
-
-
-# ---------------------------------------------------------------- publication
-
-
-@contextmanager
-def partial(out: Path, keep: bool = False):
-    """The hidden folder that ``out`` is made in, ours alone.
-
-    It is gone after an error of the image, and stays when the conversion was only interrupted and
-    has a journal to go on from (``keep``: a plate, that always goes on).
-    """
-    folder = out.parent / f".{out.name}.partial"
-    fd = -1
-    while True:
-        folder.mkdir(exist_ok=True)
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(fd)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise Busy(f"another process is converting to {out}") from error
-            raise
-        # another may have renamed the folder between our opening and locking it
-        try:
-            if os.stat(folder).st_ino == os.fstat(fd).st_ino:
-                break
-        except FileNotFoundError:
-            pass
-        os.close(fd)
-    try:
-        yield folder
-    except BaseException as error:
-        interrupted = isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | OSError)
-        if not (interrupted and (keep or (folder / journal.NAME).exists())):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    finally:
-        os.close(fd)
 
 
 def _empty(folder: Path, keep: list[str]) -> None:
@@ -568,34 +414,3 @@ def _empty(folder: Path, keep: list[str]) -> None:
             shutil.rmtree(entry.path)
         else:
             Path(entry.path).unlink()
-
-
-def publish_folder(folder: Path, out: Path) -> None:
-    """Make all names durable, then rename. An older image is moved away first and removed last."""
-    for base, folders, files in os.walk(folder):
-        for name in files:
-            if name in nodes.METADATA or "OME" in Path(base).parts:
-                fd = os.open(os.path.join(base, name), os.O_RDONLY)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
-        fsync_dir(Path(base))
-        folders.sort()
-    old = None
-    if out.exists():
-        old = out.parent / f".{out.name}.old-{os.getpid()}"
-        os.rename(out, old)
-    os.rename(folder, out)
-    fsync_dir(out.parent)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def source_digest(paths: Iterable[Path]) -> str:
-    """SHA-256 over the contents of files, in order (for callers who have no archive to ask)."""
-    total = hashlib.sha256()
-    for path in paths:
-        with Path(path).open("rb") as handle:
-            total.update(hashlib.file_digest(handle, "sha256").digest())
-    return total.hexdigest()

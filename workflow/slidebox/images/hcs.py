@@ -20,9 +20,10 @@ from typing import Any
 from ..findings import Finding
 from . import nodes, ome, seal
 from .checksum import tree_checksum
-from .convert import Derived, convert, load, partial, publish_folder, write_original
+from .convert import Derived, convert, load, write_original
 from .model import ImageFile, Series, UnreadableImage, Well
 from .plan import MB, Recipe
+from .publication import partial, publish_folder
 from .registry import format_named, open_image
 from .verify import verify as verify_image
 
