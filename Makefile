@@ -38,7 +38,7 @@ demo: setup
 
 test: setup-dev
 	@echo "Running the tests (about 5 minutes on two cores)"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup-dev
 	@$(BIN)/ruff check .

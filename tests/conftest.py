@@ -36,7 +36,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3Server]
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave slow tests out unless they are asked for: SLIDEBOX_SLOW=1, -m, or named one by one."""
+    """Leave slow tests out unless they are asked for: SLIDEBOX_SLOW=1, -m, or named one by one.
+
+    Files with slow tests come first: a core isn't left alone with the longest at the end.
+    """
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
     asked = os.environ.get("SLIDEBOX_SLOW") or config.option.markexpr
     if asked or any("::" in argument for argument in config.args):
         return
