@@ -155,13 +155,16 @@ def _series(image, start: int) -> list[Series]:
         or {}
     )
     bands = _bands(image.attrs)
+    times = image.timestamps
     for one in result:
+        one.start_time = str(times[0]) if times is not None and len(times) else None
         if one.stage_position is None:
             one.stage_position = _stage(image.attrs)
         one.stage_position = _along_image(one.stage_position, setting)
         for channel in one.channels:
-            waves = bands.get(channel.name or "", (None, None))
-            channel.emission_wavelength, channel.excitation_wavelength = waves
+            if (channel.name or "") in bands:
+                waves = bands[channel.name or ""]
+                channel.emission_wavelength, channel.excitation_wavelength = waves
         for ours, theirs in (
             ("NominalMagnification", "Magnification"),
             ("LensNA", "NumericalAperture"),
@@ -228,6 +231,11 @@ def _channels(image, count: int, folded: list[str], folds, samples: int, coords)
             suffix = " ".join(
                 f"{d} {_value(coords, d, i)}" for d, i in zip(folded, fold, strict=True)
             )
+            waves = {
+                "λΛ".index(d): units.wavelength(float(np.asarray(coords[d])[i]) * 1e9)
+                for d, i in zip(folded, fold, strict=True)
+                if d in "λΛ" and np.asarray(coords.get(d, [""])).dtype.kind == "f"
+            }
             name = names[c] if c < len(names) else None
             if re.fullmatch(r"Ch\d+", name or ""):
                 name = None  # liffile's word for a channel without a name
@@ -236,6 +244,8 @@ def _channels(image, count: int, folded: list[str], folds, samples: int, coords)
                     Channel(
                         name=" ".join(p for p in (name, suffix) if p) or None,
                         color=_LUTS.get(lut) if samples == 1 else None,
+                        emission_wavelength=waves.get(0),
+                        excitation_wavelength=waves.get(1),
                     )
                 )
     return channels
