@@ -5,6 +5,8 @@ The files are made in the layout of real ones, which may not be kept here.
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -107,7 +109,11 @@ def test_colour_channels_of_a_czi_keep_their_names(czi, tmp_path):
     with images.open_image(tmp_path / "b.czi") as file:
         assert file.series[0].rgb
         names = [c.name for c in file.series[0].channels]
+        images.convert(file, tmp_path / "b.ome.zarr")
     assert names == ["Bright"] * 3 + ["Pol 15"] * 3
+    shown = json.loads((tmp_path / "b.ome.zarr/zarr.json").read_text())["attributes"]["ome"]
+    labels = [c["label"] for c in shown["omero"]["channels"]]
+    assert labels == [f"{n} {c}" for n in ("Bright", "Pol 15") for c in ("red", "green", "blue")]
 
 
 def test_lambda_scans_of_a_lif_have_wavelengths_and_a_date(tmp_path):
@@ -249,3 +255,26 @@ def test_an_overview_beside_wells_leaves_them_a_plate(czi, tmp_path, capsys):
     assert "series 0 (Overview)" in said.err
     assert main(["convert", str(path), str(tmp_path / "o.ome.zarr"), "--series", "0"]) == 0
     assert "not converted" not in capsys.readouterr().err
+
+
+def test_an_ome_tiff_of_2008_has_its_channels_and_date(tmp_path):
+    xml = """<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2008-09">
+    <Image ID="Image:0" Name="old"><CreationDate>2008-01-02T03:04:05</CreationDate>
+    <LogicalChannel ID="LogicalChannel:0" Name="DAPI" EmWave="460" ExWave="360"
+    SamplesPerPixel="1"><ChannelComponent Index="0" Pixels="Pixels:0"/></LogicalChannel>
+    <Pixels ID="Pixels:0" DimensionOrder="XYZCT" PixelType="uint16" SizeX="14" SizeY="12" SizeZ="2"
+    SizeC="1" SizeT="1" PhysicalSizeX="0.2" PhysicalSizeY="0.2" PhysicalSizeZ="0.5"
+    BigEndian="false"><TiffData IFD="0" NumPlanes="2"/>
+    <Plane TheZ="1" TheC="0" TheT="0"><StagePosition/></Plane></Pixels></Image></OME>"""
+    tifffile.imwrite(
+        tmp_path / "old.ome.tif", np.zeros((2, 12, 14), np.uint16), description=xml, metadata=None
+    )
+    with images.open_image(tmp_path / "old.ome.tif") as file:
+        one = file.series[0]
+        assert (one.axes, one.start_time) == ("zyx", "2008-01-02T03:04:05")
+        (channel,) = one.channels
+        assert (channel.name, channel.excitation_wavelength, channel.emission_wavelength) == (
+            "DAPI",
+            360,
+            460,
+        )
