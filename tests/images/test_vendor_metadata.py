@@ -6,6 +6,7 @@ The files are made in the layout of real ones, which may not be kept here.
 from __future__ import annotations
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -278,3 +279,34 @@ def test_an_ome_tiff_of_2008_has_its_channels_and_date(tmp_path):
             360,
             460,
         )
+
+
+@pytest.mark.parametrize(("dtype", "samples"), [("u1", 1), ("u2", 1), ("u2", 3)])
+def test_a_czi_in_jpeg_xr(tmp_path, dtype, samples):
+    """Zeiss's library reads JPEG-XR and doesn't write it: it is put in place of raw pixels."""
+    pyczi = pytest.importorskip("pylibCZIrw.czi")
+    imagecodecs = pytest.importorskip("imagecodecs")
+    y, x = np.mgrid[:60, :80]
+    shade = (np.sin(x / 9) + np.cos(y / 7) + 2) * (50 if dtype == "u1" else 9000)
+    data = np.stack([shade / (s + 1) for s in range(samples)], -1).astype(dtype)
+    path = tmp_path / "a.czi"
+    with pyczi.create_czi(str(path)) as file:
+        file.write(data=data)  # B, G, R
+    raw = bytearray(path.read_bytes())
+    block = raw.find(b"ZISRAWSUBBLOCK") + 32
+    entry = block + 16
+    (dimensions,) = struct.unpack_from("<i", raw, entry + 28)
+    start = block + max(256, 16 + 32 + 20 * dimensions) + struct.unpack_from("<i", raw, block)[0]
+    assert raw[start : start + 8] == data.tobytes()[:8]
+    packed = imagecodecs.jpegxr_encode(data[..., 0] if samples == 1 else data[..., ::-1], level=100)
+    assert len(packed) < data.nbytes
+    raw[start : start + len(packed)] = packed
+    struct.pack_into("<q", raw, block + 8, len(packed))
+    for at in (entry, raw.find(b"DV", raw.find(b"ZISRAWDIRECTORY"))):
+        struct.pack_into("<i", raw, at + 18, 4)  # JPEG-XR
+    path.write_bytes(raw)
+    with images.open_image(path) as file, pyczi.open_czi(str(path)) as zeiss:
+        back = file.series[0].asarray().reshape(samples, 60, 80)
+        theirs = zeiss.read(plane={"T": 0, "C": 0, "Z": 0})
+    assert np.array_equal(back, theirs.transpose(2, 0, 1)[:: -1 if samples == 3 else 1])
+    assert np.array_equal(theirs, data)  # level 100 keeps all
