@@ -310,3 +310,37 @@ def test_a_czi_in_jpeg_xr(tmp_path, dtype, samples):
         theirs = zeiss.read(plane={"T": 0, "C": 0, "Z": 0})
     assert np.array_equal(back, theirs.transpose(2, 0, 1)[:: -1 if samples == 3 else 1])
     assert np.array_equal(theirs, data)  # level 100 keeps all
+
+
+def test_a_fluorescence_slide_of_hamamatsu_says_its_filter(vendor):
+    with images.open_image(vendor / "wsi_slideio/test3-DAPI-2-(387).ndpi") as file:
+        one = file.series[0]
+    assert (one.channels[0].name, one.channels[0].emission_wavelength) == ("DAPI 2 (387)", 455)
+
+
+def test_a_lif_that_was_cut_off_keeps_the_images_before(tmp_path):
+    pytest.importorskip("liffile")
+    data = RNG.integers(0, 255, (2, 8, 10), np.uint8)
+    space = [(1, 10, 1, 9e-6, "m"), (2, 8, 10, 7e-6, "m")]
+    made = [(lif_element(f"b{n}", data[n], space, [(0, "Green", 0)]), f"b{n}", data[n])
+            for n in range(2)]  # fmt: skip
+    lif_write(tmp_path / "a.lif", made)
+    whole = (tmp_path / "a.lif").read_bytes()
+    (tmp_path / "a.lif").write_bytes(whole[: whole.find(data[0].tobytes()) + data[0].nbytes])
+    with images.open_image(tmp_path / "a.lif") as file:
+        assert len(file.series) == 2
+        assert np.array_equal(file.series[0].asarray(), data[0])
+        with pytest.raises(UnreadableImage, match=r"series 1: .*cut off"):
+            images.convert(file, tmp_path / "b.ome.zarr", series=1)
+    assert not list(tmp_path.glob("b.ome.zarr*"))
+
+
+def test_a_czi_that_was_cut_off_or_whose_metadata_are_damaged(czi, tmp_path):
+    path = czi(_planes(), "")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UnreadableImage, match=r"a\.czi: .*cut off"):
+        images.open_image(path)
+    path.write_bytes(whole.replace(b"<Dimensions>", b"<Dim\xffnsions>"))
+    with pytest.raises(UnreadableImage, match=r"a\.czi: its metadata are damaged"):
+        images.open_image(path)

@@ -26,7 +26,10 @@ _ANEW = "VB"
 
 
 def open_file(path: Path, name: str) -> ImageFile:
-    czi = czifile.CziFile(path, squeeze=False)
+    try:
+        czi = czifile.CziFile(path, squeeze=False)
+    except czifile.CziSegmentNotFoundError as error:
+        raise UnreadableImage(f"no CZI, or cut off before its index ({error})") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -45,6 +48,12 @@ def open_file(path: Path, name: str) -> ImageFile:
                     if one.size("t") > 1:
                         one.time_step = one.time_step or step
                     series.append(one)
+    except (UnicodeDecodeError, ElementTree.ParseError) as error:
+        czi.close()
+        raise UnreadableImage(f"its metadata are damaged: no XML ({error})") from error
+    except czifile.CziSegmentNotFoundError as error:
+        czi.close()
+        raise UnreadableImage(f"cut off or damaged: {error}") from error
     except BaseException:
         czi.close()
         raise

@@ -37,6 +37,8 @@ def open_file(path: Path, name: str) -> ImageFile:
                 series += _series(image, len(series))
             except UnreadableImage as error:
                 problems.append(f"{image.name}: {error.reason}")
+            except KeyError as error:  # liffile looks for its block of pixels
+                series.append(_lost(image, len(series), error))
         if not series and problems:
             raise UnreadableImage("; ".join(problems))
         _wells(series, path.stem)
@@ -54,6 +56,27 @@ def open_file(path: Path, name: str) -> ImageFile:
     except BaseException:
         lif.close()
         raise
+
+
+def _lost(image, index: int, error: KeyError) -> Series:
+    """An image whose pixels a file that was cut off doesn't hold: reading says so."""
+    sizes = dict(image.sizes)
+    spatial = [d for d in "ZYX" if sizes.get(d, 1) > 1] or ["X"]
+    row, column = _plane_axes(spatial)
+    n = {"t": sizes.get("T", 1), "c": sizes.get("C", 1)}
+    n["z"] = sizes.get("Z", 1) if "Z" not in (row, column) else 1
+
+    def read(*where: int) -> np.ndarray:
+        raise UnreadableImage(f"the file doesn't hold its pixels ({error.args[0]}): cut off")
+
+    return Series(
+        index,
+        image.path,
+        "".join(a for a in "tcz" if n[a] > 1) + "yx",
+        (*(n[a] for a in "tcz" if n[a] > 1), sizes.get(row, 1) if row else 1, sizes[column]),
+        image.dtype,
+        read,
+    )
 
 
 def _series(image, start: int) -> list[Series]:
