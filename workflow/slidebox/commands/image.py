@@ -95,6 +95,8 @@ def convert(a) -> int:
     for label in derived.left_out:
         print(f"slidebox: label image {label['name']}: {label['reason']}", file=sys.stderr)
     print_findings(doubts)
+    if a.series is None:
+        _say_others(file, [s for s in file.series[1:] if s.role == "image"])
     return FINDINGS if derived.left_out or doubts else FINE
 
 
@@ -119,9 +121,18 @@ def _plates(a, file, options: dict) -> int:
         wells = len({f.well.name for f in there})
         print(f"{out}: plate {name}, {wells} wells, {len(there)} fields, every plane verified")
         problems += plate.problems
+    _say_others(file, [s for s in file.series if s.role == "image" and s.well is None])
     for problem in problems:
         print(f"slidebox: {problem}", file=sys.stderr)
     return FINDINGS if problems else FINE
+
+
+def _say_others(file, others: list) -> None:
+    """Which images of a file were not asked for, so that nobody takes a part for the whole."""
+    if others:
+        names = ", ".join(f"{s.index} ({s.name})" for s in others[:5])
+        names += f" and {len(others) - 5} more" if len(others) > 5 else ""
+        print(f"slidebox: not converted, of {file.path}: series {names}", file=sys.stderr)
 
 
 def verify(a) -> int:

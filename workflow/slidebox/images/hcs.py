@@ -58,10 +58,11 @@ class DerivedPlate:
 
 
 def plates(file: ImageFile) -> list[str]:
-    """Names of the plates that the images of a file are fields of; none unless all of them are."""
-    wells = [s.well for s in file.series if s.role == "image"]
-    known = [w for w in wells if w is not None]
-    if not known or len(known) < len(wells) or len({(w.plate, w.path) for w in known}) < len(known):
+    """Names of the plates that images of a file are fields of; others may lie beside them, such
+    as an overview.
+    """
+    known = [s.well for s in file.series if s.role == "image" and s.well is not None]
+    if len({(w.plate, w.path) for w in known}) < len(known):
         return []
     return list(dict.fromkeys(w.plate for w in known))
 
@@ -69,7 +70,8 @@ def plates(file: ImageFile) -> list[str]:
 def is_plate(file: ImageFile) -> bool:
     """Whether a file is a plate, and not a single picture that says which well it is of."""
     whole = format_named(file.format).module in ("plate", "omezarr")
-    return bool(plates(file)) and (whole or len(file.series) > 1)
+    several = sum(s.well is not None and s.role == "image" for s in file.series) > 1
+    return bool(plates(file)) and (whole or several)
 
 
 def convert_plate(

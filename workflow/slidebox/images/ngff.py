@@ -107,7 +107,7 @@ def channel_facts(series: Series, low, high, samples) -> list[dict[str, Any]]:
         bottom, top = min(bottom, start), max(top, end)
         if series.rgb:
             color = ("FF0000", "00FF00", "0000FF", "FFFFFF")[c % series.samples]
-            label = channel.name or ("red", "green", "blue", "alpha")[c % series.samples]
+            label = _sample_label(series, c)
         else:
             color = channel.color or ("FFFFFF" if count == 1 else _PALETTE[c % len(_PALETTE)])
             label = channel.name or f"Channel {c}"
@@ -129,6 +129,16 @@ def channel_facts(series: Series, low, high, samples) -> list[dict[str, Any]]:
             window |= {"start": lowest, "end": highest}
             window["min"], window["max"] = min(window["min"], lowest), max(window["max"], highest)
     return result
+
+
+def _sample_label(series: Series, c: int) -> str:
+    """A colour sample's own name; else its colour, with its picture's name where there are more."""
+    first = c - c % series.samples
+    names = [one.name for one in series.channels[first : first + series.samples]]
+    if None not in names and len(set(names)) == len(names):
+        return names[c - first]
+    color = ("red", "green", "blue", "alpha")[c % series.samples]
+    return f"{names[0]} {color}" if names[0] and series.size("c") > series.samples else color
 
 
 def _limits(dtype: np.dtype, low, high) -> tuple[float, float]:

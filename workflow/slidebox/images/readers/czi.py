@@ -26,12 +26,16 @@ _ANEW = "VB"
 
 
 def open_file(path: Path, name: str) -> ImageFile:
-    czi = czifile.CziFile(path, squeeze=False)
+    try:
+        czi = czifile.CziFile(path, squeeze=False)
+    except czifile.CziSegmentNotFoundError as error:
+        raise UnreadableImage(f"no CZI, or cut off before its index ({error})") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             xml = czi.metadata() or ""
-            scenes = _scenes(xml)
+            root = _root(xml)
+            scenes, step = _scenes(root), _time_step(root, czi)
             fields: dict[str, int] = {}
             series = []
             for key in sorted(czi.scenes):
@@ -41,7 +45,15 @@ def open_file(path: Path, name: str) -> ImageFile:
                 for fixed in itertools.product(*[range(scene.sizes[d]) for d in anew]):
                     one = _series(scene, len(series), facts, dict(zip(anew, fixed, strict=True)))
                     one.well = place
+                    if one.size("t") > 1:
+                        one.time_step = one.time_step or step
                     series.append(one)
+    except (UnicodeDecodeError, ElementTree.ParseError) as error:
+        czi.close()
+        raise UnreadableImage(f"its metadata are damaged: no XML ({error})") from error
+    except czifile.CziSegmentNotFoundError as error:
+        czi.close()
+        raise UnreadableImage(f"cut off or damaged: {error}") from error
     except BaseException:
         czi.close()
         raise
@@ -100,7 +112,7 @@ def _series(scene, index: int, facts, fixed: dict[str, int]) -> Series:
     channels = _channels(scene, sizes.get("C", 1), extra, combos, samples)
     series = Series(
         index,
-        " ".join([scene.name, *(f"{d}{i}" for d, i in fixed.items())]),
+        " ".join([_name(scene, facts), *(f"{d}{i}" for d, i in fixed.items())]),
         axes,
         shape,
         dtype,
@@ -139,9 +151,12 @@ def _series(scene, index: int, facts, fixed: dict[str, int]) -> Series:
 
 
 def _channels(scene, count: int, extra: list[str], combos, samples: int) -> list[Channel]:
-    facts = list(scene.channels.items())
-    if len(facts) > count:  # the metadata may list channels that this scene hasn't got
-        facts = facts[:count]
+    # czifile lists the channels of the image and then those that only the display settings name,
+    # which for a channel without a name is the same one again
+    facts, shown = list(scene.channels.items())[:count], list(scene.channels.items())[count:]
+    nameless = [c for c, (name, _) in enumerate(facts) if re.fullmatch(r"Channel:\d+", name or "")]
+    for c, (name, fact) in zip(nameless, shown, strict=False):
+        facts[c] = (name, facts[c][1] | fact)
     channels = []
     for c in range(count):
         name, fact = facts[c] if c < len(facts) else (None, {})
@@ -150,7 +165,8 @@ def _channels(scene, count: int, extra: list[str], combos, samples: int) -> list
         for combo in combos:
             suffix = " ".join(f"{d}{i}" for d, i in zip(extra, combo, strict=True))
             label = f"{name or f'Channel {c}'} {suffix}" if suffix else name
-            label = label if samples == 1 else None
+            if samples > 1 and count * len(combos) == 1:
+                label = None  # red, green and blue say more than the camera's name
             for _ in range(samples):
                 channels.append(
                     Channel(
@@ -190,14 +206,47 @@ def _missing(scene, fixed: dict[str, int], expected: int) -> int:
     return max(0, expected - len(found))
 
 
-def _scenes(xml: str) -> dict[int, ElementTree.Element]:
-    """The metadata's element of each scene, by the scene's index."""
+def _root(xml: str) -> ElementTree.Element:
     try:
-        root = ElementTree.fromstring(xml)
+        return ElementTree.fromstring(xml)
     except ElementTree.ParseError:
-        return {}
+        return ElementTree.Element("ImageDocument")
+
+
+def _scenes(root: ElementTree.Element) -> dict[int, ElementTree.Element]:
+    """The metadata's element of each scene, by the scene's index."""
     found = root.findall("./Metadata/Information/Image/Dimensions/S/Scenes/Scene")
     return {int(e.get("Index") or n): e for n, e in enumerate(found)}
+
+
+def _time_step(root: ElementTree.Element, czi) -> float | None:
+    """Seconds between time points, where no interval was asked for: what the metadata say, or
+    what was measured.
+    """
+    positions = root.find("./Metadata/Information/Image/Dimensions/T/Positions")
+    if positions is None:
+        return None
+    said = units.seconds(positions.findtext("Interval/Increment"))
+    if said is not None:
+        return said
+    times = list(czi.timestamps if czi.timestamps is not None else ())
+    if len(times) < 2:
+        times = (positions.findtext("List/Offsets") or "").split()
+    try:
+        return units.seconds((float(times[-1]) - float(times[0])) / (len(times) - 1))
+    except (IndexError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _name(scene, facts) -> str:
+    """A scene's name in ZEN: that of its region, and of its well (``P2-D4``)."""
+    if facts is None:
+        return scene.name
+    shape = facts.find("Shape")
+    found = [facts.get("Name"), facts.findtext("ArrayName")]
+    if shape is not None:
+        found[1] = found[1] or shape.get("Name")
+    return "-".join(dict.fromkeys(n for n in found if n)) or scene.name
 
 
 def _well(facts, plate: str, fields: dict[str, int]) -> Well | None:
@@ -214,24 +263,32 @@ def _well(facts, plate: str, fields: dict[str, int]) -> Well | None:
 
 
 def _position(scene, facts) -> dict[str, float] | None:
-    """Where a scene is on the stage (um): its position, its centre, or its first tile's tags."""
+    """Where a scene is on the stage (um): its position or its centre, else its first tile's tags,
+    which also know the focus.
+    """
+    found: dict[str, float | None] = {}
     if facts is not None:
         for place in facts.iter("Position"):
             found = {a: units.position(place.get(a.upper())) for a in "xyz"}
-            if found["x"] is not None and found["y"] is not None:
-                return {k: v for k, v in found.items() if v is not None}
+            break
         centre = (facts.findtext("CenterPosition") or "").split(",")
-        if len(centre) == 2:
-            found = {a: units.position(v) for a, v in zip("xy", centre, strict=True)}
-            if None not in found.values():
-                return found
+        if None in (found.get("x"), found.get("y")) and len(centre) == 2:
+            found |= {a: units.position(v) for a, v in zip("xy", centre, strict=True)}
     try:
-        tags = scene.directory_entries[0].read_segment_data(scene._parent).metadata() or ""
+        first = min(scene.directory_entries, key=_order)
+        tags = first.read_segment_data(scene._parent).metadata() or ""
     except Exception:
-        return None
-    found = {}
+        tags = ""
+    placed = None not in (found.get("x"), found.get("y"))
     for axis, name in (("x", "StageXPosition"), ("y", "StageYPosition"), ("z", "FocusPosition")):
         match = re.search(rf"<{name}>\s*([-+\d.eE]+)\s*<", str(tags))
-        if match:
-            found[axis] = float(match[1])
-    return found if "x" in found and "y" in found else None
+        if match and found.get(axis) is None and (axis == "z" or not placed):
+            found[axis] = units.position(match[1])
+    known = {a: v for a, v in found.items() if v is not None}
+    return known if "x" in known and "y" in known else None
+
+
+def _order(entry) -> tuple[int, ...]:
+    """Where a tile stands: the first time point, z, channel and tile come first."""
+    where = dict(zip(entry.dims, entry.start, strict=True))
+    return (*(where.get(d, 0) for d in "TZC"), max(0, entry.mosaic_index))

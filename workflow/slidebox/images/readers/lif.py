@@ -37,6 +37,8 @@ def open_file(path: Path, name: str) -> ImageFile:
                 series += _series(image, len(series))
             except UnreadableImage as error:
                 problems.append(f"{image.name}: {error.reason}")
+            except KeyError as error:  # liffile looks for its block of pixels
+                series.append(_lost(image, len(series), error))
         if not series and problems:
             raise UnreadableImage("; ".join(problems))
         _wells(series, path.stem)
@@ -54,6 +56,27 @@ def open_file(path: Path, name: str) -> ImageFile:
     except BaseException:
         lif.close()
         raise
+
+
+def _lost(image, index: int, error: KeyError) -> Series:
+    """An image whose pixels a file that was cut off doesn't hold: reading says so."""
+    sizes = dict(image.sizes)
+    spatial = [d for d in "ZYX" if sizes.get(d, 1) > 1] or ["X"]
+    row, column = _plane_axes(spatial)
+    n = {"t": sizes.get("T", 1), "c": sizes.get("C", 1)}
+    n["z"] = sizes.get("Z", 1) if "Z" not in (row, column) else 1
+
+    def read(*where: int) -> np.ndarray:
+        raise UnreadableImage(f"the file doesn't hold its pixels ({error.args[0]}): cut off")
+
+    return Series(
+        index,
+        image.path,
+        "".join(a for a in "tcz" if n[a] > 1) + "yx",
+        (*(n[a] for a in "tcz" if n[a] > 1), sizes.get(row, 1) if row else 1, sizes[column]),
+        image.dtype,
+        read,
+    )
 
 
 def _series(image, start: int) -> list[Series]:
@@ -155,13 +178,16 @@ def _series(image, start: int) -> list[Series]:
         or {}
     )
     bands = _bands(image.attrs)
+    times = image.timestamps
     for one in result:
+        one.start_time = str(times[0]) if times is not None and len(times) else None
         if one.stage_position is None:
             one.stage_position = _stage(image.attrs)
         one.stage_position = _along_image(one.stage_position, setting)
         for channel in one.channels:
-            waves = bands.get(channel.name or "", (None, None))
-            channel.emission_wavelength, channel.excitation_wavelength = waves
+            if (channel.name or "") in bands:
+                waves = bands[channel.name or ""]
+                channel.emission_wavelength, channel.excitation_wavelength = waves
         for ours, theirs in (
             ("NominalMagnification", "Magnification"),
             ("LensNA", "NumericalAperture"),
@@ -228,6 +254,11 @@ def _channels(image, count: int, folded: list[str], folds, samples: int, coords)
             suffix = " ".join(
                 f"{d} {_value(coords, d, i)}" for d, i in zip(folded, fold, strict=True)
             )
+            waves = {
+                "λΛ".index(d): units.wavelength(float(np.asarray(coords[d])[i]) * 1e9)
+                for d, i in zip(folded, fold, strict=True)
+                if d in "λΛ" and np.asarray(coords.get(d, [""])).dtype.kind == "f"
+            }
             name = names[c] if c < len(names) else None
             if re.fullmatch(r"Ch\d+", name or ""):
                 name = None  # liffile's word for a channel without a name
@@ -236,6 +267,8 @@ def _channels(image, count: int, folded: list[str], folds, samples: int, coords)
                     Channel(
                         name=" ".join(p for p in (name, suffix) if p) or None,
                         color=_LUTS.get(lut) if samples == 1 else None,
+                        emission_wavelength=waves.get(0),
+                        excitation_wavelength=waves.get(1),
                     )
                 )
     return channels

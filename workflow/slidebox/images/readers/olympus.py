@@ -34,23 +34,20 @@ def _oif(path: Path, name: str) -> ImageFile:
             n[_FOLD.get(letter, "t")] *= length
         planes = file.series[0]
         settings = file.mainfile
-        stored = zip(letters, shape[:-2], strict=True)
-        outer = [(_FOLD.get(a, "t"), length) for a, length in stored]
+        outer = [(a, _FOLD.get(a, "t"), n) for a, n in zip(letters, shape[:-2], strict=True)]
+        names = dict(zip(planes.indices, planes, strict=True)) if len(planes) > 1 else {}
 
         def read(t: int, c: int, z: int, y0: int, y1: int) -> np.ndarray:
-            rest, number, scale = {"t": t, "c": c, "z": z}, 0, 1
-            for axis, length in reversed(outer):
-                rest[axis], here = divmod(rest[axis], length)
-                number += here * scale
-                scale *= length
-            page = (
-                planes.imread(planes.files[number])
-                if hasattr(planes, "imread")
-                else planes.asarray()[number]
-            )
-            return np.asarray(page).reshape(shape[-2:])[None, y0:y1]
+            rest, where = {"t": t, "c": c, "z": z}, {}
+            for letter, axis, length in reversed(outer):
+                rest[axis], where[letter] = divmod(rest[axis], length)
+            plane = names.get(tuple(where.get(a, 0) for a in planes.axes)) if names else planes[0]
+            if plane is None:
+                raise UnreadableImage("the main file says this plane, and its file isn't there")
+            return np.asarray(file.asarray(plane)).reshape(shape[-2:])[None, y0:y1]
 
         sizes, step, channels = _oif_settings(settings, n)
+        _oif_colors(file, channels)
         series = Series(
             0,
             path.stem,
@@ -61,6 +58,8 @@ def _oif(path: Path, name: str) -> ImageFile:
             sizes,
             step if n["t"] > 1 else None,
             channels,
+            start_time=_told(settings, "Acquisition Parameters Common", "ImageCaputreDate"),
+            acquisition=_oif_objective(file),
         )
         metadata = {"mainfile.txt": "\n".join(f"[{k}] {v}" for k, v in settings.items()) + "\n"}
         return ImageFile(
@@ -87,29 +86,68 @@ def _oif_settings(settings, n) -> tuple[dict, float | None, list[Channel]]:
         except (KeyError, TypeError, ValueError):
             continue
         unit = str(axis.get("UnitName") or axis.get("PixUnit") or "").strip('"')
+        if float(count) <= 1:
+            continue
+        length /= float(count) - 1  # both positions are those of pixels
         if code in "XY":
-            sizes[code.lower()] = units.micrometers(length / float(count), unit or "um")
-        elif code == "Z" and float(count) > 1:
-            sizes["z"] = units.micrometers(length / (float(count) - 1), unit or "nm")
-        elif code == "T" and float(count) > 1:
-            step = units.seconds(length / (float(count) - 1), unit or "ms")
+            sizes[code.lower()] = units.micrometers(length, unit or "um")
+        elif code == "Z":
+            sizes["z"] = units.micrometers(length, unit or "nm")
+        elif code == "T":
+            step = units.seconds(length, unit or "ms")
+    for axis, side in (("x", "Width"), ("y", "Height")):
+        said = settings.get("Reference Image Parameter") or {}
+        size = units.micrometers(said.get(f"{side}ConvertValue"), said.get(f"{side}Unit") or "um")
+        sizes[axis] = size or sizes.get(axis)
     channels = []
     for c in range(n["c"]):
-        facts = (
-            settings.get(f"GUI Channel {c + 1} Parameters")
-            or settings.get(f"Channel {c + 1} Parameters")
-            or {}
-        )
-        name = str(facts.get("DyeName") or facts.get("CH Name") or "").strip('"') or None
+        # "GUI Channel" lists the microscope's channels, "Channel" those that were recorded
+        facts = settings.get(f"Channel {c + 1} Parameters") or {}
+        dye = str(facts.get("DyeName") or "").strip('"')
+        dye = None if dye in ("", "None") else dye
         channels.append(
             Channel(
-                name=name,
-                fluor=name,
+                name=str(facts.get("CH Name") or "").strip('"') or dye,
+                fluor=dye,
                 emission_wavelength=units.wavelength(facts.get("EmissionWavelength")),
                 excitation_wavelength=units.wavelength(facts.get("ExcitationWavelength")),
             )
         )
     return sizes, step, channels
+
+
+def _oif_colors(file, channels: list[Channel]) -> None:
+    """Each channel's colour: the last of its table of 65,536 colours (BGRX)."""
+    for c, channel in enumerate(channels):
+        name = next((n for n in file.glob("*.lut") if n.endswith(f"_LUT{c + 1}.lut")), None)
+        if name is None:
+            continue
+        with file.open_file(name) as handle:
+            table = handle.read()[-4 * 65536 :]
+        blue, green, red, _ = table[-4:] if len(table) == 4 * 65536 else (0, 0, 0, 0)
+        if red or green or blue:
+            channel.color = units.color(red, green, blue)
+
+
+def _oif_objective(file) -> dict[str, object]:
+    """The objective, as the settings of the first plane tell it."""
+    import oiffile
+
+    name = next(iter(sorted(file.glob("*.pty"))), None)
+    if name is None:
+        return {}
+    settings = oiffile.SettingsFile(file.open_file(name), name=name)
+    facts = {
+        "Model": _told(settings, "Acquisition Parameters Common", "ObjectiveLens Name"),
+        "NominalMagnification": _told(settings, "Acquisition Parameters Common", "Magnification"),
+        "LensNA": _told(settings, "Acquisition Parameters Common", "ObjectiveLens NAValue"),
+    }
+    return {k: v for k, v in facts.items() if v}
+
+
+def _told(settings, section: str, name: str) -> str | None:
+    value = (settings.get(section) or {}).get(name)
+    return str(value).strip().strip("\"'").strip() or None if value is not None else None
 
 
 def _oir(path: Path, name: str) -> ImageFile:

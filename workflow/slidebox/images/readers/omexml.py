@@ -102,7 +102,7 @@ def _image(element, objectives) -> OmeImage:
     image = OmeImage(name=element.get("Name") or "")
     for child in element:
         tag = _tag(child)
-        if tag == "AcquisitionDate" or tag == "AcquiredDate":
+        if tag in ("AcquisitionDate", "AcquiredDate", "CreationDate"):  # 2012, 2009, 2003 to 2008
             image.start_time = (child.text or "").strip() or None
         elif tag == "ObjectiveSettings" and child.get("ID") in objectives:
             facts = objectives[child.get("ID")]
@@ -117,6 +117,13 @@ def _image(element, objectives) -> OmeImage:
             image.stage_position = {k: v for k, v in where.items() if v is not None} or None
         elif tag == "Pixels":
             _pixels(child, image)
+    older = [e for e in element if _tag(e) == "LogicalChannel"]
+    if older and not any(c.name for c in image.channels):  # until 2008 channels stood in the image
+        exposures = [c.exposure_time for c in image.channels]
+        image.channels = [one for e in older for one in _channel(e)]
+        image.samples = max(int(e.get("SamplesPerPixel") or 1) for e in older)
+        for channel, exposure in zip(image.channels, exposures, strict=False):
+            channel.exposure_time = exposure
     return image
 
 
@@ -138,10 +145,11 @@ def _pixels(pixels, image: OmeImage) -> None:
             image.channels += _channel(child)
             image.samples = max(image.samples, int(child.get("SamplesPerPixel") or 1))
         elif tag == "Plane":
-            if first_plane is None:
+            begins = all(child.get(f"The{a}") == "0" for a in "TZC")
+            if first_plane is None or begins:
                 first_plane = child
             if child.get("TheZ") == "0" and child.get("TheC") == "0" and child.get("DeltaT"):
-                times[int(child.get("TheT") or 0)] = units.position(1, "um") and _time(child)
+                times[int(child.get("TheT") or 0)] = _time(child)
             if child.get("TheZ") == "0" and child.get("TheT") == "0" and child.get("ExposureTime"):
                 c = int(child.get("TheC") or 0)
                 if not image.channels:  # a file may tell of its planes and not of its channels
@@ -217,8 +225,8 @@ def _channel(element) -> list[Channel]:
     channel = Channel(
         name=element.get("Name"),
         color=_color(value) if value is not None else None,
-        emission_wavelength=_wave(element, "EmissionWavelength"),
-        excitation_wavelength=_wave(element, "ExcitationWavelength"),
+        emission_wavelength=_wave(element, "EmissionWavelength") or _wave(element, "EmWave"),
+        excitation_wavelength=_wave(element, "ExcitationWavelength") or _wave(element, "ExWave"),
         fluor=element.get("Fluor"),
         contrast_method=element.get("ContrastMethod"),
         acquisition_mode=element.get("AcquisitionMode"),

@@ -141,11 +141,19 @@ def _layout(htd: dict[str, list[str]], wells: set[tuple[int, int]]):
 def _expect(index: PlateIndex, htd: dict[str, list[str]], waves: int) -> None:
     """Put in the planes that the HTD promises and no file holds: their fields then say so."""
     count = int(_one(htd, "NWavelengths") or 0) if _one(htd, "Waves") == "TRUE" else 1
+    for wave in range(waves, count):  # of none of the wells: not exported, rather than damaged
+        index.notes.append(
+            f"wavelength {wave + 1} ({_one(htd, f'WaveName{wave + 1}')}) was chosen and has no "
+            "picture"
+        )
     times = sorted({t for f in index.fields for t, _, _ in f.planes})
+    meant = int(_one(htd, "TimePoints") or 0)
+    if meant > len(times):
+        index.notes.append(f"{meant} time points were chosen, and {len(times)} are there")
     for one in index.fields:
         depth = sorted({z for _, _, z in one.planes})
         for t in times:
-            for c in range(max(count, waves)):
+            for c in range(waves):
                 for z in depth:
                     one.planes.setdefault((t, c, z), Path(f"TimePoint {t}, w{c + 1}, z {z}"))
     present = {(f.row, f.column) for f in index.fields}

@@ -64,6 +64,8 @@ def open_file(path: Path, name: str) -> ImageFile:
     with _Complaints() as complaints:
         tiff = tifffile.TiffFile(path)
         try:
+            if not len(tiff.pages):
+                raise UnreadableImage("no picture's directory can be found: cut off or damaged")
             elsewhere = omexml.binary_only(tiff.ome_metadata or "") if tiff.is_ome else None
             if elsewhere is None:
                 image = _describe(tiff, path, name)
@@ -630,7 +632,9 @@ def _svs_time(facts: dict[str, str]) -> str | None:
 
 
 def _ndpi(tiff: tifffile.TiffFile, series: list[Series]) -> None:
-    """Hamamatsu's tags: magnification, and the offset from the slide's centre in nm."""
+    """Hamamatsu's tags: magnification, offset from the slide's centre in nm, and what a slide in
+    fluorescence shows (one file a channel, as a colour picture).
+    """
     for one, item in zip(series, tiff.series, strict=False):
         tags = item.keyframe.ndpi_tags or {}
         if one.role != "image":
@@ -640,6 +644,8 @@ def _ndpi(tiff: tifffile.TiffFile, series: list[Series]) -> None:
         keys = (("x", "XOffsetFromSlideCenter"), ("y", "YOffsetFromSlideCenter"))
         where = {a: units.position(tags.get(k), "nm") for a, k in keys}
         one.stage_position = where if None not in where.values() else None
+        one.channels[0].name = str(tags.get("Fluorescence") or "").strip() or None
+        one.channels[0].emission_wavelength = units.wavelength(tags.get("Wavelength"))
         stamp = item.keyframe.datetime
         one.start_time = stamp.isoformat() if stamp else None
 
