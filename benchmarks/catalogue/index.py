@@ -10,6 +10,7 @@ which is to read the cards and the parts once.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -79,7 +80,34 @@ def make(root: Path, studies: int, images: int) -> None:
             )
             write_lists(parts, files)
             tables.write_parts(study, parts / "files.tsv", parts / "tables")
-        shutil.copytree(parts / "tables", folder / "tables")
+        retell(parts / "tables", folder / "tables", accession)
+
+
+def retell(source: Path, target: Path, accession: str) -> None:
+    """The tables of a study under another name, with digests of its own."""
+    import pyarrow as pa
+
+    target.mkdir()
+    for path in sorted(source.glob("*.arrow")):
+        with pa.OSFile(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+        values = {"accession": [accession] * table.num_rows}
+        for column in {"id", "image", "sha256", "zarr", "thumbnail"} & set(table.column_names):
+            digest = hashlib.sha256(f"{accession} {column}".encode())
+            own = []
+            for value in table[column].to_pylist():
+                digest.update(b"next")
+                held = digest.hexdigest()
+                own.append(held if column == "sha256" else f"{accession}/{held[:8]}/{value}")
+            values[column] = own
+        for column, own in values.items():
+            field = table.schema.field(column)
+            at = table.schema.get_field_index(column)
+            table = table.set_column(at, field, pa.array(own, field.type))
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        file = str(target / path.name)
+        with pa.OSFile(file, "wb") as to, pa.ipc.new_file(to, table.schema, options=options) as out:
+            out.write_table(table)
 
 
 def add(site: Path) -> None:

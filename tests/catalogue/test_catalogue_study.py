@@ -39,7 +39,10 @@ def study(images: int | list = 3, files: int | list = 5, **changes) -> StudyInpu
 
 
 def content(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    """What is public, by its address."""
+    files = [p.relative_to(root) for p in root.rglob("*") if p.is_file()]
+    shown = [p for p in files if not any(name.startswith(".") for name in p.parts)]
+    return {str(p): (root / p).read_bytes() for p in shown}
 
 
 def test_same_input_same_bytes(tmp_path):

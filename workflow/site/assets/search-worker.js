@@ -45,7 +45,8 @@ async function open() {
   const parts = await Promise.all(index.segments.map(async (segment) => {
     const base = `catalogue/search/${segment.name}/`;
     const facets = await (await get(`${base}facets.json?${segment.state}`)).json();
-    return { ...segment, base, facets, cache: new Map(), found: new Map() };
+    const { blocks, beginnings } = facets;
+    return { ...segment, base, facets, blocks, beginnings, cache: new Map(), found: new Map() };
   }));
   const names = FACETS.map(() => new Map());
   const values = FACETS.map(() => []); // values[facet][study] -> numbers of values
@@ -114,8 +115,9 @@ async function rangeOf(part, start, end) {
   // Not by way of the browser's cache, which lets requests for one file wait for each other.
   const response = await get(`${part.base}words.bin?${part.state}`, { cache: "no-store", headers: { Range: `bytes=${start}-${end - 1}` } });
   let bytes = new Uint8Array(await response.arrayBuffer());
+  const size = response.status === 200 ? bytes.length : Number(response.headers.get("Content-Range")?.split("/")[1] ?? part.bytes);
   if (response.status === 200) bytes = bytes.subarray(start, end); // the host knows no ranges
-  if (bytes.length !== end - start) throw new Error("the index is being renewed; load the page again");
+  if (size !== part.bytes || bytes.length !== end - start) throw new Error("the index is being renewed; load the page again");
   return bytes;
 }
 
