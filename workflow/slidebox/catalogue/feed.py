@@ -17,7 +17,7 @@ from typing import Any
 
 from slidebox import atomic
 from slidebox.catalogue import numbered, pages
-from slidebox.catalogue.known import Entry, Known
+from slidebox.catalogue.known import Entry, Known, digest
 
 ITEMS = 100
 
@@ -57,7 +57,7 @@ def write_feed(
         if older:
             feed["next_url"] = here + _name(older)
         path = folder / _name(page)
-        state = [pages.look(), feed, [(name, moment, said) for name, moment, _, said in part]]
+        state = digest(pages.look(), feed, [(i[0], i[1], i[3]) for i in part])
         if known.same(path, state):
             continue
         feed["items"] = [_item(source, name, moment, base) for name, moment, source, _ in part]

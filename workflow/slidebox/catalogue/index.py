@@ -14,7 +14,7 @@ from typing import Any
 from slidebox import atomic
 from slidebox.catalogue import numbered, pages, tables
 from slidebox.catalogue.feed import write_feed
-from slidebox.catalogue.known import Entry, Known
+from slidebox.catalogue.known import Entry, Known, digest
 from slidebox.catalogue.search import INNER, segments_of, write_search
 from slidebox.catalogue.sheet import write_csv
 from slidebox.catalogue.sitemap import write_sitemap
@@ -86,7 +86,7 @@ def _lists(entries: list[Entry], catalogue: Path, known: Known) -> list[str]:
         kept = kept or page or 0
         path = catalogue / numbered.name("studies", page, ".json")
         older = page - 1 if page else max(0, len(entries) // STUDIES_PER_LIST - 1)
-        state = [pages.look(), older, [e.digest for e in part]]
+        state = digest(pages.look(), older, [e.digest for e in part])
         if known.same(path, state):
             continue
         listed: dict[str, Any] = {"studies": [_shown(entry) for entry in part]}
@@ -101,7 +101,7 @@ def _lists(entries: list[Entry], catalogue: Path, known: Known) -> list[str]:
     for page, part in numbered.pages(entries, STUDIES_PER_SHEET):
         path = catalogue / numbered.name("studies", page, ".csv")
         names.append(path.name)
-        state = [pages.look(), [e.digest for e in part]]
+        state = digest(pages.look(), [e.digest for e in part])
         if not known.same(path, state):
             write_csv(path, SHEET, (entry.card() for entry in part))
             known.wrote(path, state)
@@ -147,7 +147,7 @@ def _pages(
                 "oldest": "studies-1.html" if page > 2 else None,
             }
         context |= {"section": "studies"}
-        state = [pages.look(), site_name, context, [e.digest for e in part]]
+        state = digest(pages.look(), site_name, context, [e.digest for e in part])
         if known.same(out, state):
             continue
         context["cards"] = [_shown(entry) for entry in part]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +31,11 @@ class Entry:
     bytes: int
     versions: list[list[Any]]  # [number, when it was created]
     digest: str
-    card_file: Path
+    card_file: str
 
     def card(self) -> dict[str, Any]:
         """The whole card (:mod:`slidebox.catalogue.cards`)."""
-        return json.loads(self.card_file.read_bytes())
+        return json.loads(Path(self.card_file).read_bytes())
 
 
 class Known:
@@ -55,37 +56,37 @@ class Known:
 
     def studies(self, paths: Iterable[Path | str]) -> Iterator[Entry]:
         """The studies, each by the path of its ``study.json``."""
-        for path in map(Path, paths):
-            place = str(path.parent.name)
-            card = path.with_name("card.json")
+        for path in paths:
+            folder = os.path.dirname(path)  # no Path: there are many
+            place, card = os.path.basename(folder), f"{folder}/card.json"
             times = [_times(card), _times(path)]
             held = self._was.get(place)
             if held is None or held[0] != times:
-                told = read_card(path)  # it may write the card anew
+                told = read_card(Path(path))  # it may write the card anew
                 versions = [[v["version"], v.get("created")] for v in told["versions"]]
-                digest = hashlib.sha256(card.read_bytes()).hexdigest()[:16]
+                own = hashlib.sha256(Path(card).read_bytes()).hexdigest()[:16]
                 facts = [told[key] for key in ("accession", "date", "images", "bytes")]
-                held = [[_times(card), _times(path)], [*facts, versions, digest]]
+                held = [[_times(card), _times(path)], [*facts, versions, own]]
             self._studies[place] = held
             yield Entry(*held[1], card)
 
-    def same(self, path: Path, made_from: Any) -> bool:
+    def same(self, path: Path, state: str) -> bool:
         """Whether a file is there as it was written, from the same as now.
 
-        ``made_from``: all that decides what is in it, for JSON. When False, the caller writes the
+        ``state``: the digest of all that decides what is in it. When False, the caller writes the
         file and calls :meth:`wrote`.
         """
         name = path.relative_to(self._root).as_posix()
         held = self._wrote.get(name)
-        if held is None or held != [_digest(made_from), _times(path)]:
+        if held is None or held != [state, _times(path)]:
             return False
         self._files[name] = held
         return True
 
-    def wrote(self, path: Path, made_from: Any) -> None:
+    def wrote(self, path: Path, state: str) -> None:
         """The file has just been written."""
         name = path.relative_to(self._root).as_posix()
-        self._files[name] = [_digest(made_from), _times(path)]
+        self._files[name] = [state, _times(path)]
 
     def save(self) -> None:
         """Remember it for the next time, once all is written."""
@@ -94,13 +95,14 @@ class Known:
             out.write(json.dumps(held, separators=(",", ":")))
 
 
-def _times(path: Path) -> list[int] | None:
+def _times(path: Path | str) -> list[int] | None:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return None
     return [status.st_mtime_ns, status.st_size]
 
 
-def _digest(facts: Any) -> str:
+def digest(*facts: Any) -> str:
+    """Sixteen hex digits that are others when the facts (for JSON) are."""
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

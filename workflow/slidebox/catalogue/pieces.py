@@ -1,8 +1,8 @@
 """Of what a large file is made: so that a bucket, which has most of it, is sent the rest only.
 
-``.<name>.pieces`` lies beside the file, says a digest and the length of each piece, and holds for
-the file of the time and size that it names. The bytes between the file's first few and its last,
-which belong to no piece, are its frame.
+``.<name>.pieces`` lies beside the file, says a name and the length of each piece, and holds for the
+file of the time and size that it names. Pieces of one name are the same bytes. They follow each
+other from the file's first byte; what is behind the last belongs to none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from slidebox import atomic
 
 
 def write(path: Path, pieces: list[tuple[str, int]]) -> None:
-    """Say of what ``path``, just written, is made: ``(digest, bytes)`` of each piece in order."""
+    """Say of what ``path``, just written, is made: ``(name, bytes)`` of each piece in order."""
     atomic.write_json(_beside(path), {"file": _state(path), "pieces": pieces})
 
 
@@ -23,7 +23,7 @@ def read(path: Path) -> list[tuple[str, int]] | None:
     try:
         held = json.loads(_beside(path).read_bytes())
         if held["file"] == _state(path):
-            return [(digest, size) for digest, size in held["pieces"]]
+            return [(name, size) for name, size in held["pieces"]]
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None

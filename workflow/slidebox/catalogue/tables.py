@@ -147,7 +147,7 @@ def compact(segments: Iterable[Segment], site_root: Path) -> list[dict[str, Any]
         target = out / f"{name}.parquet"
         made_of = [digests[name] for _, digests in parts]
         held = pieces.read(target)
-        if held is None or [piece for piece, _ in held] != made_of:
+        if held is None or [piece for piece, _ in held[1:]] != made_of:
             _join([folder / f"{name}.parquet" for folder, _ in parts], target, schema, made_of)
         found.append(
             {
@@ -167,7 +167,8 @@ def _join(parts: list[Path], target: Path, schema: pa.Schema, made_of: list[str]
         return
     with atomic.replacing(target, "wb") as handle:
         sizes = parquet_join.join(parts, handle)
-    pieces.write(target, list(zip(made_of, sizes, strict=True)))
+    magic = (parquet_join.MAGIC.decode(), len(parquet_join.MAGIC))
+    pieces.write(target, [magic, *zip(made_of, sizes, strict=True)])
 
 
 def _segment(segment: Segment, site_root: Path) -> dict[str, str]:
