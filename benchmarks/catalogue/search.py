@@ -42,16 +42,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=10_000)
     parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--site", type=Path, help="one that was made before, with its index")
     given = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        root = Path(folder)
-        index.make(root, given.studies, given.images)
-        command = [sys.executable, "-c", index.MEASURE, str(root / "site")]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        cpu, memory = map(float, done.stdout.split())
-        print(f"index made in {cpu:.1f} CPU s, {memory:.0f} MB")
-        server = make_server(root / "site", port=0)
+        site = given.site or Path(folder) / "site"
+        if not given.site:
+            index.make(site.parent, given.studies, given.images)
+            command = [sys.executable, "-c", index.MEASURE, str(site)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            cpu, memory = map(float, done.stdout.split())
+            print(f"index made in {cpu:.1f} CPU s, {memory:.0f} MB")
+        server = make_server(site, port=0)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/"
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
