@@ -22,6 +22,7 @@ from slidebox.catalogue import (
 )
 from slidebox.catalogue import feed as feed_module
 from slidebox.catalogue import index as index_module
+from slidebox.catalogue import known as known_module
 from slidebox.catalogue import search as search_module
 from slidebox.catalogue.find import files_of
 from slidebox.catalogue.text import doi_url, file_url, safe_url
@@ -39,7 +40,10 @@ def study(images: int | list = 3, files: int | list = 5, **changes) -> StudyInpu
 
 
 def content(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    """What is public, by its address."""
+    files = [p.relative_to(root) for p in root.rglob("*") if p.is_file()]
+    shown = [p for p in files if not any(name.startswith(".") for name in p.parts)]
+    return {str(p): (root / p).read_bytes() for p in shown}
 
 
 def test_same_input_same_bytes(tmp_path):
@@ -295,6 +299,53 @@ def test_one_more_study_leaves_most_of_the_index_alone(tmp_path, monkeypatch):
     assert len(segments) > 2 and len(segments - same) <= 1
     shown = [re.findall(r'data-accession="(SB-\d)"', (tmp_path / p).read_text()) for p in PAGES]
     assert [a for page in shown for a in page] == [f"SB-{n}" for n in range(8, -1, -1)]
+
+
+def test_an_index_reads_only_the_studies_that_it_shows_anew(tmp_path, monkeypatch):
+    for name in ("STUDIES_PER_PAGE", "STUDIES_PER_LIST", "STUDIES_PER_SHEET"):
+        monkeypatch.setattr(index_module, name, 2)
+    monkeypatch.setattr(feed_module, "ITEMS", 2)
+    gone = {"accession": "SB-GONE", "date": "2026-01-01", "reason": "asked for"}
+    for number in range(1, 22):
+        record = made.record(f"SB-{number}", release_date=f"2026-01-{number:02}")
+        build_study(study(1, 1, accession=f"SB-{number}", record=record), tmp_path)
+    read = []
+    card = known_module.Entry.card
+    monkeypatch.setattr(known_module.Entry, "card", lambda e: read.append(e.accession) or card(e))
+
+    def indexed(*numbers: int) -> set[str]:
+        read.clear()
+        paths = [tmp_path / f"SB-{n}" / "study.json" for n in numbers]
+        build_index(paths, [], tmp_path, withdrawn=[gone])
+        return set(read)
+
+    def shown() -> list[str]:
+        rows = pq.read_table(tmp_path / "catalogue" / "studies.parquet")["accession"].to_pylist()
+        listed, name = [], "studies.json"
+        while name:
+            page = json.loads((tmp_path / "catalogue" / name).read_text())
+            listed += [s["accession"] for s in page["studies"]]
+            name = page.get("next")
+        assert rows == listed[::-1]
+        sheets = ["studies.csv", *(f"studies-{n}.csv" for n in range(len(rows), 0, -1))]
+        sheets = [f for s in sheets if (f := tmp_path / "catalogue" / s).exists()]
+        cells = [row.split(",")[0] for f in sheets for row in f.read_text().splitlines()[1:]]
+        assert cells == listed
+        return listed[::-1]
+
+    assert len(indexed(*range(1, 21))) == 20
+    assert indexed(*range(1, 21)) == set()
+    # The front pages, and the newest segment: 21 studies are two of eight and five.
+    assert indexed(*range(1, 22)) == {f"SB-{n}" for n in (17, 18, 19, 20, 21)}
+    assert shown() == [f"SB-{n}" for n in range(1, 22)]
+    # A list that a hand or a crash has left otherwise is written anew.
+    (tmp_path / "catalogue" / "studies-3.html").write_text("scribbled over")
+    assert indexed(*range(1, 22)) == {"SB-5", "SB-6"}
+    # A study that is taken away is nowhere any more.
+    indexed(*range(1, 7), *range(8, 22))
+    everything = content(tmp_path / "catalogue") | {"front": (tmp_path / "index.html").read_bytes()}
+    assert not [name for name, data in everything.items() if b'"SB-7' in data or b">SB-7<" in data]
+    assert "SB-7" not in shown()
 
 
 PAGES = [

@@ -15,6 +15,7 @@ import pytest
 from publish_archive import WHO, Archive, broken, expected
 
 from slidebox import publish
+from slidebox.catalogue import pieces
 from slidebox.ingest import withdrawal
 from slidebox.publish import bucket, evict
 from slidebox.publish.headers import headers_of
@@ -179,3 +180,41 @@ def test_readers_need_no_key(archive, open_to_all):
     done = catalogue.fetch(f"{readable}/S-1/", fetched, select=["a b.tif"])
     assert done.findings == [] and done.fetched == 1
     assert (fetched / "a b.tif").read_bytes() == b"one"
+
+
+def test_of_a_large_table_only_what_changed_is_sent(archive, monkeypatch):
+    """The rest the server copies from the object that it has."""
+    table = archive.public / "catalogue" / "images.parquet"
+    table.parent.mkdir(exist_ok=True)
+    blocks = {name: os.urandom(size << 10) for name, size in PIECES.items()}
+
+    def written(*names: str) -> int:
+        made = b"".join(blocks[name] for name in names) + os.urandom(1000)
+        table.write_bytes(made)
+        pieces.write(table, [(name, len(blocks[name])) for name in names])
+        sent = once(archive)
+        target = target_of(archive)
+        assert sent.findings == [] and target.get("catalogue/images.parquet") == made
+        assert target.head("catalogue/images.parquet")[1] == headers_of("catalogue/images.parquet")
+        return sent.bytes
+
+    least, whole = 5 << 20, 20 << 20
+    assert written("old", "middle", "late", "new-1") > whole
+    assert written("old", "middle", "late", "new-2") < 100_000
+    assert written("old", "middle", "late", "new-1", "new-2") < 200_000
+    # A piece in the middle: parts but the last have 5 MiB.
+    assert written("old", "changed", "late", "new-1", "new-2") < 2 * least
+    assert written("old", "late", "new-1") < 200_000
+    # What a killed run had sent and not written down is known again by its digest.
+    (ledger,) = (archive.config.results / "publish").rglob("*.sqlite")
+    before = ledger.read_bytes()
+    assert written("old", "late", "new-2") < 200_000
+    ledger.write_bytes(before)
+    assert once(archive).bytes < 200_000
+    assert once(archive, check=True).bytes < 200_000
+    # A server whose copies are other bytes is not believed.
+    monkeypatch.setattr(bucket.BucketTarget, "_copied", lambda *a: False)
+    assert written("old", "late", "new-1") > 2 * least
+
+
+PIECES = {"old": 9000, "middle": 100, "changed": 101, "late": 11_000, "new-1": 50, "new-2": 51}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import threading
 import zipfile
 
+import made
 import pytest
 from made import IMAGE_ID
 from site_pictures import TOKEN, keep
 
-from slidebox.catalogue import facts
+from slidebox.catalogue import StudyInput, build_index, build_study, facts, make_server
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -28,6 +30,26 @@ def test_search_as_you_type(watched, site):
     page.get_by_label("Search the archive").fill("nothinglikeit")
     page.wait_for_selector("#slides .empty")
     keep(page, "search-nothing")
+
+
+def test_an_open_page_finds_what_was_archived_since(browser, tmp_path):
+    def archived(number: int) -> None:
+        name = f"SB-NEW{number}"
+        record = made.record(name, title=f"freshly {number}", release_date=f"2026-01-0{number}")
+        build_study(StudyInput(name, 1, record, [], made.file_rows(1)), tmp_path)
+        build_index(sorted(tmp_path.glob("*/study.json")), [], tmp_path)
+
+    archived(1)
+    with make_server(tmp_path, port=0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
+        page.wait_for_selector("#slides[data-turn]")
+        archived(2)
+        page.get_by_label("Search the archive").fill("freshly")
+        expect(page.locator("#result-count")).to_have_text("2 studies found")
+        page.close()
+        server.shutdown()
 
 
 def test_facets_narrow_and_say_so_in_the_address(watched, site):

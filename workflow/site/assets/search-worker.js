@@ -8,6 +8,7 @@ const CHUNK = 100; // images a file, as slidebox.catalogue.search.CHUNK
 const CARDS = 32; // studies a file, as slidebox.catalogue.search.CARDS
 const REMEMBERED = 12; // words a segment that need not be looked up again while others are typed
 const CACHED = 96e6; // bytes of blocks that are kept
+const WHOLE = 131072; // bytes of a segment's words that are read at once
 const ROUND = 6; // files that a browser asks a host for at once
 const decoder = new TextDecoder();
 
@@ -23,15 +24,26 @@ onmessage = async ({ data }) => {
     return;
   }
   latest = data.turn;
+  const told = (error) => postMessage({ turn: data.turn, error: error.message });
   try {
-    for await (const answer of search(await ready, data)) {
-      if (data.turn !== latest) return; // the reader has typed on
-      postMessage({ turn: data.turn, ...answer });
-    }
+    await answer(data);
   } catch (error) {
-    postMessage({ turn: data.turn, error: error.message });
+    if (!(error instanceof Renewed)) return told(error);
+    ready = open(); // the archive has changed since its index was read
+    await answer(data).catch(told);
   }
 };
+
+class Renewed extends Error {
+  message = "the index is being renewed; load the page again";
+}
+
+async function answer(data) {
+  for await (const part of search(await ready, data)) {
+    if (data.turn !== latest) return; // the reader has typed on
+    postMessage({ turn: data.turn, ...part });
+  }
+}
 
 async function get(path, options) {
   const response = await fetch(new URL(path, root), options);
@@ -45,7 +57,8 @@ async function open() {
   const parts = await Promise.all(index.segments.map(async (segment) => {
     const base = `catalogue/search/${segment.name}/`;
     const facets = await (await get(`${base}facets.json?${segment.state}`)).json();
-    return { ...segment, base, facets, cache: new Map(), found: new Map() };
+    const { blocks, beginnings } = facets;
+    return { ...segment, base, facets, blocks, beginnings, cache: new Map(), found: new Map() };
   }));
   const names = FACETS.map(() => new Map());
   const values = FACETS.map(() => []); // values[facet][study] -> numbers of values
@@ -109,17 +122,26 @@ function wordsOf(text) {
 
 let cached = 0;
 
-/** Bytes of a segment's words. */
+/** Bytes of a segment's words; a small segment is read whole, once. */
 async function rangeOf(part, start, end) {
+  if (part.bytes > WHOLE) return bytesOf(part, start, end);
+  part.whole ??= bytesOf(part, 0, part.bytes);
+  part.whole.catch(() => { part.whole = undefined; });
+  return (await part.whole).subarray(start, end);
+}
+
+async function bytesOf(part, start, end) {
+  if (start === end) return new Uint8Array();
   // Not by way of the browser's cache, which lets requests for one file wait for each other.
   const response = await get(`${part.base}words.bin?${part.state}`, { cache: "no-store", headers: { Range: `bytes=${start}-${end - 1}` } });
   let bytes = new Uint8Array(await response.arrayBuffer());
+  const size = response.status === 200 ? bytes.length : Number(response.headers.get("Content-Range")?.split("/")[1] ?? part.bytes);
   if (response.status === 200) bytes = bytes.subarray(start, end); // the host knows no ranges
-  if (bytes.length !== end - start) throw new Error("the index is being renewed; load the page again");
+  if (size !== part.bytes || bytes.length !== end - start) throw new Renewed();
   return bytes;
 }
 
-/** The blocks of a segment that may hold words with this beginning, as bytes. */
+/** The blocks of a segment that may hold words with this beginning: words, where their postings begin, bytes. */
 async function blocksOf(part, word) {
   const { blocks } = part;
   const last = blocks.length - 1;
@@ -144,12 +166,21 @@ async function blocksOf(part, word) {
       cached = 0;
     }
     for (let b = a; b < z; b++) {
-      held[b - from] = bytes.subarray(blocks[b][1] - start, blocks[b + 1][1] - start);
+      held[b - from] = unpacked(bytes.subarray(blocks[b][1] - start, blocks[b + 1][1] - start));
       part.cache.set(b, held[b - from]);
     }
     cached += bytes.length;
   }
   return held;
+}
+
+function unpacked(bytes) {
+  const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  const { w: words, n: sizes } = JSON.parse(decoder.decode(bytes.subarray(4, 4 + size)));
+  const starts = new Uint32Array(words.length + 1);
+  starts[0] = 4 + size;
+  sizes.forEach((n, i) => { starts[i + 1] = starts[i] + n; });
+  return { words, starts, bytes };
 }
 
 /** Which studies and images of a segment have a word that begins so. */
@@ -200,14 +231,14 @@ async function read({ imageStart }, part, word) {
     take(await rangeOf(part, start, start + size), 0, size, 1);
     return { scores, whole, bits };
   }
-  for (const block of await blocksOf(part, word)) {
-    const size = new DataView(block.buffer, block.byteOffset).getUint32(0, true);
-    const { w: words, n: sizes } = JSON.parse(decoder.decode(block.subarray(4, 4 + size)));
-    let at = 4 + size;
-    for (let i = 0; i < words.length; i++) {
-      if (words[i].startsWith(word)) take(block, at, at + sizes[i], words[i] === word ? 2 : 1);
-      at += sizes[i];
+  for (const { words, starts, bytes } of await blocksOf(part, word)) {
+    let low = 0; // the first word that isn't before it
+    for (let high = words.length; low < high;) {
+      const middle = (low + high) >> 1;
+      if (words[middle] < word) low = middle + 1;
+      else high = middle;
     }
+    for (let i = low; i < words.length && words[i].startsWith(word); i++) take(bytes, starts[i], starts[i + 1], words[i] === word ? 2 : 1);
   }
   return { scores, whole, bits };
 }

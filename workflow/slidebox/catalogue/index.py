@@ -1,7 +1,7 @@
-"""The archive's front page, its list of studies for machines, and the sitemap.
+"""The archive's front page, its lists of studies for machines, its tables and the sitemap.
 
-Reads each study's card (a few kilobytes) and strings the studies' tables together; it never holds
-their images or files.
+What one more study costs is its own card and what shows it: pages are numbered from the oldest,
+the search and the tables are made of segments, and what was made from the same is left as it is.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from slidebox import atomic
-from slidebox.catalogue import tables
+from slidebox.catalogue import numbered, pages, tables
 from slidebox.catalogue.feed import write_feed
-from slidebox.catalogue.pages import install_assets, render_page
-from slidebox.catalogue.search import INNER, read_card, segments_of, write_search
+from slidebox.catalogue.known import Entry, Known, digest
+from slidebox.catalogue.search import INNER, segments_of, write_search
 from slidebox.catalogue.sheet import write_csv
 from slidebox.catalogue.sitemap import write_sitemap
 
 STUDIES_PER_PAGE = 48
+STUDIES_PER_LIST = 100  # of studies.json
+STUDIES_PER_SHEET = 500  # of studies.csv
 SHEET = [
     "accession",
     "title",
@@ -56,76 +58,99 @@ def build_index(
     Returns the path of the front page.
     """
     site_root = Path(site_root)
-    install_assets(site_root)
-    cards = [read_card(Path(study)) for study in studies]
-    cards.sort(key=lambda c: c["accession"].casefold())
-    cards.sort(key=lambda c: c["date"], reverse=True)
-    segments = segments_of(cards)
+    catalogue = site_root / "catalogue"
+    pages.install_assets(site_root)
+    known = Known(site_root)
+    entries = sorted(known.studies(studies), key=lambda e: e.accession.casefold())
+    entries.sort(key=lambda e: e.date, reverse=True)
+    segments = segments_of(entries)
     write_search(segments, site_root)
     written = tables.compact(segments, site_root)
-    for card in cards:
-        for key in INNER:
-            del card[key]
-        card["pictures"] = [f"{card['accession']}/{p}" for p in card["pictures"]]
-    catalogue = site_root / "catalogue"
-    with atomic.replacing(catalogue / "studies.json") as handle:
-        handle.write(
-            json.dumps({"studies": cards}, ensure_ascii=False, separators=(",", ":")) + "\n"
-        )
-    write_csv(catalogue / "studies.csv", SHEET, cards)
-    write_feed(cards, withdrawn, catalogue, site_url=site_url, site_name=site_name)
-    context = {"section": "data", "tables": written}
-    render_page(
+    sheets = _lists(entries, catalogue, known)
+    write_feed(entries, withdrawn, catalogue, known, site_url=site_url, site_name=site_name)
+    context = {"section": "data", "tables": written, "sheets": sheets}
+    pages.render_page(
         "tables.html", context, catalogue / "index.html", site_root=site_root, site_name=site_name
     )
-    _pages(cards, list(challenges), site_root, site_name)
+    _pages(entries, list(challenges), site_root, site_name, known)
     if site_url:
-        write_sitemap((c["accession"] for c in cards), site_root, site_url)
+        write_sitemap((e.accession for e in reversed(entries)), site_root, site_url)
+    known.save()
     return site_root / "index.html"
 
 
+def _lists(entries: list[Entry], catalogue: Path, known: Known) -> list[str]:
+    """``studies.json`` and ``studies.csv`` and their older pages; returns the latter's names."""
+    kept = 0
+    for page, part in numbered.pages(entries, STUDIES_PER_LIST):
+        kept = kept or page or 0
+        path = catalogue / numbered.name("studies", page, ".json")
+        older = page - 1 if page else max(0, len(entries) // STUDIES_PER_LIST - 1)
+        state = digest(pages.look(), older, [e.digest for e in part])
+        if known.same(path, state):
+            continue
+        listed: dict[str, Any] = {"studies": [_shown(entry) for entry in part]}
+        if older:
+            listed["next"] = numbered.name("studies", older, ".json")
+        with atomic.replacing(path) as handle:
+            json.dump(listed, handle, ensure_ascii=False, separators=(",", ":"))
+            handle.write("\n")
+        known.wrote(path, state)
+    numbered.tidy(catalogue, "studies", kept, ".json")
+    names = []
+    for page, part in numbered.pages(entries, STUDIES_PER_SHEET):
+        path = catalogue / numbered.name("studies", page, ".csv")
+        names.append(path.name)
+        state = digest(pages.look(), [e.digest for e in part])
+        if not known.same(path, state):
+            write_csv(path, SHEET, (entry.card() for entry in part))
+            known.wrote(path, state)
+    numbered.tidy(catalogue, "studies", len(names) - 1, ".csv")
+    return names
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    """A study's card without what is for the search alone."""
+    card = {key: value for key, value in entry.card().items() if key not in INNER}
+    card["pictures"] = [f"{card['accession']}/{p}" for p in card["pictures"]]
+    return card
+
+
 def _pages(
-    cards: list[dict[str, Any]],
+    entries: list[Entry],
     challenges: list[dict[str, Any]],
     site_root: Path,
     site_name: str,
+    known: Known,
 ) -> None:
-    # Numbered from the oldest, so that one more study changes the front page alone.
-    kept = max(0, len(cards) // STUDIES_PER_PAGE - 1)
-    full = len(cards) - kept * STUDIES_PER_PAGE
-    totals = {
-        "total_studies": len(cards),
-        "total_images": sum(c["images"] for c in cards),
-        "total_bytes": sum(c["bytes"] for c in cards),
-    }
     catalogue = "catalogue/"
-    front = {
-        "description": "An archive of biological images.",
-        "cards": cards[:full],
-        "older": f"{catalogue}studies-{kept}.html" if kept else None,
-        "oldest": f"{catalogue}studies-1.html" if kept > 1 else None,
-        "challenges": challenges,
-        **totals,
-    }
-    _render("index.html", front, site_root / "index.html", site_root, site_name)
-    for page in range(1, kept + 1):
-        first = full + (kept - page) * STUDIES_PER_PAGE
-        context = {
-            "page": page,
-            "cards": cards[first : first + STUDIES_PER_PAGE],
-            "newer": f"studies-{page + 1}.html" if page < kept else "../index.html",
-            "older": f"studies-{page - 1}.html" if page > 1 else None,
-            "oldest": "studies-1.html" if page > 2 else None,
-        }
-        out = site_root / catalogue / f"studies-{page}.html"
-        _render("studies.html", context, out, site_root, site_name)
-    for old in (site_root / "catalogue").glob("studies-*.html"):
-        if int(old.stem.rsplit("-", 1)[1]) > kept:
-            old.unlink()
-
-
-def _render(
-    template: str, context: dict[str, Any], out: Path, site_root: Path, site_name: str
-) -> None:
-    context = {"section": "studies", **context}
-    render_page(template, context, out, site_root=site_root, site_name=site_name)
+    kept = max(0, len(entries) // STUDIES_PER_PAGE - 1)
+    for page, part in numbered.pages(entries, STUDIES_PER_PAGE):
+        context: dict[str, Any]
+        if page is None:
+            template, out = "index.html", site_root / "index.html"
+            context = {
+                "description": "An archive of biological images.",
+                "older": f"{catalogue}studies-{kept}.html" if kept else None,
+                "oldest": f"{catalogue}studies-1.html" if kept > 1 else None,
+                "challenges": challenges,
+                "total_studies": len(entries),
+                "total_images": sum(e.images for e in entries),
+                "total_bytes": sum(e.bytes for e in entries),
+            }
+        else:
+            template, out = "studies.html", site_root / catalogue / f"studies-{page}.html"
+            context = {
+                "page": page,
+                "newer": f"studies-{page + 1}.html" if page < kept else "../index.html",
+                "older": f"studies-{page - 1}.html" if page > 1 else None,
+                "oldest": "studies-1.html" if page > 2 else None,
+            }
+        context |= {"section": "studies"}
+        state = digest(pages.look(), site_name, context, [e.digest for e in part])
+        if known.same(out, state):
+            continue
+        context["cards"] = [_shown(entry) for entry in part]
+        pages.render_page(template, context, out, site_root=site_root, site_name=site_name)
+        known.wrote(out, state)
+    numbered.tidy(site_root / catalogue, "studies", kept, ".html")

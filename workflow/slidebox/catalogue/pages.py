@@ -7,6 +7,7 @@ which nothing from another host, no inline script and no inline style runs.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -45,6 +46,16 @@ def environment() -> jinja2.Environment:
     )
     env.globals.update(plural=text.plural, file_url=text.file_url, slidebox_version=__version__)
     return env
+
+
+@cache
+def look() -> str:
+    """A digest of the templates and of this release: what decides, beside the data, how pages
+    read."""
+    whole = hashlib.sha256(__version__.encode())
+    for path in sorted(Path(resource("site/templates")).rglob("*.html")):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()[:16]
 
 
 def _color(value: object) -> str:

@@ -1,15 +1,18 @@
 """A search index of static files over studies and images, read by a worker in the browser.
 
 Studies are ordered by date and accession, oldest first, and cut into *segments* where the digest of
-an accession says so: a new study changes the segment it falls into and leaves the others alone.
+an accession says so: a new study changes the segment it falls into and leaves the others alone. The
+newest studies, behind the last such cut, are in segments ``new-1`` (at most 7 studies), ``new-2``
+(8 to 56), ``new-3`` (64 to 448) ...: eight studies of one go to the next, so that most new studies
+make a small segment anew.
 
 ``catalogue/search/index.json``
-    ``{"studies", "images", "segments": [{"name", "state", "studies", "images", "blocks",
-    "beginnings"}]}``, where ``blocks`` are ``[first word, offset]`` of the blocks of ``words.bin``
-    and ``beginnings`` say where in it the one posting of all words that begin so is:
-    ``{beginning: [offset, bytes]}``, for those whose own postings are many.
+    ``{"studies", "images", "segments": [{"name", "state", "studies", "images", "bytes"}]}``
 ``catalogue/search/<segment>/facets.json``
-    what a search must know of every study: its facets' values, and runs of images alike.
+    what a search must know of every study: its facets' values, and runs of images alike. And
+    ``blocks``: ``[first word, offset]`` of the blocks of ``words.bin``, and ``beginnings``, which
+    say where in it the one posting of all words that begin so is: ``{beginning: [offset, bytes]}``,
+    for those whose own postings are many.
 ``catalogue/search/<segment>/cards-<k>.json``
     what a result shows of each of 32 studies: ``[title, year, images, facts, pictures]``.
 ``catalogue/search/<segment>/words.bin``
@@ -29,12 +32,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slidebox import atomic
 from slidebox.catalogue import facts
 from slidebox.catalogue.cards import study_card
 from slidebox.catalogue.words import Union, pack, study_words, unpack, varint
+
+if TYPE_CHECKING:
+    from slidebox.catalogue.known import Entry
 
 # A key that is typed costs a request a segment, one more study the making of a segment.
 SEGMENT = 500  # studies at least, and as many more on average
@@ -43,7 +49,9 @@ SEGMENT_IMAGES = 300_000
 BLOCK = 16_384
 HEAVY = 4 * BLOCK  # bytes that a reader is not made to read for the beginning of a word
 CARDS = 32  # studies a file
-FORM = 2  # of a segment's files
+FORM = 3  # of a segment's files
+STEP = 8  # studies, or segments of a size, that go to the next size
+KEPT = {"name", "state", "studies", "images", "bytes"}  # of a segment, in index.json
 CHUNK = 100  # images
 INNER = {"classes", "state", "study_bytes"}  # of a card: for the search only
 SHOWN = ("title", "year", "images", "facts", "pictures")
@@ -106,16 +114,28 @@ class Segment:
 
     name: str
     state: str
-    cards: list[dict[str, Any]]
+    entries: list[Entry]
 
 
-def segments_of(cards: Iterable[dict[str, Any]]) -> list[Segment]:
+def segments_of(entries: Iterable[Entry]) -> list[Segment]:
     """The studies of an archive in segments, the oldest first."""
     found = []
-    for part in _cut(sorted(cards, key=lambda c: (c["date"], c["accession"]))):
-        name = hashlib.sha256(part[0]["accession"].encode()).hexdigest()[:12]
-        state = hashlib.sha256(_compact([FORM, part])).hexdigest()[:16]
-        found.append(Segment(name, state, part))
+
+    def take(name: str, part: list[Entry]) -> None:
+        state = _compact([FORM, [[e.accession, e.digest] for e in part]])
+        found.append(Segment(name, hashlib.sha256(state).hexdigest()[:16], part))
+
+    parts, newest = _cut(sorted(entries, key=lambda e: (e.date, e.accession)))
+    for part in parts:
+        take(hashlib.sha256(part[0].accession.encode()).hexdigest()[:12], part)
+    # Like the digits of a number: what comes is added to the last, and carried when it is full.
+    levels = len(oct(len(newest))) - 2 if newest else 0
+    at = 0
+    for level in range(levels, 0, -1):
+        size = len(newest) // STEP ** (level - 1) % STEP * STEP ** (level - 1)
+        if size:
+            take(f"new-{level}", newest[at : at + size])
+        at += size
     return found
 
 
@@ -127,13 +147,14 @@ def write_search(parts: list[Segment], site_root: Path) -> None:
     for part in parts:
         name, state = part.name, part.state
         held = known.get(name)
-        files = ["facets.json", "words.bin", *(file for file, _ in _card_files(part.cards))]
+        files = ["facets.json", "words.bin", *(file for file, _ in _card_files(part.entries))]
         whole = all((folder / name / file).is_file() for file in files)
         if held is None or held["state"] != state or not whole:
-            places = _write_segment(part.cards, folder / name, site_root)
-            images = sum(card["images"] for card in part.cards)
-            held = {"name": name, "state": state, "studies": len(part.cards), "images": images}
-            held |= places
+            cards = [entry.card() for entry in part.entries]
+            size = _write_segment(cards, folder / name, site_root)
+            images = sum(card["images"] for card in cards)
+            held = {"name": name, "state": state, "studies": len(cards), "images": images}
+            held["bytes"] = size
             for old in (folder / name).iterdir():
                 if old.name not in files:
                     old.unlink()
@@ -154,36 +175,36 @@ def write_search(parts: list[Segment], site_root: Path) -> None:
 
 def _known(index: Path) -> dict[str, dict[str, Any]]:
     try:
-        return {s["name"]: s for s in json.loads(index.read_bytes())["segments"]}
+        segments = json.loads(index.read_bytes())["segments"]
+        return {s["name"]: s for s in segments if s.keys() == KEPT}
     except (OSError, ValueError, KeyError):
         return {}
 
 
-def _cut(cards: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Cut where a digest says so, so that one more study moves no other cut."""
-    held: list[dict[str, Any]] = []
+def _cut(entries: list[Entry]) -> tuple[list[list[Entry]], list[Entry]]:
+    """Cut where a digest says so, so that one more study moves no other cut; and the rest."""
+    parts: list[list[Entry]] = []
+    held: list[Entry] = []
     images = 0
-    for card in cards:
-        digest = hashlib.sha256(card["accession"].encode()).digest()
+    for entry in entries:
+        digest = hashlib.sha256(entry.accession.encode()).digest()
         cut = int.from_bytes(digest[:4], "big") % SEGMENT == 0
         full = len(held) >= SEGMENT_STUDIES or images >= SEGMENT_IMAGES
         if held and (full or (cut and len(held) >= SEGMENT)):
-            yield held
+            parts.append(held)
             held, images = [], 0
-        held.append(card)
-        images += card["images"]
-    if held:
-        yield held
+        held.append(entry)
+        images += entry.images
+    return parts, held
 
 
-def _card_files(cards: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _card_files[T](cards: list[T]) -> Iterator[tuple[str, list[T]]]:
     for start in range(0, len(cards), CARDS):
         yield f"cards-{start // CARDS + 1}.json", cards[start : start + CARDS]
 
 
-def _write_segment(cards: list[dict[str, Any]], folder: Path, site_root: Path) -> dict[str, Any]:
-    """Write a segment's files; returns the blocks and beginnings of its words."""
-    _write(folder / "facets.json", _compact(_facets(cards)))
+def _write_segment(cards: list[dict[str, Any]], folder: Path, site_root: Path) -> int:
+    """Write a segment's files; returns the length of its words.bin."""
     for name, part in _card_files(cards):
         _write(folder / name, _compact([[card[key] for key in SHOWN] for card in part]))
     words: dict[str, bytearray] = {}
@@ -211,7 +232,9 @@ def _write_segment(cards: list[dict[str, Any]], folder: Path, site_root: Path) -
             beginnings[beginning] = [offset, len(posting)]
             out.write(posting)
             offset += len(posting)
-    return {"blocks": blocks, "beginnings": beginnings}
+    places = {"blocks": blocks, "beginnings": beginnings}
+    _write(folder / "facets.json", _compact(_facets(cards) | places))
+    return offset
 
 
 def _beginnings(

@@ -1,6 +1,7 @@
 """``sitemap.xml``: a line a study; where one file can't hold them, an index of several.
 
-https://www.sitemaps.org/protocol.html: at most 50,000 addresses and 50 MB a file.
+https://www.sitemaps.org/protocol.html: at most 50,000 addresses and 50 MB a file, and as many
+files in an index.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from xml.sax.saxutils import escape
 
 from slidebox import atomic
 
-MOST = 50_000  # addresses
+MOST = 1_000  # addresses a file: one more study changes a file
 LARGEST = 50_000_000  # bytes
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _SPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 
 
 def write_sitemap(accessions: Iterable[str], site_root: Path, site_url: str) -> None:
-    """Write the sitemap of a site that will be at ``site_url``; its parts go beside it."""
+    """Write the sitemap of a site that will be at ``site_url``; its parts go beside it.
+
+    ``accessions`` : the oldest first, so that a new study changes the last part alone.
+    """
     base = site_url.rstrip("/")
     lines = [_line("url", f"{base}/")]
-    # By name, so that a new study changes the part that it is in.
-    lines += [_line("url", f"{base}/{quote(name)}/") for name in sorted(accessions)]
+    lines += [_line("url", f"{base}/{quote(name)}/") for name in accessions]
     parts = list(_parts(lines))
     names = [f"sitemap-{number}.xml" for number in range(1, len(parts) + 1)]
     if len(parts) == 1:
@@ -57,7 +60,6 @@ def _parts(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _write(path: Path, element: str, lines: list[str]) -> None:
-    with atomic.replacing(path) as handle:
-        handle.write(f"{_HEAD}<{element} {_SPACE}>\n")
-        handle.writelines(lines)
-        handle.write(f"</{element}>\n")
+    text = f"{_HEAD}<{element} {_SPACE}>\n{''.join(lines)}</{element}>\n"
+    if not (path.is_file() and path.read_text(encoding="utf-8") == text):
+        atomic.write_text(path, text)

@@ -1,16 +1,17 @@
 """The catalogue as Parquet: ``studies``, ``images``, ``files`` and ``annotations``.
 
 Each study writes its own part beside its pages: ``<accession>/tables/*.parquet`` for readers, and
-the same rows as ``*.arrow``, which open ten times as fast. :func:`compact` strings the latter
-together, a segment of the archive at a time (``catalogue/.parts/<segment>/``, kept for the next
-time), and those into ``catalogue/*.parquet``, a row group at a time: memory doesn't grow with the
-archive.
+the same rows as ``*.arrow``, which open ten times as fast. :func:`compact` writes the latter's
+rows together, a segment of the archive at a time (``catalogue/.parts/<segment>/``, kept for the
+next time), and joins those files into ``catalogue/*.parquet`` without reading them: one more study
+costs its segment, and memory doesn't grow with the archive.
 
 Text is written as it is: a cell that begins with ``=`` is a string to every reader of Parquet.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -23,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slidebox import atomic
-from slidebox.catalogue import facts, listing
+from slidebox.catalogue import facts, listing, parquet_join, pieces
 from slidebox.catalogue.search import Segment
 from slidebox.catalogue.text import bare_doi, file_url
 
@@ -104,7 +105,8 @@ SCHEMAS = {
         ]
     ),
 }
-_ROWS = 20_000
+_ROWS = 50_000
+_PARTS = "catalogue/.parts"
 
 
 def write_parts(
@@ -123,8 +125,9 @@ def write_parts(
 
 
 def compact(segments: Iterable[Segment], site_root: Path) -> list[dict[str, Any]]:
-    """String all studies' parts together into ``catalogue/<table>.parquet`` under ``site_root``.
+    """Join all studies' parts into ``catalogue/<table>.parquet`` under ``site_root``.
 
+    Beside each, ``.<table>.pieces`` says of what it is made (:mod:`slidebox.catalogue.pieces`).
     Returns ``{"href", "rows", "bytes", "what"}`` for each table. A study without parts is skipped.
     """
     what = {
@@ -134,41 +137,68 @@ def compact(segments: Iterable[Segment], site_root: Path) -> list[dict[str, Any]
         "annotations": "one row a label image",
     }
     out = site_root / "catalogue"
-    parts = [_segment(segment, site_root) for segment in segments]
-    kept = {part.name for part in parts}
-    for old in (out / ".parts").glob("*"):
-        if old.name not in kept:
+    parts = [(site_root / _PARTS / s.name, _segment(s, site_root)) for s in segments]
+    kept = {folder.name for folder, _ in parts}
+    for old in (site_root / _PARTS).glob("*"):
+        if old.is_dir() and old.name not in kept:
             shutil.rmtree(old)
-    tables = []
+    found = []
     for name, schema in SCHEMAS.items():
         target = out / f"{name}.parquet"
-        arrows = [part / f"{name}.arrow" for part in parts]
-        rows = _write_batches(target, schema, _gathered(arrows, schema))
-        tables.append(
+        made_of = [digests[name] for _, digests in parts]
+        held = pieces.read(target)
+        if held is None or [piece for piece, _ in held[1:]] != made_of:
+            _join([folder / f"{name}.parquet" for folder, _ in parts], target, schema, made_of)
+        found.append(
             {
                 "href": target.name,
-                "rows": rows,
+                "rows": pq.read_metadata(target).num_rows,
                 "bytes": target.stat().st_size,
                 "what": what[name],
             }
         )
-    return tables
+    return found
 
 
-def _segment(segment: Segment, site_root: Path) -> Path:
-    """The folder with a segment's tables, made anew when its studies are others."""
-    folder = site_root / "catalogue" / ".parts" / segment.name
-    schemas = {name: str(schema) for name, schema in SCHEMAS.items()}
-    state = json.dumps([segment.state, schemas])
-    if (folder / "state").is_file() and (folder / "state").read_text(encoding="utf-8") == state:
-        return folder
+def _join(parts: list[Path], target: Path, schema: pa.Schema, made_of: list[str]) -> None:
+    if not parts:
+        _write_batches(target, schema, [])
+        pieces.write(target, [])
+        return
+    with atomic.replacing(target, "wb") as handle:
+        sizes = parquet_join.join(parts, handle)
+    magic = (parquet_join.MAGIC.decode(), len(parquet_join.MAGIC))
+    pieces.write(target, [magic, *zip(made_of, sizes, strict=True)])
+
+
+def _segment(segment: Segment, site_root: Path) -> dict[str, str]:
+    """Make a segment's tables anew when its studies are others; the digest of each."""
+    folder = site_root / _PARTS / segment.name
+    # Files that are joined are written by the same writer: their footers must be alike.
+    form = [pa.__version__, {name: str(schema) for name, schema in SCHEMAS.items()}]
+    state = _digest(json.dumps([segment.state, form]).encode())
+    try:
+        held = json.loads((folder / "state.json").read_bytes())
+        if held["state"] == state:
+            return held["tables"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    digests = {}
     for name, schema in SCHEMAS.items():
-        own = (site_root / card["accession"] / "tables" / f"{name}.arrow" for card in segment.cards)
-        with _arrow(folder / f"{name}.arrow", schema) as part:
-            for table in _gathered((p for p in own if p.is_file()), schema):
-                part.write_table(table)
-    atomic.write_text(folder / "state", state)  # last: it vouches for the others
-    return folder
+        own = (site_root / e.accession / "tables" / f"{name}.arrow" for e in segment.entries)
+        part = folder / f"{name}.parquet"
+        _write_batches(part, schema, _gathered((p for p in own if p.is_file()), schema))
+        with part.open("rb") as handle:
+            digests[name] = hashlib.file_digest(handle, "sha256").hexdigest()[:32]
+    for old in folder.glob("*.arrow"):
+        old.unlink()  # of an older release
+    # Last: it vouches for the others.
+    atomic.write_json(folder / "state.json", {"state": state, "tables": digests})
+    return digests
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ written down is compared by digest and not sent twice.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS todo (
     key TEXT PRIMARY KEY, unit TEXT NOT NULL, rank INTEGER, source TEXT, size INTEGER,
     sha256 TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_rank ON todo (rank, unit);
+CREATE TABLE IF NOT EXISTS pieces (key TEXT PRIMARY KEY, etag TEXT, pieces TEXT) WITHOUT ROWID;
 """
 
 
@@ -199,6 +201,18 @@ class Ledger:
     def totals(self) -> tuple[int, int]:
         """Objects and bytes of the target."""
         return self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM objects").fetchone()
+
+    def pieces(self, row: Row) -> list[tuple[str, int]] | None:
+        """Of what an object was made when it was sent (`slidebox.catalogue.pieces`)."""
+        found = self._db.execute(
+            "SELECT pieces FROM pieces WHERE key = ? AND etag = ?", (row.key, row.etag)
+        ).fetchone()
+        return [(name, size) for name, size in json.loads(found[0])] if found else None
+
+    def put_pieces(self, row: Row, pieces: list[tuple[str, int]]) -> None:
+        self._db.execute(
+            "REPLACE INTO pieces VALUES (?, ?, ?)", (row.key, row.etag, json.dumps(pieces))
+        )
 
     # Trees: images whose chunks need no look while their digest is the same
 

@@ -25,6 +25,7 @@ from slidebox.ingest import index
 from slidebox.ingest.paths import now
 from slidebox.ingest.withdrawal import TOMBSTONE
 from slidebox.publish import recover, units
+from slidebox.publish.compose import LEAST, Pieces
 from slidebox.publish.headers import headers_of
 from slidebox.publish.ledger import Ledger, Row, Todo
 from slidebox.publish.send import Done, send
@@ -302,8 +303,8 @@ class _Run:
         self.ledger.commit()
 
     def _send(self, todos: Iterable[Todo]) -> None:
-        def one(todo: Todo, row: Row | None, doubtful: bool) -> Done:
-            return send(self.target, todo, row, doubtful)
+        def one(todo: Todo, row: Row | None, doubtful: bool, there: Pieces | None) -> Done:
+            return send(self.target, todo, row, doubtful, there)
 
         doubts: dict[str, bool] = {}
 
@@ -311,7 +312,9 @@ class _Run:
             for todo in todos:
                 if todo.unit not in doubts:
                     doubts[todo.unit] = self._doubtful(todo.unit)
-                yield todo, self.ledger.row(todo.key), doubts[todo.unit]
+                row = self.ledger.row(todo.key)
+                there = self.ledger.pieces(row) if row and row.size > LEAST else None
+                yield todo, row, doubts[todo.unit], there
 
         committed = time.monotonic()
         for (todo, *_), future in self._futures(one, jobs()):
@@ -333,9 +336,11 @@ class _Run:
     def _take(self, done: Done) -> None:
         before = self.ledger.row(done.row.key)
         self.ledger.put(done.row, self.number)
+        if done.pieces:
+            self.ledger.put_pieces(done.row, done.pieces)
         if done.sent:
             self.outcome.sent += 1
-            self.outcome.bytes += done.row.size
+            self.outcome.bytes += done.bytes
         else:
             self.outcome.compared += 1
         if before is None or before.etag != done.row.etag or before.headers != done.row.headers:

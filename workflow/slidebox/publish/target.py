@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from slidebox import atomic
+from slidebox.publish.compose import Part
 from slidebox.publish.headers import Headers
 
 BLOCK = 1 << 20
@@ -80,6 +81,13 @@ class Target(Protocol):
         sha256: str | None,
     ) -> Sent:  # fmt: skip
         """Write a large object, read once; Damaged when it hasn't the sha256 given."""
+
+    def compose(
+        self, key: str, file: IO[bytes], parts: list[Part], headers: Headers, when: If | None,
+        etag: str,
+    ) -> Sent | None:  # fmt: skip
+        """Write a large object of parts, of which some are copied from the object of that etag
+        which is there; None when this place can't."""
 
     def etag_of(self, file: IO[bytes], size: int) -> str:
         """The etag that these bytes would have here."""
@@ -172,6 +180,12 @@ class FolderTarget:
             if sha256 is not None and whole.hexdigest() != sha256:
                 raise Damaged(f"sha256 is {whole.hexdigest()} instead of {sha256}")
         return Sent(count, whole.hexdigest(), md5.hexdigest())
+
+    def compose(
+        self, key: str, file: IO[bytes], parts: list[Part], headers: Headers, when: If | None,
+        etag: str,
+    ) -> None:  # fmt: skip
+        """A folder is on this machine or mounted: all bytes are written."""
 
     def _check(self, key: str, when: If | None) -> None:
         """Only what somebody else put there since is in the way; our own bytes are known."""
