@@ -127,7 +127,7 @@ def test_volume_view_shows_all_planes(watched, site):
 
 
 def test_odd_values_leave_the_others_as_they_are(watched, site):
-    """Of values 1 in a window from 0 to 2, beside no numbers, infinity and one very bright voxel."""
+    """Ones in a window from 0 to 2, beside no numbers, infinity and one very bright voxel."""
     watched.page.goto(f"{site.url}SB-ODD/image/{IMAGE_ID}.html")
     watched.page.wait_for_selector(READY)
     watched.page.wait_for_timeout(150)
