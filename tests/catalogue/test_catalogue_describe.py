@@ -196,6 +196,20 @@ def test_datacite(folder):
     assert errors == []
 
 
+def test_datacite_of_a_record_that_repeats_itself(tmp_path):
+    """As real records do: keywords twice, an organism among them, grants and links again."""
+    schema = pytest.importorskip("datacite.schema45")
+    record = made.record(doi="10.1234/example")
+    record["keywords"] += ["disc", "Homo sapiens"]
+    for key in ("authors", "links", "funding", "publications"):
+        record[key] = [dict(entry) for entry in record[key]] * 2
+    record["authors"][0]["organisations"] = [{"name": "Analytical Society"}] * 2
+    out = build_study(StudyInput("SB-TWICE", 1, record, [], made.file_rows(1)), tmp_path)
+    data = read(out, "datacite.json")
+    assert [e.message for e in schema.validator.iter_errors(data)] == []
+    assert [s["subject"] for s in data["subjects"]] == ["disc", "simulation", "Homo sapiens"]
+
+
 class Head(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import http.server
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import threading
 import made
 import pytest
 
-from slidebox.catalogue import StudyInput, build_study, fetch
+from slidebox.catalogue import CannotFetch, StudyInput, build_study, fetch
 from slidebox.catalogue.server import RangeNotSatisfiable, make_server, parse_range
 from slidebox.vault import Vault
 
@@ -180,6 +181,50 @@ def test_fetch_resumes_from_a_broken_start_with_the_wrong_bytes(server, tmp_path
     assert not (tmp_path / "a.html").exists()
     again = fetch(f"http://127.0.0.1:{server}/SB-MADE1/", tmp_path, select=["a.html"])
     assert again.fetched == 1
+
+
+def test_fetch_of_files_that_are_called_as_its_own(tmp_path):
+    """A submission's own files.tsv, and names like those of unfinished downloads, hide nothing."""
+    contents = {f"tables/well_{i:04d}.csv": b"%d\n" % i for i in range(400)}
+    contents["files.tsv"] = b"path\tpart\n" + b"".join(n.encode() + b"\tP\n" for n in contents)
+    contents |= {".files.tsv.part": b"mine", "a.tif": BODY, ".a.tif.part": b"mine too"}
+    source = tmp_path / "inbox"
+    rows = []
+    for name, data in sorted(contents.items()):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(data)
+        digest = hashlib.sha256(data).hexdigest()
+        rows.append({"path": name, "size": len(data), "sha256": digest, "version": 1, "part": "P"})
+    listed = [(r["path"], r["size"], (source / r["path"]).stat().st_mtime_ns) for r in rows]
+    vault = Vault(tmp_path / "vault")
+    vault.commit("SB-OWN", source, listed, meta={}, message="one", user=("t", "mailto:t@e.org"))
+    build_study(StudyInput("SB-OWN", 1, made.record("SB-OWN"), [], rows), tmp_path / "public")
+    out = tmp_path / "out"
+    with make_server(tmp_path / "public", vault, port=0) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        result = fetch(f"http://127.0.0.1:{running.server_address[1]}/SB-OWN/", out)
+        running.shutdown()
+    assert (result.fetched, result.findings) == (len(contents), [])
+    there = {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    assert there == contents
+
+
+def test_fetch_says_when_the_list_came_in_part(tmp_path):
+    class Short(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "500")
+            self.end_headers()
+            self.wfile.write(b"path\tsize\tsha256\tversion\n")
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Short) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        with pytest.raises(CannotFetch, match="instead of 500"):
+            fetch(f"http://127.0.0.1:{running.server_address[1]}/SB-1/", tmp_path / "out")
+        running.shutdown()
 
 
 @pytest.mark.parametrize("path", ["../out.txt", "/etc/x", "a/../../x"])

@@ -150,6 +150,10 @@ def site(tmp_path_factory) -> Iterator[Site]:
         (root / home / "images").parent.mkdir(parents=True)
         (root / home / "images").symlink_to(folder / "images")
         build_study(given, root)
+    odd = {**made.image_entry(made.IMAGE_ID, 0), "zarr": "images/odd.ome.zarr", "labels": []}
+    odd |= {"axes": "zyx", "shape": [4, 64, 64], "dtype": "float32", "channels": []}
+    made.write_odd_values(root / "SB-ODD" / "images" / "odd.ome.zarr")
+    build_study(StudyInput("SB-ODD", 1, made.record("SB-ODD"), [odd], made.file_rows(1)), root)
     told = {"accession": "SB-GONE", "date": "2026-11-03", "reason": MARKUP, "contact": "a@b.org"}
     gone = root / "SB-GONE" / "index.html"
     render_page("tombstone.html", {"tombstone": told}, gone, site_root=root)

@@ -80,6 +80,21 @@ def multiscales(axes: str, levels: int, name: str) -> list[dict]:
     return [{"name": name, "axes": entries, "datasets": datasets}]
 
 
+def write_odd_values(folder: Path) -> None:
+    """A float image of 4 planes: no values above, then infinity, then ones; one voxel is hot."""
+    data = np.ones((4, 64, 64), np.float32)
+    data[:, :16], data[:, 16:32], data[0, 63, 63] = np.nan, np.inf, 6e4
+    root = zarr.open_group(folder, mode="w", zarr_format=3)
+    write_pyramid(root, data, 1)
+    window = {"start": 0, "end": 2, "min": 0, "max": 6e4}
+    channel = {"label": "odd", "color": "FFFFFF", "active": True, "window": window}
+    root.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": multiscales("zyx", 1, "odd"),
+        "omero": {"channels": [channel], "rdefs": {"defaultZ": 2, "defaultT": 0, "model": "color"}},
+    }
+
+
 def write_image(folder: Path) -> None:
     image, labels = pixels()
     root = zarr.open_group(folder, mode="w", zarr_format=3)

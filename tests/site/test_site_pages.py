@@ -296,3 +296,20 @@ def test_pages_before_release_lead_nowhere_else(watched, site):
         assert inside and all(a.startswith(site.url + where) for a in inside)
         assert page.locator("meta[name=robots]").get_attribute("content").startswith("noindex")
         assert page.locator(".image-card").count() == 1
+
+
+def test_the_leaderboard_is_readable_on_a_phone_and_in_the_dark(browser, site):
+    context = browser.new_context(color_scheme="dark", viewport={"width": 375, "height": 740})
+    page = context.new_page()
+    page.goto(site.url + "challenges/nuclei/1.0.0/leaderboard/")
+    bars = page.locator(".chart li")
+    assert bars.count() == 2  # values with intervals, ranks with theirs
+    for piece in (".chart-name", ".chart-value"):
+        seen = page.locator(piece).last
+        box = seen.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 375
+        assert float(seen.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 13
+    assert page.locator(".chart-value").last.inner_text() == "90 % first"
+    dot = page.locator(".chart-line .dot").last
+    assert dot.evaluate("e => getComputedStyle(e).fill") == "rgb(111, 208, 186)"  # not black
+    context.close()

@@ -126,6 +126,25 @@ def test_volume_view_shows_all_planes(watched, site):
     assert "v=3d" in watched.page.url
 
 
+def test_odd_values_leave_the_others_as_they_are(watched, site):
+    """Ones in a window from 0 to 2, beside no numbers, infinity and one very bright voxel."""
+    watched.page.goto(f"{site.url}SB-ODD/image/{IMAGE_ID}.html")
+    watched.page.wait_for_selector(READY)
+    watched.page.wait_for_timeout(150)
+    canvas = watched.page.locator(".stage canvas:visible")
+    image = picture(canvas)
+    middle = image.shape[1] // 2
+    column = image[:, middle, 0].astype(int)
+    thirds = [column[round(len(column) * share)] for share in (0.12, 0.38, 0.75)]
+    assert thirds == [0, 255, pytest.approx(128, abs=2)]
+    watched.page.get_by_role("button", name="3D").click()
+    watched.page.wait_for_selector('#viewer[data-volume="done"]', timeout=25000)
+    watched.page.wait_for_timeout(800)
+    shades = picture(canvas)[..., 0].astype(int)
+    # The ones are grey, not lost in the range that the hot voxel asks for; infinity is white.
+    assert (abs(shades - 128) <= 4).sum() > 1000 and (shades > 250).sum() > 500
+
+
 def test_from_disk_it_says_what_to_do(browser, site):
     page = browser.new_page()
     page.goto((site.root / PAGE).as_uri())

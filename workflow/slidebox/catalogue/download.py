@@ -10,6 +10,8 @@ import hashlib
 import http.client
 import os
 import re
+import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from slidebox.catalogue import listing
@@ -27,6 +29,7 @@ from slidebox.findings import Finding
 _BLOCK = 1 << 20
 _TRIES = 5
 _TIMEOUT = 60
+_LIKE_UNFINISHED = re.compile(r"(^|/)\.[^/]+\.part$")
 _AGENT = {"User-Agent": "slidebox-fetch"}
 
 
@@ -107,20 +110,17 @@ def _fetch_studies(base, dest, select, wanted, threads, progress) -> FetchResult
 
 def _fetch_study(base, dest, select, wanted, threads, progress) -> FetchResult:
     dest.mkdir(parents=True, exist_ok=True)
-    table = dest / ".files.tsv.part"
-    try:
-        _download_whole(urljoin(base, "files.tsv"), table)
+    # The list has no name in ``dest``, where each name may be one of the study's own files.
+    with tempfile.TemporaryFile(dir=dest) as table:
+        _download_list(urljoin(base, "files.tsv"), table)
         return _fetch_listed(table, _root_of(base), dest, select, wanted, threads, progress)
-    finally:
-        table.unlink(missing_ok=True)
 
 
 def _fetch_listed(table, root, dest, select, wanted, threads, progress) -> FetchResult:
     result = FetchResult()
-    total = sum(row["size"] for row in _selected(table, select, wanted))
-    rows = _selected(table, select, wanted)
+    sizes = [row["size"] for row in _selected(table, select, wanted)]
+    total = sum(sizes)
     done = 0
-    any_row = False
 
     def count(n: int) -> None:
         nonlocal done
@@ -146,15 +146,18 @@ def _fetch_listed(table, root, dest, select, wanted, threads, progress) -> Fetch
                 else:
                     result.present += 1
 
-        for row in rows:
-            any_row = True
-            # A bounded number waits, so that a list of a million files isn't held.
-            while len(running) >= threads * 4:
+        # Files that are called as the unfinished ones are come when no other is unfinished.
+        for late in (False, True):
+            for row in _selected(table, select, wanted):
+                if bool(_LIKE_UNFINISHED.search(row["path"])) != late:
+                    continue
+                # A bounded number waits, so that a list of a million files isn't held.
+                while len(running) >= threads * 4:
+                    finish()
+                running[pool.submit(_fetch_one, root, row, dest, count)] = row
+            while running:
                 finish()
-            running[pool.submit(_fetch_one, root, row, dest, count)] = row
-        while running:
-            finish()
-    if not any_row and (select or wanted):
+    if not sizes and (select or wanted):
         said = ", ".join(select) or "the manifest"
         result.findings.append(
             Finding(
@@ -199,16 +202,19 @@ def _open(url: str, start: int = 0):
     return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
 
 
-def _download_whole(url: str, target: Path) -> None:
+def _download_list(url: str, out: BinaryIO) -> None:
+    """Write the list at ``url`` to ``out``, all of it. Raises CannotFetch."""
     try:
-        with _open(url) as answer, target.open("wb") as out:
-            while block := answer.read(_BLOCK):
-                out.write(block)
-        with target.open("rb") as check:
-            header = check.readline().split(b"\t")
+        with _open(url) as answer:
+            told = answer.headers.get("Content-Length")
+            shutil.copyfileobj(answer, out, _BLOCK)
     except (OSError, http.client.HTTPException) as error:
         raise CannotFetch(f"{url}: {error}") from error
-    if not {b"path", b"size", b"sha256", b"version"} <= {c.strip() for c in header}:
+    if told is not None and out.tell() != int(told):
+        # A connection that breaks off looks like the end.
+        raise CannotFetch(f"{url}: {out.tell()} bytes came instead of {told}; try again")
+    out.seek(0)
+    if not {b"path", b"size", b"sha256", b"version"} <= set(out.readline().rstrip().split(b"\t")):
         raise CannotFetch(f"{url} is no list of a study's files")
 
 
@@ -220,9 +226,10 @@ def _wanted(manifest: Path | None) -> dict[str, str] | None:
 
 
 def _selected(
-    table: Path, select: Sequence[str], wanted: dict[str, str] | None
+    table: BinaryIO, select: Sequence[str], wanted: dict[str, str] | None
 ) -> Iterator[dict[str, Any]]:
-    for row in listing.read_table(table):
+    table.seek(0)
+    for row in listing.read_rows(table):
         if wanted is not None and wanted.get(row["path"]) != row["sha256"]:
             continue
         if select and not _fits(row, select):
@@ -312,12 +319,6 @@ def _resume(url: str, part: Path, size: int, count: Callable[[int], None]) -> st
     if have != size:
         raise OSError(f"{have} bytes came instead of {size}")
     return hasher.hexdigest()
-
-
-def _is_there(target: Path, row: dict[str, Any]) -> bool:
-    if not target.is_file() or target.stat().st_size != row["size"]:
-        return False
-    return _sha256(target) == row["sha256"]
 
 
 def _sha256(path: Path) -> str:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from slidebox import atomic
 
@@ -86,12 +86,17 @@ def write_lists(folder: Path, files: Iterable[dict[str, Any]]) -> Totals:
 def read_table(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a ``files.tsv``; ``size`` and ``version`` as int, absent values as None."""
     with path.open("rb") as handle:
-        header = handle.readline().decode().rstrip("\n").split("\t")
-        for raw in handle:
-            cells = raw.decode("utf-8", "surrogateescape").rstrip("\n").split("\t")
-            row: dict[str, Any] = {
-                key: unescape(cell) or None for key, cell in zip(header, cells, strict=True)
-            }
-            row["size"] = int(row.get("size") or 0)
-            row["version"] = int(row.get("version") or 0)
-            yield row
+        yield from read_rows(handle)
+
+
+def read_rows(handle: BinaryIO) -> Iterator[dict[str, Any]]:
+    """The same of an open ``files.tsv``, from where it stands: its header line."""
+    header = handle.readline().decode().rstrip("\n").split("\t")
+    for raw in handle:
+        cells = raw.decode("utf-8", "surrogateescape").rstrip("\n").split("\t")
+        row: dict[str, Any] = {
+            key: unescape(cell) or None for key, cell in zip(header, cells, strict=True)
+        }
+        row["size"] = int(row.get("size") or 0)
+        row["version"] = int(row.get("version") or 0)
+        yield row

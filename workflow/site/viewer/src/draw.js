@@ -20,6 +20,7 @@ uniform float gain;   // 255 for textures that WebGL normalises
 out vec4 result;
 void main() {
   float value = texture(image, at).r * gain;
+  if (isnan(value)) discard; // no value, no light
   float bright = clamp((value - window.x) / max(window.y - window.x, 1e-9), 0.0, 1.0);
   result = vec4(color * bright, 1.0);
 }`;

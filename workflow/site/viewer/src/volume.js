@@ -23,7 +23,8 @@ uniform int channels;
 uniform mat3 turn;     // from screen to volume
 uniform vec2 half_;    // half the screen in volume units
 uniform vec3 box;      // half the volume's size, longest side 1
-uniform int steps;
+uniform vec3 voxels;   // along each axis
+uniform int steps;     // at most
 out vec4 result;
 void main() {
   vec3 origin = turn * vec3(at * half_, -2.0);
@@ -36,9 +37,12 @@ void main() {
   float to = min(min(high.x, high.y), high.z);
   result = vec4(0.02, 0.025, 0.025, 1.0);
   if (to <= from) return;
+  // A step a voxel that the ray crosses: a thin stack takes few.
+  vec3 crossed = abs(way) * (to - from) / (2.0 * box) * voxels;
+  int wanted = clamp(int(ceil(max(max(crossed.x, crossed.y), crossed.z))), 1, steps);
   vec4 most = vec4(0.0);
-  for (int i = 0; i < steps; i++) {
-    vec3 place = origin + way * mix(from, to, (float(i) + 0.5) / float(steps));
+  for (int i = 0; i < wanted; i++) {
+    vec3 place = origin + way * mix(from, to, (float(i) + 0.5) / float(wanted));
     vec3 cell = place / box * 0.5 + 0.5;
     most.x = max(most.x, texture(volume[0], cell).r);
     if (channels > 1) most.y = max(most.y, texture(volume[1], cell).r);
@@ -162,17 +166,26 @@ export class VolumeView {
     for (let i = 0; i < data.length; i++) {
       const v = Number(data[i]);
       numbers[i] = v;
+      if (!Number.isFinite(v)) continue;
       if (v < low) low = v;
       if (v > high) high = v;
     }
-    const gain = high > low ? 255 / (high - low) : 0;
-    const bytes = new Uint8Array(numbers.length);
-    for (let i = 0; i < numbers.length; i++) bytes[i] = (numbers[i] - low) * gain;
+    if (low > high) [low, high] = [0, 1];
+    const span = high - low || 1;
+    // Bytes are drawn fastest. Where a few bright voxels stretch the range far beyond what is
+    // shown, they would leave it too few shades: half floats then.
+    const { start, end } = this.state.channels[c];
+    const fine = end - start < span / 2;
+    const cells = fine ? numbers : new Uint8Array(numbers.length);
+    for (let i = 0; i < numbers.length; i++) {
+      // Infinity is the brightest, what is no number the darkest.
+      cells[i] = Math.min(1, Math.max(0, (numbers[i] - low) / span || 0)) * (fine ? 1 : 255);
+    }
     const { gl } = this;
     const texture = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_3D, texture);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-    gl.texImage3D(gl.TEXTURE_3D, 0, gl.R8, ...this.size, 0, gl.RED, gl.UNSIGNED_BYTE, bytes);
+    gl.texImage3D(gl.TEXTURE_3D, 0, fine ? gl.R16F : gl.R8, ...this.size, 0, gl.RED, fine ? gl.FLOAT : gl.UNSIGNED_BYTE, cells);
     for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_3D, filter, gl.LINEAR);
     for (const wrap of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T, gl.TEXTURE_WRAP_R]) gl.texParameteri(gl.TEXTURE_3D, wrap, gl.CLAMP_TO_EDGE);
     return { t, texture, low, high };
@@ -200,7 +213,8 @@ export class VolumeView {
     gl.uniform2f(at("half_"), (this.half * width) / shortest, (this.half * height) / shortest);
     gl.uniform3fv(at("box"), box);
     gl.uniformMatrix3fv(at("turn"), false, this.#turn());
-    gl.uniform1i(at("steps"), quick ? 64 : Math.min(256, Math.max(64, ...(this.size ?? [64]))));
+    gl.uniform1i(at("steps"), quick ? 64 : 512);
+    gl.uniform3fv(at("voxels"), this.size ?? [1, 1, 1]);
     const ready = this.#shown().filter(([, c]) => this.loaded.has(c));
     gl.uniform1i(at("channels"), ready.length);
     const colors = new Float32Array(3 * MOST_CHANNELS);

@@ -104,4 +104,14 @@ def datacite(study: dict[str, Any], place: Place) -> dict[str, Any]:
             funding.append(entry)
     if funding:
         data["fundingReferences"] = funding
-    return data
+    return _without_repeats(data)
+
+
+def _without_repeats(value: Any) -> Any:
+    """The same with each item of a list once: the schema refuses a keyword that stands twice."""
+    if isinstance(value, dict):
+        return {k: _without_repeats(v) for k, v in value.items()}
+    if isinstance(value, list):
+        items = [_without_repeats(item) for item in value]
+        return [item for i, item in enumerate(items) if item not in items[:i]]
+    return value
