@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import tifffile
 import zarr
 from archives import Bench, challenge_folder, discs, nuclei, tiff
+from scipy import ndimage
 
 from slidebox.challenge import reach, splits
 from slidebox.challenge.assemble import assemble
@@ -147,6 +149,42 @@ def test_every_guise_at_once(tmp_path):
         "page.html: has a digest", "counts.tsv: has the number", "report.html: has the number",
     ):  # fmt: skip
         assert name in said, said
+
+
+def test_hidden_labels_that_were_edited(shared):
+    """Rescaled, cropped, thickened, as outlines, over the image, without some, one by one."""
+    bench, folder, secret = shared
+    labels = tifffile.imread(secret)
+    place = bench.public / "EDITED"
+    place.mkdir()
+    mask = labels > 0
+    edge = mask & ~ndimage.binary_erosion(mask)
+    fewer = np.where(np.isin(labels, [2, 5]), 0, labels)
+    gray = np.stack([discs(5)[0].astype(np.uint8)] * 3, -1)
+    drawn = gray.copy()
+    drawn[edge] = (255, 255, 0)
+    made = {
+        "twice.png": np.kron(labels, np.ones((2, 2))).astype(np.uint8),
+        "half.png": mask[::2, ::2].astype(np.uint8) * 255,
+        "crop.png": labels[8:90, 8:80].astype(np.uint8),
+        "outlines.png": edge.astype(np.uint8) * 255,
+        "thicker.png": ndimage.binary_dilation(mask).astype(np.uint8),
+        "fewer.png": fewer.astype(np.uint8) * 3,
+        "moved.png": np.pad(labels, ((5, 30), (40, 2))).astype(np.uint8),
+        "negative.png": np.where(mask, 0, 255).astype(np.uint8),
+        "over.png": drawn,
+    }
+    for name, array in made.items():
+        (place / name).write_bytes(imagecodecs.png_encode(array))
+    np.save(place / "one_by_one.npy", np.stack([labels == k for k in range(1, labels.max() + 1)]))
+    strangers = {"gray.png": gray, "other.png": discs(99)[1].astype(np.uint8)}
+    for name, array in strangers.items():
+        (place / name).write_bytes(imagecodecs.png_encode(array))
+    said = found(bench, folder)
+    shutil.rmtree(place)
+    for name in [*made, "one_by_one.npy"]:
+        assert [line for line in said if name in line and "of spC_0" in line], (name, said)
+    assert not [line for line in said if any(name in line for name in strangers)]
 
 
 def test_an_older_version_of_the_study_in_which_it_was_public(tmp_path):
