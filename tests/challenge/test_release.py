@@ -21,6 +21,7 @@ from archives import Bench, challenge_folder, discs, nuclei, tiff
 from slidebox import challenge, scoring
 from slidebox.challenge import baseline, versions, wheel
 from slidebox.challenge.release import what_changed
+from slidebox.commands.common import print_findings
 from slidebox.scoring import NotARelease, task_instances
 from slidebox.vault import Vault
 
@@ -495,7 +496,22 @@ def test_all_wrong_fields_are_named_at_once(bench, tmp_path):
         "version: one\ncolour: blue"),
     )  # fmt: skip
     result = release(bench, folder)
-    assert {f.field for f in result.findings} == {"license", "version", "colour"}
+    lines = (folder / "challenge.yaml").read_text().splitlines()
+    at = {f.field: lines[f.line - 1].split(":")[0] for f in result.findings}
+    assert at == {"license": "slug", "version": "version", "colour": "colour"}
+    assert "1.0.0" in next(f.mend for f in result.findings if f.field == "version")
+
+
+def test_settings_that_do_not_go_together_are_named_at_once(bench, tmp_path, capsys):
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: t.replace("primary: AP", "primary: MAP").replace("[test]", "[tset, x]"),
+    )
+    found = release(bench, folder).findings
+    assert [f.field for f in found] == ["hidden", "hidden", "scoring"]
+    assert "train, validation, test" in found[0].message and "MAP" in found[2].message
+    print_findings(found)
+    assert "challenge.yaml:18 hidden: 'tset' is no split" in capsys.readouterr().out
 
 
 def test_splits_do_not_depend_on_the_order_of_files(bench):
