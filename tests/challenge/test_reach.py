@@ -130,6 +130,11 @@ def test_every_guise_at_once(tmp_path):
         y, x = np.nonzero(labels == k)
         boxes.append([int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1])
     (place / "boxes.json").write_text(json.dumps([{"bbox": b} for b in boxes]))
+    centres = ndimage.center_of_mass(labels > 0, labels, [k for k, *_ in runs])
+    (place / "centres.csv").write_text("image,centroid-0,centroid-1,area\n" + "".join(
+        f"s7,{y:.2f},{x:.2f},9\n" for y, x in centres))  # fmt: skip
+    elsewhere = np.random.default_rng(3).uniform(0, 96, (12, 2))
+    (place / "others.csv").write_text("y,x\n" + "".join(f"{y},{x}\n" for y, x in elsewhere))
     digest = base64.b64encode(hashlib.sha256(secret.read_bytes()).digest()).decode()
     (place / "page.html").write_text(f"<p integrity='sha256-{digest}'>")
     found_in = {n: np.unique(tifffile.imread(contents[f"labels/{n}_lab.tif"])).size - 1
@@ -146,9 +151,11 @@ def test_every_guise_at_once(tmp_path):
         "masks.tar.gz!/masks.tar!/a/again.tif: shows the same", "cells.parquet (in a cell)",
         "colours.png: shows", "ground.png: shows", "images/z/0/zarr.json: shows",
         "coco.json: has the objects", "kaggle.csv: has the objects", "boxes.json: has the objects",
+        "centres.csv: has the objects (centres)",
         "page.html: has a digest", "counts.tsv: has the number", "report.html: has the number",
     ):  # fmt: skip
         assert name in said, said
+    assert "others.csv" not in said
 
 
 def test_hidden_labels_that_were_edited(shared):
