@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import tifffile
 import zarr
 from archives import Bench, challenge_folder, discs, nuclei, tiff
+from scipy import ndimage
 
 from slidebox.challenge import reach, splits
 from slidebox.challenge.assemble import assemble
@@ -128,6 +130,11 @@ def test_every_guise_at_once(tmp_path):
         y, x = np.nonzero(labels == k)
         boxes.append([int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1])
     (place / "boxes.json").write_text(json.dumps([{"bbox": b} for b in boxes]))
+    centres = ndimage.center_of_mass(labels > 0, labels, [k for k, *_ in runs])
+    (place / "centres.csv").write_text("image,centroid-0,centroid-1,area\n" + "".join(
+        f"s7,{y:.2f},{x:.2f},9\n" for y, x in centres))  # fmt: skip
+    elsewhere = np.random.default_rng(3).uniform(0, 96, (12, 2))
+    (place / "others.csv").write_text("y,x\n" + "".join(f"{y},{x}\n" for y, x in elsewhere))
     digest = base64.b64encode(hashlib.sha256(secret.read_bytes()).digest()).decode()
     (place / "page.html").write_text(f"<p integrity='sha256-{digest}'>")
     found_in = {n: np.unique(tifffile.imread(contents[f"labels/{n}_lab.tif"])).size - 1
@@ -144,9 +151,47 @@ def test_every_guise_at_once(tmp_path):
         "masks.tar.gz!/masks.tar!/a/again.tif: shows the same", "cells.parquet (in a cell)",
         "colours.png: shows", "ground.png: shows", "images/z/0/zarr.json: shows",
         "coco.json: has the objects", "kaggle.csv: has the objects", "boxes.json: has the objects",
+        "centres.csv: has the objects (centres)",
         "page.html: has a digest", "counts.tsv: has the number", "report.html: has the number",
     ):  # fmt: skip
         assert name in said, said
+    assert "others.csv" not in said
+
+
+def test_hidden_labels_that_were_edited(shared):
+    """Rescaled, cropped, thickened, as outlines, over the image, without some, one by one."""
+    bench, folder, secret = shared
+    labels = tifffile.imread(secret)
+    place = bench.public / "EDITED"
+    place.mkdir()
+    mask = labels > 0
+    edge = mask & ~ndimage.binary_erosion(mask)
+    fewer = np.where(np.isin(labels, [2, 5]), 0, labels)
+    gray = np.stack([discs(5)[0].astype(np.uint8)] * 3, -1)
+    drawn = gray.copy()
+    drawn[edge] = (255, 255, 0)
+    made = {
+        "twice.png": np.kron(labels, np.ones((2, 2))).astype(np.uint8),
+        "half.png": mask[::2, ::2].astype(np.uint8) * 255,
+        "crop.png": labels[8:90, 8:80].astype(np.uint8),
+        "outlines.png": edge.astype(np.uint8) * 255,
+        "thicker.png": ndimage.binary_dilation(mask).astype(np.uint8),
+        "fewer.png": fewer.astype(np.uint8) * 3,
+        "moved.png": np.pad(labels, ((5, 30), (40, 2))).astype(np.uint8),
+        "negative.png": np.where(mask, 0, 255).astype(np.uint8),
+        "over.png": drawn,
+    }
+    for name, array in made.items():
+        (place / name).write_bytes(imagecodecs.png_encode(array))
+    np.save(place / "one_by_one.npy", np.stack([labels == k for k in range(1, labels.max() + 1)]))
+    strangers = {"gray.png": gray, "other.png": discs(99)[1].astype(np.uint8)}
+    for name, array in strangers.items():
+        (place / name).write_bytes(imagecodecs.png_encode(array))
+    said = found(bench, folder)
+    shutil.rmtree(place)
+    for name in [*made, "one_by_one.npy"]:
+        assert [line for line in said if name in line and "of spC_0" in line], (name, said)
+    assert not [line for line in said if any(name in line for name in strangers)]
 
 
 def test_an_older_version_of_the_study_in_which_it_was_public(tmp_path):

@@ -21,7 +21,8 @@ from archives import Bench, challenge_folder, discs, nuclei, tiff
 from slidebox import challenge, scoring
 from slidebox.challenge import baseline, versions, wheel
 from slidebox.challenge.release import what_changed
-from slidebox.scoring import NotARelease
+from slidebox.commands.common import print_findings
+from slidebox.scoring import NotARelease, task_instances
 from slidebox.vault import Vault
 
 
@@ -225,6 +226,39 @@ def test_a_change_gets_the_number_it_needs(bench, tmp_path, version, change, nee
         assert need in result.findings[-1].message
 
 
+@pytest.mark.parametrize(
+    "other, version, need",
+    [(False, "1.0.1", "MINOR"), (False, "1.1.0", None), (True, "1.1.0", "MAJOR"),
+     (True, "2.0.0", None)],
+)  # fmt: skip
+def test_another_scorer_needs_a_number(bench, tmp_path, monkeypatch, other, version, need):
+    """A scorer whose code alone changed is MINOR; one that gives other values is MAJOR."""
+    folder = challenge_folder(tmp_path)
+    assert release(bench, folder).ok
+    files = wheel.sources()
+    files["slidebox/findings.py"] += b"# another\n"
+    monkeypatch.setattr(wheel, "sources", lambda: dict(files))
+    if other:
+        right = task_instances.values
+
+        def wrong(*given):
+            return {k: v / 2 if k == "AP" else v for k, v in right(*given).items()}
+
+        monkeypatch.setattr(task_instances, "values", wrong)
+    # Under the old number nothing changes
+    assert release(bench, folder).ok
+    challenge_folder(tmp_path, version=version)
+    result = release(bench, folder)
+    if need is None:
+        assert result.ok, result.findings
+        log = (result.folder / "CHANGELOG.md").read_text()
+        said = "another scorer (other values of AP) (MAJOR)" if other else "another scorer (MINOR)"
+        assert said in log, log
+    else:
+        assert codes(result) == {"VERSION_TOO_SMALL"}
+        assert need in result.findings[-1].message and "scorer" in result.findings[-1].message
+
+
 def test_an_older_number_is_refused(bench, tmp_path):
     folder = challenge_folder(tmp_path, version="1.2.0")
     assert release(bench, folder).ok
@@ -371,6 +405,55 @@ def test_a_metric_that_cannot_tell_truth_from_nothing_is_refused(bench, tmp_path
     assert codes(release(bench, folder)) == {"CONTROL_FAILED"}
 
 
+@pytest.mark.parametrize(
+    "body, told",
+    [
+        ("raise ValueError('no cell')", "ValueError: no cell"),
+        ("return 7", "outside of its range"),
+        ("return float('nan')", "has no value by own"),
+        ("np = __import__('numpy'); return np.ones(1 << 40)[0]", "MB of memory"),
+        pytest.param("return 'x'", "ValueError", marks=pytest.mark.slow),
+        pytest.param("import time; time.sleep(60)", "more than 3 s", marks=pytest.mark.slow),
+        pytest.param("__import__('os')._exit(0)", "failed", marks=pytest.mark.slow),
+    ],
+)
+def test_a_hostile_metric_is_a_finding(bench, tmp_path, monkeypatch, body, told):
+    monkeypatch.setattr("slidebox.scoring.custom.SECONDS", 3)
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: (
+            t.replace(
+                "  primary: AP",
+                "  primary: own\n  custom:\n    - {name: own, file: own.py, function: f, "
+                "direction: higher, range: [0, 1]}",
+            ).replace("group_by: specimen", "group_by: specimen\n  seed: 1")
+            + "leakage: {check: false}\n"
+        ),
+    )
+    (folder / "own.py").write_text(f"def f(truth, pred, info):\n    print('noise')\n    {body}\n")
+    result = release(bench, folder)
+    errors = [f for f in result.findings if f.severity == "error"]
+    assert errors and all(told in f.message for f in errors), errors
+    assert all(f.code in ("METRIC_FAILED", "CONTROL_FAILED") for f in errors)
+
+
+@pytest.mark.parametrize("primary, blind", [("HD95", True), ("AP", False)])
+def test_a_metric_of_matches_alone_is_warned_of_when_it_ranks(tmp_path, primary, blind):
+    bench = nuclei(tmp_path, each=1)
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: (
+            t.replace("primary: AP", f"primary: {primary}") + "leakage: {check: false}\n"
+        ),
+    )
+    result = release(bench, folder)
+    assert result.ok
+    told = [f for f in result.findings if f.code == "PRIMARY_BLIND"]
+    assert bool(told) == blind
+    if blind:
+        assert primary in told[0].message and "AP, F1, PQ" in told[0].mend
+
+
 def test_missing_and_ambiguous_truth_are_findings(bench, tmp_path):
     image, labels = discs(5)
     folder = tmp_path / "x"
@@ -413,7 +496,22 @@ def test_all_wrong_fields_are_named_at_once(bench, tmp_path):
         "version: one\ncolour: blue"),
     )  # fmt: skip
     result = release(bench, folder)
-    assert {f.field for f in result.findings} == {"license", "version", "colour"}
+    lines = (folder / "challenge.yaml").read_text().splitlines()
+    at = {f.field: lines[f.line - 1].split(":")[0] for f in result.findings}
+    assert at == {"license": "slug", "version": "version", "colour": "colour"}
+    assert "1.0.0" in next(f.mend for f in result.findings if f.field == "version")
+
+
+def test_settings_that_do_not_go_together_are_named_at_once(bench, tmp_path, capsys):
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: t.replace("primary: AP", "primary: MAP").replace("[test]", "[tset, x]"),
+    )
+    found = release(bench, folder).findings
+    assert [f.field for f in found] == ["hidden", "hidden", "scoring"]
+    assert "train, validation, test" in found[0].message and "MAP" in found[2].message
+    print_findings(found)
+    assert "challenge.yaml:18 hidden: 'tset' is no split" in capsys.readouterr().out
 
 
 def test_splits_do_not_depend_on_the_order_of_files(bench):

@@ -110,6 +110,57 @@ def test_points_from_a_table(tmp_path):
     assert result.scores["metrics"]["F"]["value"] == 1.0
 
 
+def test_points_outside_of_their_image_are_told(tmp_path):
+    """Coordinates in another unit or of another image; all images at once."""
+    bench = Bench(tmp_path)
+    files, rows = {}, []
+    for k in range(3):
+        files[f"s{k}.tif"] = tiff(tmp_path / "x" / f"s{k}.tif", discs(k)[0])
+        files[f"s{k}.csv"] = b"x,y\n1,1\n95.4,2\n" + (b"467.2,184.1\n" if k else b"")
+        rows += [
+            {"path": f"s{k}.tif", "part": "Images"},
+            {"path": f"s{k}.csv", "part": "Spots", "role": "table", "source_image": f"s{k}.tif"},
+        ]
+    bench.add_study("SB-TASK", files, rows)
+    folder = challenge.init(tmp_path / "challenges" / "spots", task="points", accession="SB-TASK",
+                  archive=bench.archive()).parent  # fmt: skip
+    result = challenge.release(
+        folder, public=bench.public, vault=bench.vault, private=bench.private
+    )
+    told = [(f.code, f.file) for f in result.findings if f.severity == "error"]
+    assert told == [("PAIR_UNFIT", "SB-TASK/s1.tif"), ("PAIR_UNFIT", "SB-TASK/s2.tif")]
+    assert "1 of the 3 points of its truth" in result.findings[-1].message
+
+
+def test_classes_that_nobody_named_are_told_and_init_finds_them(tmp_path):
+    bench = Bench(tmp_path)
+    files, rows = {}, []
+    for k in range(4):
+        image, labels = discs(k)
+        files[f"s{k}.tif"] = tiff(tmp_path / "x" / f"s{k}.tif", image)
+        classes = np.where(labels % 3 == 1, 2, (labels > 0) * 1).astype(np.uint8)
+        classes[:4] = 255
+        files[f"s{k}_t.tif"] = tiff(tmp_path / "x" / f"t{k}.tif", classes)
+        rows += [{"path": f"s{k}.tif", "part": "Images"},
+                 {"path": f"s{k}_t.tif", "part": "Truth", "source_image": f"s{k}.tif",
+                  "role": "labels"}]  # fmt: skip
+    bench.add_study("SB-TASK", files, rows)
+    path = challenge.init(tmp_path / "challenges" / "rims", task="semantic-segmentation",
+                accession="SB-TASK", archive=bench.archive())  # fmt: skip
+    text = path.read_text()
+    named = "classes: {1: class_1, 2: class_2, 255: class_255}"
+    assert named in text
+    where = {"public": bench.public, "vault": bench.vault, "private": bench.private}
+    path.write_text(text.replace(named, "classes: {1: nucleus}"))
+    result = challenge.release(path.parent, **where)
+    told = [f for f in result.findings if f.severity == "error"]
+    assert {f.code for f in told} == {"CLASS_UNKNOWN"}
+    assert all("values [2, 255]" in f.message and "scoring.classes" in f.mend for f in told)
+    given = "classes: {1: nucleus, 2: rim}\n  ignore_label: 255"
+    path.write_text(text.replace(named, given))
+    assert challenge.release(path.parent, **where).ok
+
+
 @pytest.mark.parametrize("task", ["semantic-segmentation", "restoration"])
 def test_pixelwise_tasks(tmp_path, task):
     bench = Bench(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..atomic import write_text
 from ..findings import Finding, has_errors
 from . import controls, leakage, reach, versions
 from .init import DESCRIPTION, ORGANISER, README
@@ -33,6 +34,9 @@ def before_release(writer: Writer, folder: Path, private: Path, tell: Progress) 
     findings += reach.check(writer, tell)
     if not has_errors(findings):
         findings += controls.check(writer, tell)
+        # Only now it's known whether another scorer gives other values
+        findings += versions.check(writer, folder, private)
+        write_text(writer.staging / "CHANGELOG.md", versions.changelog(writer, folder, private))
     return findings
 
 

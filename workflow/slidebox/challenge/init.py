@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import textwrap
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from ..atomic import write_text
 from ..scoring.settings import DEFAULT_METRICS
+from . import pixels
 from .archive import Archive, Study
 from .assemble import TRUTH_ROLES
 from .model import SLUG
@@ -19,16 +23,19 @@ README = "What a participant should know: how the images were made, what counts 
 
 SCORING = {
     "instance-segmentation": """\
-  # preset: stardist           # decisions of: stardist, cellpose, coco, ctc or cremi
+  # preset: stardist           # decisions of stardist, cellpose, coco, ctc or cremi; what stands
+                               # below wins over it: delete what the preset shall decide
   primary: AP                  # the metric that ranks
   # metrics: [AP, F1, PQ, SQ, RQ, SEG, Dice, HD95, VOI, ARE, count_error]
+  # (all there are: docs/reference/metrics.md)
   thresholds: ["0.5", "0.55", "0.6", "0.65", "0.7", "0.75", "0.8", "0.85", "0.9", "0.95"]
   both_empty: one              # an image without objects on both sides: one, zero or skip
   border: keep                 # or ignore: objects at the image's border count neither way
 """,
     "semantic-segmentation": """  primary: Dice                # the metric that ranks
   # metrics: [{metrics}]
-  classes: {{1: foreground}}     # value: name, for each class that is scored
+  classes: {classes}     # value: name, of every class of the truth
+  # ignore_label: 255          # value of pixels of the truth that don't count
   both_empty: one              # a class that neither truth nor prediction has: one, zero or skip
 """,
     "tracking": """  primary: OP_CTB              # the metric that ranks: (SEG + TRA) / 2
@@ -90,14 +97,18 @@ data:
       #   parts: [{part}]
       #   paths: ["plate1/*"]            # globs
       #   where: {{{column}: {value}}}      # columns of the file list or fields of the record
-      {annotations}   # annotation sets that are the truth; default: all
+      # annotation sets that are the truth; default: all
+      {annotations}
+    # - accession: ANOTHER-STUDY             # as many as you like; each with the keys above
   # channels: [0]              # numbers from 0; default: all
   # tiles: {{size: [256, 256]}}  # height and width in pixels; or whole images
   # crop: {{size: [512, 512]}}   # the middle of each image; or with from: [y, x]
   images: tiff                 # or ome-zarr
 
 splits:
-  group_by: [study, image]     # what is never divided: this, or better specimen, donor, plate, day
+  # What is never divided: images that share the values of these fields. Better than an image alone
+  # is what images have in common: [specimen], [donor], [study, plate], ...
+  group_by: [study, image]
   # stratify_by: [{column}]    # what every split should have alike
   seed: 0
   rules:                       # share: of what is free; or annotations, groups, images: by hand
@@ -165,7 +176,10 @@ def init(
     text = TEMPLATE.format(
         folder=folder.as_posix(), slug=slug, title=title, task=task, accession=accession,
         truth=_comment(TRUTH[task]), description=DESCRIPTION, organiser=ORGANISER,
-        scoring=SCORING[task].format(metrics=", ".join(DEFAULT_METRICS[task]), range=_range(study)),
+        scoring=SCORING[task].format(
+            metrics=", ".join(DEFAULT_METRICS[task]), range=_range(study),
+            classes=_classes(study) if task == "semantic-segmentation" else "",
+        ),
         **(_of_study(study, task) if study is not None else UNKNOWN),
     )  # fmt: skip
     write_text(path, text)
@@ -233,6 +247,22 @@ def _range(study: Study | None) -> int:
         if f.get("source_image") for series in f.get("series") or []
     }  # fmt: skip
     return 255 if types == {"uint8"} else 65535
+
+
+def _classes(study: Study | None) -> str:
+    """Values of a few public truths as classes to be named."""
+    values: set[int] = set()
+    truths = [f for f in (study.filesets if study is not None else [])
+              if f.get("source_image") and f.get("role") == "labels"
+              and not study.is_restricted(f)]  # fmt: skip
+    for fileset in truths[:SHOWN]:
+        with pixels.archived(study, fileset) as source:
+            for plane in itertools.islice(source.planes(), SHOWN):
+                values |= set(np.unique(plane)[: SHOWN + 1].tolist())
+    found = sorted(int(v) for v in values if v > 0)[:SHOWN]
+    if len(found) < 2:
+        return f"{{{found[0] if found else 1}: foreground}}"
+    return "{" + ", ".join(f"{v}: class_{v}" for v in found) + "}"
 
 
 def _quoted(text: str) -> str:

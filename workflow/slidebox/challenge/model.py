@@ -194,6 +194,14 @@ class Board(_Part):
     minutes: float = Field(60, gt=0, description="time that scoring an entry may take")
 
 
+class Inconsistent(ValueError):
+    """Settings that are fine each by itself and don't go together; `problems` are (field, what)."""
+
+    def __init__(self, problems: list[tuple[tuple[str, ...], str]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(field)}: {what}" for field, what in problems))
+        self.problems = problems
+
+
 class Challenge(_Part):
     """A benchmark made from the archive."""
 
@@ -225,14 +233,22 @@ class Challenge(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Challenge:
-        unknown = [s for s in self.hidden if s not in self.splits.rules]
-        if unknown:
-            raise ValueError(f"hidden names no split: {', '.join(unknown)}")
-        if (self.data.tiles or self.data.crop) and self.task in ("tracking", "points"):
-            raise ValueError(f"data.tiles and data.crop can't be used with {self.task}")
+        problems: list[tuple[tuple[str, ...], str]] = []
+        splits = ", ".join(self.splits.rules)
+        for name in self.hidden:
+            if name not in self.splits.rules:
+                problems.append((("hidden",), f"{name!r} is no split; there are {splits}"))
+        for key in ("tiles", "crop"):
+            if getattr(self.data, key) and self.task in ("tracking", "points"):
+                problems.append((("data", key), f"can't be used with {self.task}"))
         if self.data.tiles and self.data.crop:
-            raise ValueError("give data.tiles or data.crop, not both")
-        self.scoring.resolved(self.task)
+            problems.append((("data",), "give tiles or crop, not both"))
+        try:
+            self.scoring.resolved(self.task)
+        except ValueError as bad:
+            problems.append((("scoring",), str(bad)))
+        if problems:
+            raise Inconsistent(problems)
         return self
 
 
@@ -257,7 +273,8 @@ def load(folder: Path | str) -> Challenge:
         raise Invalid([Finding("CHALLENGE_MISSING", "error", f"{path} doesn't exist", str(path),
                                mend="start one with `slidebox challenge init`")])  # fmt: skip
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        data = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as bad:
         mark = getattr(bad, "problem_mark", None)
         raise Invalid([
@@ -269,7 +286,8 @@ def load(folder: Path | str) -> Challenge:
     try:
         challenge = Challenge.model_validate(data)
     except ValidationError as bad:
-        raise Invalid([_finding(e) for e in bad.errors()]) from None
+        tree = yaml.compose(text, yaml.SafeLoader)
+        raise Invalid([f for e in bad.errors() for f in _findings(e, tree)]) from None
     if challenge.slug != Path(folder).resolve().name:
         raise Invalid([
             Finding("CHALLENGE_SLUG", "error",
@@ -279,15 +297,54 @@ def load(folder: Path | str) -> Challenge:
     return challenge
 
 
-def _finding(problem: Any) -> Finding:
-    field = ".".join(str(p) for p in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    mend = None
-    if problem["type"] == "extra_forbidden":
-        message, mend = "there is no such key", "see workflow/schemas/challenge.schema.json"
-    elif problem["type"] == "missing":
-        message = "is missing"
-    return Finding("CHALLENGE_FIELD", "error", message, "challenge.yaml", field=field, mend=mend)
+FORMS = {
+    "version": "three numbers with points between them, such as 1.0.0",
+    "slug": "a-z, 0-9 and -",
+    "orcid": "0000-0000-0000-0000",
+    "name": "letters, digits, - and _",
+    "file": "a Python file beside challenge.yaml, such as mine.py",
+}
+
+
+def _findings(problem: Any, tree: yaml.Node) -> list[Finding]:
+    """What pydantic says of a field, or `Inconsistent` of several, with the line of each."""
+    loc, message, mend = problem["loc"], problem["msg"].removeprefix("Value error, "), None
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, Inconsistent):
+        told = [((*loc, *field), what, None) for field, what in cause.problems]
+    else:
+        if problem["type"] == "extra_forbidden":
+            message, mend = "there is no such key", "see workflow/schemas/challenge.schema.json"
+        elif problem["type"] == "missing":
+            message = "is missing"
+        elif not isinstance(problem["input"], dict | list):
+            mend = FORMS.get(str(loc[-1])) if loc else None
+            message = f"{message}; it is {problem['input']!r}"
+            if mend and problem["type"] in ("string_pattern_mismatch", "string_type"):
+                message, mend = f"can't be {problem['input']!r}", f"write {mend}"
+        told = [(loc, message, mend)]
+    return [
+        Finding("CHALLENGE_FIELD", "error", what, "challenge.yaml", _line(tree, where),
+                ".".join(map(str, where)), how)
+        for where, what, how in told
+    ]  # fmt: skip
+
+
+def _line(node: yaml.Node, loc: tuple[str | int, ...]) -> int:
+    """The line of a field, or of the last of its parents that is there."""
+    line = node.start_mark.line + 1
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            found = next((kv for kv in node.value if kv[0].value == str(part)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
 
 
 def json_schema() -> dict[str, Any]:

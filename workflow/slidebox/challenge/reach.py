@@ -1,4 +1,4 @@
-"""Whether hidden truth can be reached under public/: by bytes, pixels or a digest in a table."""
+"""Whether hidden truth can be reached under public/: by bytes, pixels, looks or tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import itertools
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -13,10 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from ..findings import Finding
 from ..images import UnreadableImage, open_image
-from . import containers, pixels, tells
+from . import containers, lookalike, pixels, tells
 from .archive import Study
 from .assemble import Pair
 from .release import Writer, sha256_file
@@ -29,6 +31,7 @@ BLOCK = 4 << 20
 LONGEST = 1 << 12  # of a name or digest in a text
 STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.\d+\.tmp/")
 AXES = ("yx", "zyx", "tyx", "tzyx")
+HIDDEN_PLANES, PLANES = 256, 32  # of one image that are compared by their looks
 
 
 def partition_digest(planes: Iterable[np.ndarray]) -> str:
@@ -101,13 +104,18 @@ class _Search:
         self.shapes: set[tuple[int, ...]] = set()
         self.points: dict[str, list[tuple[str, set]]] = {axes: [] for axes in AXES}
         self.objects: list[tells.Objects] = []
+        self.alike = lookalike.Lookalikes()
+        self.sources = {pair.study.accession for pair in writer.pairs}
         for which, file, path in _hidden(writer):
             self._bytes(which, file["path"], path)
         for row in writer.secrets:
             self._word(bytes.fromhex(row["sha256"]), row["id"])
-        for pair in writer.pairs:
-            if writer.is_hidden(pair):
-                (self._table if task == "points" else self._image)(pair, task)
+        hidden = {
+            (p.study.accession, p.study.version, p.truth["path"], p.series): p
+            for p in reversed(writer.pairs) if writer.is_hidden(p)
+        }  # fmt: skip
+        for pair in hidden.values():  # once for all tiles of an image
+            (self._table if task == "points" else self._image)(pair, task)
 
     def _bytes(self, which: str, name: str, path: Path) -> None:
         self.names[name.encode()] = which
@@ -128,7 +136,8 @@ class _Search:
             self.words[word] = which
 
     def _image(self, pair: Pair, task: str) -> None:
-        with pixels.archived(pair.study, pair.truth) as truth:
+        series = pair.series if len(pair.truth.get("series") or []) > 1 else 0
+        with pixels.archived(pair.study, pair.truth, series) as truth:
             planes = list(truth.planes())
             shape = _size(truth.axes, truth.shape)
         if not any(plane.any() for plane in planes):
@@ -136,6 +145,10 @@ class _Search:
         forms = [planes]
         if task != "restoration":
             self.objects.append(tells.objects(pair.id, _names(pair), planes))
+            numbered = planes
+            if task == "semantic-segmentation":
+                numbered = [ndimage.label(plane)[0] for plane in planes]
+            self.alike.add(pair.id, _spread(numbered, HIDDEN_PLANES))
             ground = [plane > 0 for plane in planes]
             if not all(plane.all() for plane in ground):
                 forms.append(ground)
@@ -162,7 +175,10 @@ class _Search:
                 yield from self.file(path, f"{study.accession}/{file['path']}", file["path"])
             return
         for number, series in enumerate(fileset.get("series") or []):
-            if self.shapes and _size(series["axes"], series["shape"]) in self.shapes:
+            same = self.shapes and _size(series["axes"], series["shape"]) in self.shapes
+            # Pictures of other studies are too many to look at; labels aren't
+            close = fileset["role"] == "labels" or study.accession in self.sources
+            if same or (self.alike and close):
                 with pixels.archived(study, fileset, number) as image:
                     yield from self._seen(image, where)
 
@@ -179,7 +195,7 @@ class _Search:
                 yield from self._texts(inner, shown, ending)
             if looked_at or not self.shapes or size == 0:
                 continue
-            if ending in IMAGES or inner.name in containers.ZARR:
+            if ending in IMAGES or (inner.name in containers.ZARR and not _smaller(inner)):
                 for source in _open_any(inner):
                     yield from self._seen(source, shown)
 
@@ -215,8 +231,9 @@ class _Search:
                 yield from self.file(Path(file.name), f"{where} (in a cell)")
 
     def _seen(self, source: pixels.Source, where: str) -> Iterator[Finding]:
-        if source.dtype.kind not in "uibf" or _size(source.axes, source.shape) not in self.shapes:
+        if source.dtype.kind not in "uibf" or math.prod(source.shape) == 0:
             return
+        same = _size(source.axes, source.shape) in self.shapes
         channel = source.axes.find("c")
         count = source.shape[channel] if channel >= 0 else 1
         # Labels may be one channel of an image, or the colours of one
@@ -225,12 +242,41 @@ class _Search:
                 i for i in itertools.product(*map(range, source.shape[:-2]))
                 if channel < 0 or i[channel] == max(c, 0)
             ]  # fmt: skip
-            planes = (
-                source.read(i) if c >= 0 else _colours(source, i, channel) for i in indices
-            )  # fmt: skip
-            if found := self.wanted.get(self.digest(planes)):
+
+            def planes(chosen: list, c: int = c) -> Iterator[np.ndarray]:
+                for i in chosen:
+                    yield source.read(i) if c >= 0 else _colours(source, i, channel)
+
+            if same and (found := self.wanted.get(self.digest(planes(indices)))):
                 yield _error(where, f"shows the same as the hidden truth of {found}", AGAIN)
                 return
+            if self.alike and (seen := self._alike(source, indices, channel, c, planes)):
+                yield _error(where, f"{seen.what} the hidden truth of {seen.id}", AGAIN)
+                return
+
+    def _alike(
+        self, source: pixels.Source, indices: list, channel: int, c: int, planes: Callable
+    ) -> lookalike.Alike | None:
+        """Hidden labels that a channel's planes show in an edited form."""
+        few = _spread(indices, PLANES)
+        if c < 0:
+            drawings = [
+                lookalike.drawn(*(source.read((*i[:channel], k, *i[channel + 1 :]))
+                                  for k in range(3))) for i in few
+            ]  # fmt: skip
+            found = self.alike.find(d for d in drawings if d is not None)
+            return found or self.alike.find(planes(few))
+        # A micrograph is told from labels by some of its planes
+        if not any(map(lookalike.is_flat, planes(_spread(few, 3)))):
+            return None
+        return self.alike.find(planes(few))
+
+
+def _spread(items: list, most: int) -> list:
+    """At most so many of a list, evenly spread."""
+    if len(items) <= most:
+        return items
+    return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
 
 
 def _names(pair: Pair) -> set[str]:
@@ -256,6 +302,12 @@ def _derived(path: Path, known: set[str], writer: Writer) -> bool:
         return False
     parts = path.relative_to(writer.public).parts
     return "labels" not in parts and "/".join(parts[:3]) in known
+
+
+def _smaller(array: Path) -> bool:
+    """Whether a Zarr array is a smaller level of a pyramid, whose first one is looked at."""
+    level = array.parent.name
+    return level.isdigit() and level != "0" and (array.parent.parent / "0" / array.name).is_file()
 
 
 def _walk(root: Path, writer: Writer) -> Iterator[Path]:

@@ -430,6 +430,7 @@ class Writer:
         if challenge.task == "points":
             truth_name += ".csv"
             points = pixels.read_points(pair.truth_path, "".join(spatial))
+            self._inside(pair, points, spatial, sizes)
             truth_digest = _write_points(truth_root / truth_name, "".join(spatial), points)
         else:
             with pixels.archived(
@@ -485,6 +486,30 @@ class Writer:
         if secret:
             self.secrets.append(
                 {"id": pair.id, "split": split, "truth": truth_name, "sha256": truth_digest}
+            )
+
+    def _inside(
+        self, pair: Pair, points: list[tuple[float, ...]], spatial: dict[str, int],
+        sizes: dict[str, float],
+    ) -> None:  # fmt: skip
+        """Unfit when points lie outside of their image: a wrong unit, order or image."""
+        scoring = self.challenge.scoring
+        micrometers = scoring.unit == "micrometer"
+        if micrometers and (unsized := [a for a in spatial if not sizes.get(a)]):
+            raise pixels.Unfit(
+                f"scoring.unit is micrometer and the image has no pixel size in {unsized}"
+            )
+        out = 0
+        for point in points:
+            places = (
+                v / sizes[a] if micrometers else v for v, a in zip(point, spatial, strict=True)
+            )
+            out += any(not -1 <= v <= n for v, n in zip(places, spatial.values(), strict=True))
+        if out:
+            raise pixels.Unfit(
+                f"{out} of the {len(points)} points of its truth {pair.truth['path']} lie outside "
+                f"of the image ({' x '.join(f'{a} {n}' for a, n in spatial.items())} pixels), read "
+                f"as {scoring.unit}s: is scoring.unit right, and the order of columns?"
             )
 
     def resolved(self) -> dict[str, Any]:

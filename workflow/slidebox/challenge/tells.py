@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
+from scipy.spatial import KDTree
 
 from ..scoring.masks import expand_counts
 
@@ -21,6 +23,10 @@ MOST = 0.8  # of an image's objects
 FEWEST = 3  # objects, or images in a column of counts
 NEAR = 1.5  # pixels between the sides of two boxes that are one
 LARGEST = 256 << 20
+CENTRES = [
+    ("centroid_0", "centroid_1"), ("centroid_y", "centroid_x"), ("center_y", "center_x"),
+    ("cy", "cx"), ("y", "x"), ("row", "col"), ("axis_0", "axis_1"),
+]  # fmt: skip
 PACKED = {".parquet", ".pq", ".feather", ".arrow"}
 TABLES = {".csv", ".tsv", ".txt", ".md", ".json", ".geojson", ".jsonl", ".html", ".htm", *PACKED}
 csv.field_size_limit(1 << 30)
@@ -37,6 +43,7 @@ class Objects:
     names : what a table may call it. count : its objects, or points.
     runs : of each object (y, x), its start, length, start, ... column by column from 1, as text.
     boxes : (N, 4) x, y of the first corner, then of the last.
+    centres : (N, 2) y, x of each object's mean. area : pixels of the image.
     """
 
     id: str
@@ -44,6 +51,8 @@ class Objects:
     count: int
     runs: set[str] = field(default_factory=set)
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    centres: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    area: int = 0
 
 
 def objects(which: str, names: Iterable[str], planes: list[np.ndarray]) -> Objects:
@@ -52,6 +61,10 @@ def objects(which: str, names: Iterable[str], planes: list[np.ndarray]) -> Objec
     made = Objects(which, set(names), len(numbers))
     if len(planes) != 1:
         return made
+    made.centres = np.array(
+        ndimage.center_of_mass(planes[0] > 0, planes[0], sorted(numbers))
+    ).reshape(-1, 2)
+    made.area = planes[0].size
     height = planes[0].shape[0]
     flat = planes[0].T.ravel()
     first = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
@@ -91,6 +104,38 @@ def told(path: Path, hidden: list[Objects]) -> Iterator[tuple[str, str]]:
             yield one.id, "has the objects (outlines or boxes)"
     for rows in tables:
         yield from _counted(rows, hidden)
+        yield from _centred(rows, hidden)
+
+
+def _centred(rows: list[list[str]], hidden: list[Objects]) -> Iterator[tuple[str, str]]:
+    """A table with a column of y and one of x that has most objects' centres.
+
+    Rows that one cell of text tells apart (the image's name) are looked at by themselves.
+    """
+    head = [cell.strip().lower().replace("-", "_") for cell in rows[0]] if rows else []
+    pair = next((p for p in CENTRES if set(p) <= set(head)), None)
+    if pair is None:
+        return
+    y, x = map(head.index, pair)
+    of: dict[str, list[tuple[float, float]]] = {}
+    for row in rows[1:]:
+        if len(row) == len(head):
+            at = (_number(row[y]), _number(row[x]))
+            if None not in at:
+                name = next((c for c in row if _number(c) is None), "")
+                for key in {"", name}:
+                    of.setdefault(key, []).append(at)
+    told = set()
+    for points in of.values():
+        tree = KDTree(points)
+        for one in hidden:
+            # So many points that some are near everything say nothing
+            crowded = len(points) * np.pi * NEAR**2 > 0.3 * one.area
+            if len(one.centres) < FEWEST or crowded or one.id in told:
+                continue
+            if (tree.query(one.centres)[0] <= NEAR).mean() >= MOST:
+                told.add(one.id)
+                yield one.id, "has the objects (centres)"
 
 
 def _counted(rows: list[list[str]], hidden: list[Objects]) -> Iterator[tuple[str, str]]:

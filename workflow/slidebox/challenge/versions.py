@@ -1,7 +1,7 @@
 """Which number a change needs, worked out from what was released before.
 
-MAJOR: the test set, its truth or the primary metric. MINOR: more training data, metrics, other
-settings. PATCH: words.
+MAJOR: the test set, its truth or the primary metric, also when another scorer gives other values of
+it. MINOR: more training data, metrics, other settings, another scorer. PATCH: words.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..findings import Finding
+from ..scoring.release import sha256_file
 from ..scoring.settings import Settings
 from .model import Challenge
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .release import Writer
 
 LEVELS = ("PATCH", "MINOR", "MAJOR")
+NEAR = 1e-6  # what values of one control may differ by on two machines
 
 
 def parse(version: str) -> tuple[int, int, int]:
@@ -47,8 +49,15 @@ def previous(folder: Path, version: str) -> str | None:
     return earlier[-1] if earlier else None
 
 
-def state(challenge: dict[str, Any], rows: list[dict[str, str]], truth: dict[str, str]) -> dict:
-    """What two releases are compared by; `truth` maps ids to digests, hidden ones included."""
+def state(
+    challenge: dict[str, Any], rows: list[dict[str, str]], truth: dict[str, str],
+    scorer: str = "", controls: dict[str, dict] | None = None,
+) -> dict:  # fmt: skip
+    """What two releases are compared by.
+
+    `truth` maps ids to digests, hidden ones included; `scorer` is the wheel's digest; `controls`
+    maps splits, hidden ones included, to the metrics of each control, where they are known.
+    """
     scoring = _filled(challenge["scoring"])
     # Groups decide the value of the primary metric when it is a mean of the groups' means
     grouped = scoring.get("average") == "group"
@@ -72,6 +81,8 @@ def state(challenge: dict[str, Any], rows: list[dict[str, str]], truth: dict[str
         "primary": {k: v for k, v in scoring.items() if k not in ("metrics", "bootstrap", "custom")}
         | {"custom": [c for c in scoring.get("custom", []) if c["name"] == scoring["primary"]]},
         "metrics": {"metrics": scoring["metrics"], "custom": scoring.get("custom", [])},
+        "scorer": scorer,
+        "controls": controls or {},
         "settings": {"bootstrap": scoring.get("bootstrap"),
                      "images": challenge.get("data", {}).get("images"),
                      "public_share": challenge.get("leaderboard", {}).get("public_share", 1.0)},
@@ -100,7 +111,22 @@ def read_state(public: Path, private: Path) -> dict:
                 r["id"]: r["sha256"] for r in csv.DictReader(handle)
                 if _committed(public, private, challenge, r)
             }  # fmt: skip
-    return state(challenge, rows, truth)
+    return state(challenge, rows, truth, _scorer(public), _controls(public, private))
+
+
+def _scorer(release: Path) -> str:
+    """Digest of the scorer's wheel in a release or in what becomes one."""
+    wheels = sorted(release.glob("*.whl"))
+    return sha256_file(wheels[0]) if wheels else ""
+
+
+def _controls(*folders: Path) -> dict[str, dict]:
+    found: dict[str, dict] = {}
+    for folder in folders:
+        path = folder / "controls.json"
+        if path.is_file():
+            found |= json.loads(path.read_text("utf-8"))
+    return found
 
 
 def _committed(public: Path, private: Path, challenge: dict, row: dict[str, str]) -> bool:
@@ -152,12 +178,34 @@ def changes(old: dict, new: dict) -> list[tuple[str, str, str | None]]:
         found.append(("MAJOR", f"scoring: {', '.join(keys)}", None))
     if old["metrics"] != new["metrics"]:
         found.append(("MINOR", "other metrics", None))
+    if old.get("scorer") != new.get("scorer"):
+        differs = _counts_otherwise(old, new)
+        what = f"another scorer (other values of {new['primary']['primary']})"
+        found.append(("MAJOR", what, None) if differs else ("MINOR", "another scorer", None))
     if old["settings"] != new["settings"]:
         found.append(("MINOR", "other bootstrap, format of images or public share", None))
     moved = sorted(k for k in old["fields"].keys() & new["fields"].keys()
                    if old["fields"][k] != new["fields"][k])  # fmt: skip
     found += [("MINOR", "another group or fold", which) for which in moved]
     return found
+
+
+def _counts_otherwise(old: dict, new: dict) -> bool:
+    """Whether the primary metric of a control differs where images and truth are the same."""
+    metric = new["primary"].get("primary")
+
+    def images(state: dict, split: str) -> list:
+        return sorted((k, v) for k, v in state["images"].items() if v[0] == split)
+
+    for split in old["controls"].keys() & new["controls"].keys():
+        if images(old, split) != images(new, split):
+            continue
+        before, after = old["controls"][split], new["controls"][split]
+        for name in before.keys() & after.keys():
+            a, b = before[name].get(metric), after[name].get(metric)
+            if (a is None) != (b is None) or (a is not None and abs(a - b) > NEAR * max(1, abs(a))):
+                return True
+    return False
 
 
 def needed(found: list[tuple[str, str, str | None]]) -> str:
@@ -220,7 +268,9 @@ def since(writer: Writer, folder: Path, private: Path, old: str) -> list:
     before = read_state(folder / old, private / "challenges" / slug / old)
     truth = {r["id"]: r["truth_sha256"] for r in writer.rows}
     truth |= {r["id"]: r["sha256"] for r in writer.secrets}
-    return changes(before, state(writer.resolved(), writer.rows, truth))
+    controls = _controls(writer.staging, writer.hidden)
+    after = state(writer.resolved(), writer.rows, truth, _scorer(writer.staging), controls)
+    return changes(before, after)
 
 
 def changelog(writer: Writer, folder: Path, private: Path | None = None) -> str:
