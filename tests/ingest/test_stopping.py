@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-# What Snakemake's main thread does: it waits for a job in `schedule`. The interrupt comes while it is
-# in something that swallows it, as the callback of a future does.
+# What Snakemake's main thread does: it waits for a job in `schedule`. The interrupt comes while it
+# is in something that swallows it, as the callback of a future does.
 RUN = """
 import signal, subprocess, sys, threading, time
 from slidebox.ingest import stopping

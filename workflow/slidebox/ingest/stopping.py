@@ -4,8 +4,8 @@ Snakemake 9.27's handler of SIGTERM takes a lock that the interrupted thread may
 waits for ever; and after a SIGINT to its process alone it waits until the running jobs are done.
 `stop` takes the place of both: the jobs are told to end, get `PATIENCE` seconds to clean up behind
 themselves, and the main process goes the way of Ctrl-C, on which Slurm jobs are cancelled too.
-An interrupt can be lost (what calls back from a future, or destroys an object, swallows it): a thread
-looks after the main one, interrupts it again, and at the very last ends the process.
+An interrupt can be lost (what calls back from a future, or destroys an object, swallows it): a
+thread looks after the main one, interrupts it again, and at the very last ends the process.
 """
 
 from __future__ import annotations
