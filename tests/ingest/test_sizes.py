@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slidebox import atomic
+from slidebox import atomic, deposit
 from slidebox import config as configuration
 from slidebox.ingest import capacity, paths, queue, sizes
 from slidebox.ingest.paths import Stages
@@ -142,6 +142,24 @@ def test_a_record_that_is_not_plain_text_counts_on_both_disks(config, disks):
     (config.inbox / "SB-1").mkdir(parents=True)
     kept, said = capacity.fitting(config, [queue.Item("SB-1", "0123456789ab", GB, 1)])
     assert not kept and str(config.embargoed) in said[0]
+
+
+def test_what_names_tell_of_files_counts_until_headers_are_read(config):
+    """Tables become no pixels, a JPEG many; a plan for either as if it were the other misleads."""
+    folder = config.inbox / "SB-1"
+    planned = {}
+    for name in ("table.csv", "raw.czi", "slide.png", "slide.svs"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "study.yaml").write_text("accession: SB-1\n")
+        (folder / name).write_bytes(bytes(10**6))
+        deposit.write_ready(folder, "SB-1")
+        (item,) = queue.scan(config)
+        planned[name] = capacity.needs(config, item)
+    public = {name: count["public"] for name, count in planned.items()}
+    assert public["table.csv"] < 2 * 10**6 < public["raw.czi"]
+    assert public["raw.czi"] < public["slide.png"] < public["slide.svs"]
+    assert len({count["vault"] for count in planned.values()}) == 1
 
 
 def test_of_an_archived_study_what_it_has_grown_by_counts(config, disks):

@@ -14,10 +14,12 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from slidebox import deposit
 from slidebox.catalogue.text import human_bytes
 from slidebox.config import Config
 from slidebox.ingest import queue, sizes, stages
@@ -30,6 +32,8 @@ STORED = 1.4
 does not compress."""
 PER_FILE = 8_000
 """Bytes of lists, pages and inventories for a file."""
+BLOCK = 4_096
+"""Bytes by which a file takes more on a disk than it holds, at most."""
 PER_STUDY = 2_000_000
 """Bytes of pages, reports and logs of a submission, whatever it holds."""
 
@@ -45,13 +49,13 @@ def needs(config: Config, item: queue.Item, known: int = 0) -> dict[str, int]:
     own = Stages(config, item.accession, item.key)
     lists = PER_FILE * item.files + PER_STUDY
     grown = max(0, item.bytes - known) / item.bytes if item.bytes else 1.0
-    vault = int(item.bytes * grown) + lists // 4
+    vault = int(item.bytes * grown) + BLOCK * item.files + lists // 4
     shown = int(load.decoded * STORED * grown) + lists // 2
     # What is there already needs no room.
     count = {"vault": 0 if own.archived.exists() else vault, "public": 0, "embargoed": 0}
     if not own.published.exists():
         count |= dict.fromkeys(_sites(config, item.accession), shown)
-    return {**count, "results": lists // 4}
+    return {**count, "results": lists // 2}
 
 
 _RELEASE = re.compile(r"^\s*release_date\s*:(.*)$", re.MULTILINE)
@@ -86,10 +90,31 @@ def archived(config: Config, items: Iterable[queue.Item]) -> dict[str, int]:
     return found
 
 
+# Decoded bytes a stored byte, by the end of a name, as long as no header has been read: what others
+# hold is taken to be `sizes.EXPANSION` times as much (raw, or compressed without loss).
+_EXPANSION = {
+    **dict.fromkeys(("csv", "tsv", "txt", "json", "xml", "yaml", "yml", "md", "pdf", "html"), 0.0),
+    **dict.fromkeys(("xlsx", "xls", "docx", "parquet", "py", "ipynb", "m", "mp4", "avi"), 0.0),
+    **dict.fromkeys(("png", "gif", "jp2", "j2k", "gz", "zip", "bmp", "h5", "hdf5"), 8.0),
+    **dict.fromkeys(("jpg", "jpeg", "webp", "svs", "ndpi", "scn", "mrxs", "vsi", "ets"), 20.0),
+}
+_LISTED = 200_000
+"""Files of a submission up to which its list is read for a plan: a second or two."""
+
+
 def _load(config: Config, item: queue.Item) -> sizes.Load:
-    """All slices together; dimensions where validation has read them."""
+    """All slices together; dimensions where validation has read them, else as names tell them."""
     whole = queue.Item(item.accession, item.key, item.bytes, item.files)
-    return sizes.Load.of_stages(config, whole, "study")
+    load = sizes.Load.of_stages(config, whole, "study")
+    if item.files > _LISTED or Stages(config, item.accession, item.key).load.exists():
+        return load
+    try:
+        ready, decoded = deposit.read_ready(config.inbox / item.accession), 0.0
+        for path, size, _ in ready.entries():
+            decoded += size * _EXPANSION.get(path.rpartition(".")[2].lower(), sizes.EXPANSION)
+    except (OSError, deposit.DepositError):  # validation will say so
+        return load
+    return replace(load, decoded=int(decoded), plane=min(int(decoded), sizes.PLANE))
 
 
 class Room:
