@@ -32,8 +32,8 @@ STORED = 1.4
 does not compress."""
 PER_FILE = 8_000
 """Bytes of lists, pages and inventories for a file."""
-BLOCK = 4_096
-"""Bytes by which a file takes more on a disk than it holds, at most."""
+BLOCK = 8_192
+"""Bytes that a file takes beyond what it holds: its last block, and that of a folder."""
 PER_STUDY = 2_000_000
 """Bytes of pages, reports and logs of a submission, whatever it holds."""
 
@@ -95,7 +95,7 @@ def archived(config: Config, items: Iterable[queue.Item]) -> dict[str, int]:
 _EXPANSION = {
     **dict.fromkeys(("csv", "tsv", "txt", "json", "xml", "yaml", "yml", "md", "pdf", "html"), 0.0),
     **dict.fromkeys(("xlsx", "xls", "docx", "parquet", "py", "ipynb", "m", "mp4", "avi"), 0.0),
-    **dict.fromkeys(("png", "gif", "jp2", "j2k", "gz", "zip", "bmp", "h5", "hdf5"), 8.0),
+    **dict.fromkeys(("png", "gif", "jp2", "j2k", "gz", "zip", "bmp", "h5", "hdf5"), 4.0),
     **dict.fromkeys(("jpg", "jpeg", "webp", "svs", "ndpi", "scn", "mrxs", "vsi", "ets"), 20.0),
 }
 _LISTED = 200_000
