@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 # Stamps are named by what they were made from: a changed lock, and only that, installs again.
 # (swift.txt and judges*.txt are for environments of their own, which tests make; slurm.txt, bioformats.txt: a choice.)
 LOCKS = $(filter-out requirements/swift.txt requirements/judges%.txt requirements/slurm.txt requirements/bioformats.txt,$(sort $(wildcard requirements/*.txt)))
-DIGEST = $(shell cat $(LOCKS) pyproject.toml | cksum | cut -d ' ' -f 1)
+DIGEST = $(shell cat $(LOCKS) pyproject.toml .ci/setup | cksum | cut -d ' ' -f 1)
 
 .PHONY: help setup setup-dev slurm bioformats demo test lint lock schemas clean
 

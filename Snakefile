@@ -18,6 +18,7 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/room.smk"
 include: "rules/small.smk"
 include: "rules/validate.smk"
 include: "rules/archive.smk"
@@ -51,3 +52,4 @@ rule all:
         RECEIPTS,
         INDEX,
         REVIEWS,
+        NO_ROOM,

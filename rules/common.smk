@@ -47,6 +47,7 @@ TIMES = f"{RESULTS}/benchmarks/{{accession}}/{{key}}"
 
 RECEIPTS = [f"{RESULTS}/receipts/{item.accession}~{item.key}.json" for item in QUEUE]
 INDEX = f"{RESULTS}/index/{STATE}.json"
+NO_ROOM = [f"{RESULTS}/no-room"] if TOO_LARGE else []
 
 SEALED_STATE = queue.catalogue_key(SEALED)
 RUN = []  # the log of this run, once it has begun

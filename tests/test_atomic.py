@@ -67,3 +67,16 @@ def test_folders_of_views_are_swept_too(tmp_path):
             f".b.json.container-{os.getpid()}.abc.tmp",
         ]
     )
+
+
+def test_the_umask_is_followed_and_never_set(tmp_path, monkeypatch):
+    """It belongs to the process: whoever sets it to ask for it opens what other threads write."""
+    before = os.umask(0o027)
+    set_umask, calls = os.umask, []
+    monkeypatch.setattr(os, "umask", lambda mask: calls.append(mask) or set_umask(mask))
+    try:
+        atomic.write_text(tmp_path / "a", "x")
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+        assert calls == []
+    finally:
+        set_umask(before)

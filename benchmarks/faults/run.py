@@ -1,13 +1,18 @@
 """Random faults while a small inbox is taken in, and what the next run makes of it.
 
-    python benchmarks/faults/run.py [--faults 200] [--seed N] [--report FILE]
+    python benchmarks/faults/run.py [--faults 200] [--seed N] [--kind NAME ...]
+                                    [--report FILE] [--part 1/3] [--hang SECONDS]
 
 For each fault: an archive with a fresh inbox, `snakemake`, a fault at a random moment, then one
 more `snakemake`. What stands there afterwards (vault, public folder, receipts, and every file name)
 must be what a run without fault leaves: nothing lost, nothing else, no debris. Prints a line a
-fault and a summary; ends with 1 when any was survived badly. The full disk and the read-only vault
-are real
-(tmpfs, remounted), which needs root; elsewhere these two are left out and said so.
+fault and a summary; ends with 1 when any was survived badly. Full disks and read-only ones are real
+(tmpfs, remounted), which needs root; elsewhere they are left out and said so.
+
+`--report` gets a line of JSON for each fault as it is done, and a campaign that is begun again with
+the same seed and report goes on where it was ended; `--part 2/3` does every third fault, so that
+several processes share a campaign. A run that hangs is looked at (py-spy, where it is installed)
+before it is killed.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +42,23 @@ from slidebox import deposit
 from slidebox.demo import inbox as demo_inbox
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-HANGS = 1800.0
+HANGS = 600.0
 """Seconds after which a run that was told to end, or has lost a job, counts as hanging."""
+# Kept by every process of a run that is to lose its power: what it made durable.
+DURABLE = """
+import os
+told = os.environ["SLIDEBOX_DURABLE"]
+def keeping(call):
+    def durable(fd):
+        call(fd)
+        at = os.fstat(fd if isinstance(fd, int) else fd.fileno())
+        line = f"{at.st_ino} {at.st_size}\\n".encode()
+        out = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(out, line)
+        os.close(out)
+    return durable
+os.fsync, os.fdatasync = keeping(os.fsync), keeping(os.fdatasync)
+"""
 
 
 # ------------------------------------------------------------------------ the archive
@@ -62,14 +82,27 @@ def make_inbox(folder: Path) -> None:
     deposit.write_ready(own, own.name)
 
 
-def start(folder: Path) -> subprocess.Popen:
-    """Snakemake at work in an archive, as a session of its own."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
-    command += ["--snakefile", str(CHECKOUT / "Snakefile")]
-    output = (folder.parent / "output.log").open("ab")
-    with output:
+def start(folder: Path, before: tuple[str, ...] = (), **environment: str) -> subprocess.Popen:
+    """Snakemake at work in an archive, as a session of its own; `before`: what starts it."""
+    command = [*before, sys.executable, "-m", "snakemake", "--cores", "2"]
+    command += ["--directory", str(folder), "--snakefile", str(CHECKOUT / "Snakefile")]
+    return _started(folder, command, environment)
+
+
+def slidebox(folder: Path, *arguments: str) -> subprocess.Popen:
+    """A command of the archive's staff beside the run."""
+    command = [sys.executable, "-m", "slidebox.cli", *arguments, "--directory", str(folder)]
+    return _started(folder, command, {})
+
+
+def _started(folder: Path, command: list[str], environment: dict[str, str]) -> subprocess.Popen:
+    with (folder.parent / "output.log").open("ab") as output:
         return subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **environment},
         )
 
 
@@ -137,12 +170,29 @@ def _kill(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
+def stacks(top: int) -> str:
+    """Where the processes of a run stand, as far as py-spy is here to say it."""
+    told = []
+    for pid in [top, *below(top)]:
+        with contextlib.suppress(OSError):
+            told.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
+            told.append(Path(f"/proc/{pid}/wchan").read_text())
+        if looker := shutil.which("py-spy"):
+            done = subprocess.run(
+                [looker, "dump", "--pid", str(pid)], capture_output=True, text=True, check=False
+            )
+            told.append(done.stdout + done.stderr)
+    return "\n".join(told)
+
+
 class Trial:
     """One archive, one run, one fault."""
 
     def __init__(self, folder: Path, chance: random.Random, seconds: float):
         self.folder, self.chance, self.seconds = folder, chance, seconds
-        self.said = ""
+        self.said: list[str] = []
+        self.mounts: list[Path] = []
+        self.passing = False  # whether files of the stages, which a receipt outlives, may be gone
 
     def moment(self, begin: float = 0.0) -> None:
         """Wait until a random moment of the run."""
@@ -172,12 +222,155 @@ class Trial:
             _kill(pid, number)
         self.wait(run)
 
+    def signal_group(self, number: int) -> None:
+        """The run's process group, which the children that open images are not of."""
+        run = start(self.folder)
+        self.moment()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, number)
+        self.wait(run)
+
+    def signal_opener(self, number: int) -> None:
+        """Only a child that opens images for the validation."""
+        run = start(self.folder)
+        while run.poll() is None:
+            openers = [pid for pid in below(run.pid) if "worker.py" in _command(pid)]
+            if openers:
+                time.sleep(self.chance.uniform(0, 1))
+                _kill(self.chance.choice(openers), number)
+                break
+            time.sleep(0.02)
+        self.wait(run)
+
+    def paused(self) -> None:
+        """Stopped and continued, some of its processes or all, several times."""
+        run = start(self.folder)
+        for _ in range(3):
+            self.moment(0.1)
+            pids = [run.pid, *below(run.pid)]
+            pids = self.chance.sample(pids, self.chance.randint(1, len(pids)))
+            for number in (signal.SIGSTOP, signal.SIGCONT):
+                for pid in pids:
+                    _kill(pid, number)
+                time.sleep(self.chance.uniform(0, 1))
+        self.wait(run)
+
+    def told_twice(self) -> None:
+        """SIGTERM, and again while it ends: an impatient operator, a service manager."""
+        run = start(self.folder)
+        self.moment()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            _kill(run.pid, number)
+            time.sleep(self.chance.uniform(0, 1))
+        self.wait(run)
+
     def second_operator(self) -> None:
         first = start(self.folder)
         self.moment()
         second = start(self.folder)
         self.wait(first)
         self.wait(second)
+
+    def staff_beside(self) -> None:
+        """Two runs, and what the staff's commands do at the same time."""
+        runs = [start(self.folder), start(self.folder)]
+        commands = [
+            ("retry", "SB-GOOD"),
+            ("cancel", "SB-GOOD"),
+            ("status",),
+            ("plan",),
+            ("rebuild", "SB-GOOD"),
+        ]
+        for words in self.chance.sample(commands, 3):
+            self.moment(0.05)
+            self.wait(slidebox(self.folder, *words))
+        for run in runs:
+            self.wait(run)
+        self.wait(slidebox(self.folder, "retry", "SB-GOOD"))
+
+    def forgotten(self) -> None:
+        """Snakemake's own folder goes while it runs."""
+        run = start(self.folder)
+        self.moment()
+        shutil.rmtree(self.folder / ".snakemake", ignore_errors=True)
+        self.wait(run)
+
+    def results_lost(self) -> None:
+        """Somebody deletes part of results/, after the run or in it. What the stages of a sealed
+        study left there is not made again: the receipt says what became of them.
+        """
+        self.passing = True
+        run = start(self.folder)
+        self.moment(0.5)
+        if self.chance.random() < 0.5:
+            self.wait(run)
+        for path in sorted((self.folder / "results").rglob("*")):
+            if self.chance.random() < 0.4:
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.wait(run)
+
+    def clock_jump(self) -> None:
+        """The clock was wrong, by up to ten days, while the first part was made."""
+        run = start(self.folder)
+        self.moment(0.3)
+        for pid in [run.pid, *below(run.pid)]:
+            _kill(pid, signal.SIGKILL)
+        self.wait(run)
+        jump = self.chance.uniform(-10, 10) * 86400
+        for name in ("results", "vault", "public", ".snakemake"):
+            for path in (self.folder / name).rglob("*"):
+                with contextlib.suppress(OSError):
+                    at = path.lstat()
+                    times = (at.st_atime + jump, at.st_mtime + jump)
+                    os.utime(path, times, follow_symlinks=False)
+
+    def power_cut(self) -> None:
+        """All is killed, and of files that were not made durable only a part is left."""
+        house, told = self.folder.parent / "site", self.folder.parent / "durable"
+        house.mkdir()
+        (house / "sitecustomize.py").write_text(DURABLE, encoding="utf-8")
+        found = str(house) + os.pathsep + os.environ.get("PYTHONPATH", "")
+        before = {p.stat().st_ino for p in self.folder.rglob("*") if p.is_file()}
+        run = start(self.folder, PYTHONPATH=found, SLIDEBOX_DURABLE=str(told))
+        self.moment(0.3)
+        for pid in [run.pid, *below(run.pid)]:
+            _kill(pid, signal.SIGKILL)
+        self.wait(run)
+        lines = told.read_text().splitlines() if told.exists() else []
+        durable = {int(i): int(size) for i, size in (line.split() for line in lines)}
+        for path in self.folder.rglob("*"):
+            at = path.lstat()
+            if path.is_symlink() or not path.is_file() or at.st_ino in before:
+                continue
+            least = durable.get(at.st_ino, 0)
+            if at.st_size > least:
+                path.chmod(0o644)
+                os.truncate(
+                    path, self.chance.choice([least, self.chance.randint(least, at.st_size)])
+                )
+
+    def full_folder(self) -> None:
+        """One of the archive's folders, or the one for temporary files, is on a small disk."""
+        name = self.chance.choice(["vault", "results", "public", "temporary"])
+        folder = self.folder.parent / name if name == "temporary" else self.folder / name
+        folder.mkdir()
+        size = int(4096 * 2 ** self.chance.uniform(0, 7))
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True
+        )
+        self.mounts.append(folder)
+        run = start(self.folder, **({"TMPDIR": str(folder)} if name == "temporary" else {}))
+        self.wait(run)
+        subprocess.run(["mount", "-o", "remount,size=50m", str(folder)], check=True)
+
+    def file_size_limit(self) -> None:
+        """No file may be longer than a limit (EFBIG), as under a quota."""
+        limit = int(512 * 2 ** self.chance.uniform(0, 10))
+        self.wait(start(self.folder, ("prlimit", f"--fsize={limit}")))
+
+    def few_descriptors(self) -> None:
+        self.wait(start(self.folder, ("prlimit", f"--nofile={self.chance.randint(14, 60)}")))
 
     def full_disk(self) -> None:
         """Somebody else fills the disk, all of it or nearly."""
@@ -191,15 +384,15 @@ class Trial:
         self.wait(run)
         ballast.unlink()
 
-    def read_only_vault(self) -> None:
-        vault = self.folder / "vault"
+    def read_only(self, name: str) -> None:
+        folder = self.folder / name
         run = start(self.folder)
         self.moment()
-        vault.mkdir(exist_ok=True)
-        for options in (["--bind", str(vault)], ["-o", "remount,ro,bind"]):
-            subprocess.run(["mount", *options, str(vault)], check=True)
+        folder.mkdir(exist_ok=True)
+        for options in (["--bind", str(folder)], ["-o", "remount,ro,bind"]):
+            subprocess.run(["mount", *options, str(folder)], check=True)
         self.wait(run)
-        subprocess.run(["umount", "-l", str(vault)], check=True)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
     def late_files(self) -> None:
         """New files of the stages show up a while after they were written."""
@@ -226,10 +419,20 @@ class Trial:
         try:
             run.wait(HANGS)
         except subprocess.TimeoutExpired:
-            self.said = f"the run hung for {HANGS:.0f} s"
+            self.said += [f"a process hung for {HANGS:.0f} s", stacks(run.pid)]
             for pid in [run.pid, *below(run.pid)]:
                 _kill(pid, signal.SIGKILL)
             run.wait()
+
+    def close(self) -> None:
+        for folder in self.mounts:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    return ""
 
 
 FAULTS: dict[str, Callable[[Trial], None]] = {
@@ -242,12 +445,26 @@ FAULTS: dict[str, Callable[[Trial], None]] = {
     "SIGINT of a job": lambda t: t.signal_job(signal.SIGINT),
     "SIGKILL of all": lambda t: t.signal_all(signal.SIGKILL),
     "SIGTERM of all": lambda t: t.signal_all(signal.SIGTERM),
+    "SIGKILL of the group": lambda t: t.signal_group(signal.SIGKILL),
+    "SIGKILL of an opener": lambda t: t.signal_opener(signal.SIGKILL),
+    "SIGTERM three times": Trial.told_twice,
+    "paused": Trial.paused,
     "two operators": Trial.second_operator,
+    "staff at work beside": Trial.staff_beside,
     "late files": Trial.late_files,
+    ".snakemake deleted": Trial.forgotten,
+    "part of results deleted": Trial.results_lost,
+    "clock jumps": Trial.clock_jump,
+    "power cut": Trial.power_cut,
+    "file size limit": Trial.file_size_limit,
+    "few descriptors": Trial.few_descriptors,
     "full disk": Trial.full_disk,
-    "read-only vault": Trial.read_only_vault,
+    "one full folder": Trial.full_folder,
+    "read-only vault": lambda t: t.read_only("vault"),
+    "read-only results": lambda t: t.read_only("results"),
+    "read-only public": lambda t: t.read_only("public"),
 }
-MOUNTS = {"full disk", "read-only vault"}
+MOUNTS = {name for name in FAULTS if "full" in name or name.startswith("read-only")}
 
 
 # ------------------------------------------------------------------------ the campaign
@@ -259,15 +476,15 @@ class Outcome:
 
     number: int
     fault: str
-    problems: list[str]
-    seconds: float
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 class Campaign:
     """Trials below `folder`, which may be mounted as a small tmpfs."""
 
-    def __init__(self, folder: Path, seed: int):
-        self.folder, self.seed = folder / "disk", seed
+    def __init__(self, folder: Path, seed: int, kinds: list[str] | None = None):
+        self.folder, self.seed, self.kinds = folder / "disk", seed, kinds or list(FAULTS)
         self.folder.mkdir()
         self.mounted = self._mount()
         self.inbox = self.folder / "template"
@@ -298,62 +515,81 @@ class Campaign:
         return archive
 
     def faults(self) -> list[str]:
-        return [name for name in FAULTS if self.mounted or name not in MOUNTS]
+        return [name for name in self.kinds if self.mounted or name not in MOUNTS]
 
     def trial(self, number: int) -> Outcome:
         chance = random.Random(f"{self.seed}/{number}")
         names = self.faults()
-        fault = names[number % len(names)]
+        one = Outcome(number, names[number % len(names)])
         archive = self._archive(f"trial{number}")
         begun = time.monotonic()
         trial = Trial(archive, chance, self.seconds)
-        FAULTS[fault](trial)
-        problems = [trial.said] if trial.said else []
+        FAULTS[one.fault](trial)
         again = start(archive)
-        try:
-            if again.wait(HANGS):
-                problems.append(f"the next run ended with {again.returncode}")
-        except subprocess.TimeoutExpired:
-            problems.append("the next run hung")
-            for pid in [again.pid, *below(again.pid)]:
-                _kill(pid, signal.SIGKILL)
-            again.wait()
+        trial.wait(again)
+        if again.returncode:
+            one.problems.append(f"the next run ended with {again.returncode}")
         # Orphans of a killed run may still be writing; the next run waits for what it needs.
-        problems += differences(self.reference, snapshot(archive))
-        if problems:
+        found = differences(self.reference, snapshot(archive))
+        if trial.passing:
+            found = [line for line in found if not line.startswith("lost: results/SB-GOOD/")]
+        one.problems += trial.said + found
+        if one.problems:
             log = (archive.parent / "output.log").read_text(errors="replace")
-            problems.append(log[-4000:])
+            logs = [p.read_text(errors="replace") for p in archive.glob("results/logs/SB-*/*/*")]
+            one.problems += ["\n".join([log[-4000:], *logs])]
+        trial.close()
         shutil.rmtree(archive.parent, ignore_errors=True)
-        return Outcome(number, fault, problems, round(time.monotonic() - begun, 1))
+        one.seconds = round(time.monotonic() - begun, 1)
+        return one
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--report", type=Path, help="write every outcome as JSON")
+    parser.add_argument("--kind", action="append", choices=list(FAULTS), help="only these kinds")
+    parser.add_argument("--report", type=Path, help="add every outcome; leave out what it has")
+    parser.add_argument("--part", default="1/1", help="2/3: the second of three processes")
+    parser.add_argument("--hang", type=float, default=HANGS, help="seconds that count as hanging")
     a = parser.parse_args()
-    outcomes = []
+    globals()["HANGS"] = a.hang
+    part, parts = map(int, a.part.split("/"))
+    outcomes = _done(a.report) if a.report else []
+    left = set(range(part - 1, a.faults, parts)) - {one.number for one in outcomes}
+    if left:
+        strike(a, sorted(left), outcomes)
+    bad = Counter(o.fault for o in outcomes if o.problems)
+    for fault, count in sorted(Counter(o.fault for o in outcomes).items()):
+        print(f"{fault:24} {count - bad[fault]} of {count} survived")
+    return 1 if bad else 0
+
+
+def strike(a: argparse.Namespace, left: list[int], outcomes: list[Outcome]) -> None:
+    """Do the faults of these numbers, and keep what became of each."""
     with tempfile.TemporaryDirectory(prefix="slidebox-faults-") as folder:
-        campaign = Campaign(Path(folder), a.seed)
+        campaign = Campaign(Path(folder), a.seed, a.kind or list(FAULTS))
         try:
             print(f"seed {a.seed}; a run without fault takes {campaign.seconds:.1f} s", flush=True)
             if not campaign.mounted:
                 print(f"left out (no mount allowed here): {', '.join(sorted(MOUNTS))}")
-            for number in range(a.faults):
+            for number in left:
                 one = campaign.trial(number)
                 outcomes.append(one)
-                verdict = "survived" if not one.problems else "; ".join(one.problems[:4])
-                print(f"{number:4} {one.fault:22} {one.seconds:6.1f} s  {verdict}", flush=True)
+                verdict = "; ".join(one.problems[:4]) or "survived"
+                print(f"{number:4} {one.fault:24} {one.seconds:6.1f} s  {verdict}", flush=True)
                 if a.report:
-                    report = {"seed": a.seed, "outcomes": [asdict(o) for o in outcomes]}
-                    a.report.write_text(json.dumps(report, indent=1), encoding="utf-8")
+                    with a.report.open("a", encoding="utf-8") as handle:
+                        handle.write(json.dumps(asdict(one)) + "\n")
         finally:
             campaign.close()
-    bad = Counter(o.fault for o in outcomes if o.problems)
-    for fault, count in sorted(Counter(o.fault for o in outcomes).items()):
-        print(f"{fault:22} {count - bad[fault]} of {count} survived")
-    return 1 if bad else 0
+
+
+def _done(report: Path) -> list[Outcome]:
+    """What a campaign that was ended has done already, all its parts."""
+    if not report.exists():
+        return []
+    return [Outcome(**json.loads(line)) for line in report.read_text().splitlines()]
 
 
 if __name__ == "__main__":

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from slidebox import atomic
+from slidebox import atomic, deposit
 from slidebox import config as configuration
-from slidebox.ingest import capacity, queue, sizes
+from slidebox.ingest import capacity, paths, queue, sizes
 from slidebox.ingest.paths import Stages
 
 STAGES = ("validate", "archive", "images", "study", "seal", "ingest")
@@ -82,6 +84,93 @@ def test_disk_is_counted_down_over_submissions(config, tmp_path):
     kept, said = capacity.fitting(config, [*big, small])
     assert [item.accession for item in kept] == ["SB-0", "SB-9"]
     assert [line.split()[0] for line in said] == ["SB-1", "SB-2"]
+
+
+GB = 10**9
+
+
+@pytest.fixture
+def disks(config, monkeypatch):
+    """Each folder on a disk of its own, with so much free."""
+    free = {"vault": 100 * GB, "public": 100 * GB, "embargoed": GB // 10, "results": 100 * GB}
+    names = list(free)
+    for name in names:
+        getattr(config, name).mkdir(exist_ok=True)
+    stat, usage = os.stat, shutil.disk_usage
+
+    def device(path, *a, **b):
+        found = stat(path, *a, **b)
+        if Path(path).name in names:
+            number = names.index(Path(path).name) + 1
+            return os.stat_result([*found[:2], number, *found[3:]])
+        return found
+
+    def room(path):
+        bytes_free = free[Path(path).name]
+        return usage(path)._replace(total=bytes_free, free=bytes_free)
+
+    monkeypatch.setattr(capacity.os, "stat", device)
+    monkeypatch.setattr(capacity.shutil, "disk_usage", room)
+    return free
+
+
+def record(config, accession, text):
+    folder = config.inbox / accession
+    folder.mkdir(parents=True)
+    (folder / "study.yaml").write_text(text, encoding="utf-8")
+    return queue.Item(accession, "0123456789ab", GB, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"),
+    [
+        ("release_date: 2999-01-01", False),
+        ("release_date: '2999-01-01' # a comment", False),
+        ("release_date: 2020-01-01", True),
+        ("title: released at once", True),
+        ("release_date: when it is accepted", False),
+    ],
+)
+def test_the_disk_of_embargoed_studies_counts(config, disks, words, fits):
+    item = record(config, "SB-1", f"accession: SB-1\n{words}\n")
+    kept, said = capacity.fitting(config, [item])
+    assert bool(kept) is fits
+    assert fits or str(config.embargoed) in said[0]
+
+
+def test_a_record_that_is_not_plain_text_counts_on_both_disks(config, disks):
+    (config.inbox / "SB-1").mkdir(parents=True)
+    kept, said = capacity.fitting(config, [queue.Item("SB-1", "0123456789ab", GB, 1)])
+    assert not kept and str(config.embargoed) in said[0]
+
+
+def test_what_names_tell_of_files_counts_until_headers_are_read(config):
+    """Tables become no pixels, a JPEG many; a plan for either as if it were the other misleads."""
+    folder = config.inbox / "SB-1"
+    planned = {}
+    for name in ("table.csv", "raw.czi", "slide.png", "slide.svs"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "study.yaml").write_text("accession: SB-1\n")
+        (folder / name).write_bytes(bytes(10**6))
+        deposit.write_ready(folder, "SB-1")
+        (item,) = queue.scan(config)
+        planned[name] = capacity.needs(config, item)
+    public = {name: count["public"] for name, count in planned.items()}
+    assert public["table.csv"] < 2 * 10**6 < public["raw.czi"]
+    assert public["raw.czi"] < public["slide.png"] < public["slide.svs"]
+    assert len({count["vault"] for count in planned.values()}) == 1
+
+
+def test_of_an_archived_study_what_it_has_grown_by_counts(config, disks):
+    """A corrected word in the record of a large study must not wait for a second disk."""
+    disks["vault"] = disks["public"] = 10 * GB
+    item = record(config, "SB-1", "accession: SB-1\n")
+    item = dataclasses.replace(item, bytes=50 * GB)
+    assert capacity.fitting(config, [item])[0] == []
+    receipt = {**dict.fromkeys(paths._SEALED), "status": "accepted", "bytes": 49 * GB}
+    atomic.write_json(Stages(config, "SB-1", "ba9876543210").receipt, receipt)
+    assert capacity.fitting(config, [item])[0] == [item]
 
 
 def test_temporary_files_go_to_the_scratch_of_a_cluster_job(tmp_path):

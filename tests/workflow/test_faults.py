@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
+import re
+import shlex
+import subprocess
+import sys
 
 import pytest
 from archive_user import CHECKOUT
@@ -36,3 +41,24 @@ def test_faults_at_random_operations_leave_no_trace(campaigns, tmp_path):
     campaign = faults.Campaign(tmp_path, SEED)
     bad = {kind: campaign.trial(number, kind) for number, kind in enumerate(faults.KINDS)}
     assert not {kind: problems for kind, problems in bad.items() if problems}
+
+
+def test_a_campaign_goes_on_from_its_report(tmp_path):
+    """The command of docs/trust.md, with one fault; then again, with nothing left to do."""
+    text = (CHECKOUT / "docs/trust.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^    python (benchmarks/faults/run.py .*)$", text, re.MULTILINE)
+    script, *words = shlex.split(command.replace(" 200", " 1"))
+    words += ["--kind", "SIGTERM of Snakemake"]
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, str(CHECKOUT / script), *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "SIGTERM of Snakemake     1 of 1 survived" in done.stdout
+    (line,) = (tmp_path / "faults.jsonl").read_text().splitlines()
+    assert json.loads(line)["problems"] == []
+    assert "a run without fault takes" not in done.stdout

@@ -325,9 +325,14 @@ def test_what_cannot_fit_is_not_begun_and_the_others_are(demo_copy):
     assert fits == {"SB-CELLS": True, "SB-HUGE": False}
     assert plan["bytes"] > 10**16
     assert plan["hours"] > 100
-    done = archive.snakemake()
-    assert "SB-HUGE needs up to" in done.stderr
+    done = archive.snakemake(check=False)
+    assert done.returncode == 1  # who only looks at that must not think that all is done
+    assert "SB-HUGE needs up to" in done.stderr.partition("taking it in")[0]
     assert archive.receipts()["SB-CELLS"]["status"] == "accepted"
+    assert "SB-CELLS" in (archive.folder / "public/index.html").read_text(encoding="utf-8")
+    done = archive.snakemake(check=False)  # and again, when nothing else is left
+    assert done.returncode == 1
+    assert "FAILED: no_room" in done.stderr
     assert not (archive.folder / "results/SB-HUGE").exists()
     (row,) = json.loads(archive.slidebox("status", "SB-HUGE", "--json", *here).stdout)
     assert row["state"] == "no room"

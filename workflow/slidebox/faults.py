@@ -6,8 +6,10 @@ import errno
 
 _MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE,
-    errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EHOSTDOWN,
+    errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EAGAIN,
 }  # fmt: skip
+# Of these no file, however hostile, can make a reader fail.
+_STORAGE = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENFILE}
 
 
 def machines_fault(error: BaseException) -> bool:
@@ -18,3 +20,12 @@ def machines_fault(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno in _MACHINE
     )
+
+
+def storage_fault(error: BaseException | None) -> int | None:
+    """Number of the error if the disk or network below a reader failed, whatever that became."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _STORAGE:
+            return error.errno
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,23 +1,29 @@
 """What the queue will take before anything starts: hours, memory and disk, per submission.
 
 Hours and memory come from the model that sizes the jobs (`ingest.sizes`). Disk is counted on each
-file system once: the vault takes the submitted bytes, the public folder the derived images, the
-results reports and lists; each file system keeps `RESERVE` of itself free.
+file system once: the vault takes the submitted bytes, the public folder (or the embargoed one) the
+derived images, the results reports and lists; each file system keeps `RESERVE` of itself free. Of
+a study that is archived already, what it has grown by counts: what stays the same is not written
+again.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from slidebox import deposit
 from slidebox.catalogue.text import human_bytes
 from slidebox.config import Config
 from slidebox.ingest import queue, sizes, stages
-from slidebox.ingest.paths import Stages
+from slidebox.ingest.paths import BrokenReceipt, Stages, read_receipt
 
 RESERVE = 0.01
 """Part of a file system that is left free: many work badly when they are full."""
@@ -26,48 +32,122 @@ STORED = 1.4
 does not compress."""
 PER_FILE = 8_000
 """Bytes of lists, pages and inventories for a file."""
+BLOCK = 8_192
+"""Bytes that a file takes beyond what it holds: its last block, and that of a folder."""
 PER_STUDY = 2_000_000
 """Bytes of pages, reports and logs of a submission, whatever it holds."""
 
 
-def needs(config: Config, item: queue.Item) -> dict[str, int]:
-    """Bytes that a submission will take, by the folder that they go to."""
+FOLDERS = ("vault", "public", "embargoed", "results")
+
+
+def needs(config: Config, item: queue.Item, known: int = 0) -> dict[str, int]:
+    """Bytes that a submission will take, by the folder that they go to; `known`: bytes of the study
+    that are archived already.
+    """
     load = _load(config, item)
     own = Stages(config, item.accession, item.key)
     lists = PER_FILE * item.files + PER_STUDY
-    vault, public = item.bytes + lists // 4, int(load.decoded * STORED) + lists // 2
-    return {  # what is there already needs no room
-        "vault": 0 if own.archived.exists() else vault,
-        "public": 0 if own.published.exists() else public,
-        "results": lists // 4,
-    }
+    grown = max(0, item.bytes - known) / item.bytes if item.bytes else 1.0
+    vault = int(item.bytes * grown) + BLOCK * item.files + lists // 4
+    shown = int(load.decoded * STORED * grown) + lists // 2
+    # What is there already needs no room.
+    count = {"vault": 0 if own.archived.exists() else vault, "public": 0, "embargoed": 0}
+    if not own.published.exists():
+        count |= dict.fromkeys(_sites(config, item.accession), shown)
+    return {**count, "results": lists // 2}
+
+
+_RELEASE = re.compile(r"^\s*release_date\s*:(.*)$", re.MULTILINE)
+
+
+def _sites(config: Config, accession: str) -> tuple[str, ...]:
+    """Whether the study is shown or waits; both where its record does not say it in plain words."""
+    curated, record = config.curation / f"{accession}.yaml", config.inbox / accession / "study.yaml"
+    try:
+        if curated.exists() and "release_date" in curated.read_text(encoding="utf-8"):
+            return ("public", "embargoed")
+        found = _RELEASE.search(record.read_text(encoding="utf-8"))
+        words = found[1].partition("#")[0].strip(" \t'\"") if found else ""
+        waits = bool(words) and date.fromisoformat(words) > datetime.now(UTC).date()
+    except (OSError, ValueError):
+        return ("public", "embargoed")
+    return ("embargoed",) if waits else ("public",)
+
+
+def archived(config: Config, items: Iterable[queue.Item]) -> dict[str, int]:
+    """Bytes that the vault holds of each of these, by accession; as the last receipt says it."""
+    wanted, found = {item.accession for item in items}, {}
+    for accession, key in queue.receipts(config) if wanted else ():
+        if accession not in wanted:
+            continue
+        try:
+            receipt = read_receipt(Stages(config, accession, key).receipt)
+        except (BrokenReceipt, OSError):  # named by the index
+            continue
+        if receipt["status"] == "accepted":
+            found[accession] = max(found.get(accession, 0), receipt["bytes"] or 0)
+    return found
+
+
+# Decoded bytes a stored byte, by the end of a name, as long as no header has been read: what others
+# hold is taken to be `sizes.EXPANSION` times as much (raw, or compressed without loss).
+_EXPANSION = {
+    **dict.fromkeys(("csv", "tsv", "txt", "json", "xml", "yaml", "yml", "md", "pdf", "html"), 0.0),
+    **dict.fromkeys(("xlsx", "xls", "docx", "parquet", "py", "ipynb", "m", "mp4", "avi"), 0.0),
+    **dict.fromkeys(("png", "gif", "jp2", "j2k", "gz", "zip", "bmp", "h5", "hdf5"), 4.0),
+    **dict.fromkeys(("jpg", "jpeg", "webp", "svs", "ndpi", "scn", "mrxs", "vsi", "ets"), 20.0),
+}
+_LISTED = 200_000
+"""Files of a submission up to which its list is read for a plan: a second or two."""
 
 
 def _load(config: Config, item: queue.Item) -> sizes.Load:
-    """All slices together; dimensions where validation has read them."""
+    """All slices together; dimensions where validation has read them, else as names tell them."""
     whole = queue.Item(item.accession, item.key, item.bytes, item.files)
-    return sizes.Load.of_stages(config, whole, "study")
+    load = sizes.Load.of_stages(config, whole, "study")
+    if item.files > _LISTED or Stages(config, item.accession, item.key).load.exists():
+        return load
+    try:
+        ready, decoded = deposit.read_ready(config.inbox / item.accession), 0.0
+        for path, size, _ in ready.entries():
+            decoded += size * _EXPANSION.get(path.rpartition(".")[2].lower(), sizes.EXPANSION)
+    except (OSError, deposit.DepositError):  # validation will say so
+        return load
+    return replace(load, decoded=int(decoded), plane=min(int(decoded), sizes.PLANE))
 
 
 class Room:
     """Free bytes of the file systems that the archive's folders are on; `take` counts down."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, items: Iterable[queue.Item]):
         self.config = config
+        self.known = archived(config, items)
         self.device: dict[str, int] = {}
         self.free: dict[int, int] = {}
-        for name in ("vault", "public", "results"):
+        for name in FOLDERS:
             place = _standing(getattr(config, name))
             device = os.stat(place).st_dev
             usage = shutil.disk_usage(place)
             self.device[name] = device
             self.free.setdefault(device, usage.free - int(usage.total * RESERVE))
 
+    def needs(self, item: queue.Item) -> dict[str, int]:
+        """Bytes by folder. Where it isn't known whether a study will be shown or wait, on the same
+        disk, it needs its room once.
+        """
+        told = needs(self.config, item, self.known.get(item.accession, 0))
+        if self.device["public"] == self.device["embargoed"] and told["public"]:
+            told["embargoed"] = 0
+        return told
+
     def take(self, item: queue.Item) -> str | None:
         """Count a submission's bytes; in words what does not fit, or None."""
         wanted: dict[int, int] = {}
         places: dict[int, list[str]] = {}
-        for name, count in needs(self.config, item).items():
+        for name, count in self.needs(item).items():
+            if not count:
+                continue
             device = self.device[name]
             wanted[device] = wanted.get(device, 0) + count
             places.setdefault(device, []).append(str(getattr(self.config, name)))
@@ -96,7 +176,7 @@ def fitting(config: Config, items: Iterable[queue.Item]) -> tuple[list[queue.Ite
     items = list(items)
     if not items:
         return [], []
-    room, kept, said = Room(config), [], []
+    room, kept, said = Room(config, items), [], []
     for item in items:
         problem = room.take(item)
         if problem is None:
@@ -108,9 +188,10 @@ def fitting(config: Config, items: Iterable[queue.Item]) -> tuple[list[queue.Ite
 
 def plan(config: Config, cores: int) -> dict[str, Any]:
     """Submissions with bytes, files, hours, memory and disk; sums, hours on `cores`, free disk."""
-    room, rows = Room(config), []
+    items, rows = queue.scan(config), []
+    room = Room(config, items)
     free = {name: max(0, room.free[device]) for name, device in room.device.items()}
-    for item in queue.scan(config):
+    for item in items:
         load, slices = _load(config, item), queue.slices_of(item.key)
         jobs = ("ingest",) if queue.is_whole(item.key) else tuple(stages.LOGS)
         seconds = {stage: sizes.expected(stage, load, "cpu_seconds") for stage in jobs}
@@ -125,7 +206,7 @@ def plan(config: Config, cores: int) -> dict[str, Any]:
                 "cpu_hours": round(sum(seconds.values()) / 3600, 4),
                 "hours": round(_hours(seconds, slices, cores), 4),
                 "memory_mb": max(sizes.memory_mb(stage, part) for stage in seconds),
-                "disk": needs(config, item),
+                "disk": room.needs(item),
                 "fits": problem is None,
                 "problem": problem,
             }
@@ -192,7 +273,9 @@ def print_terminal(found: dict[str, Any]) -> None:
         f"({_duration(found['cpu_hours'])} of CPU), up to {found['memory_mb']} MB of memory"
     )
     for name, count in found["disk"].items():
-        print(f"{name}: up to {human_bytes(count)} more, {human_bytes(found['free'][name])} free")
+        if count:
+            free = human_bytes(found["free"][name])
+            print(f"{name}: up to {human_bytes(count)} more, {free} free")
     for row in found["submissions"]:
         if row["problem"]:
             print(f"does not fit: {row['problem']}")

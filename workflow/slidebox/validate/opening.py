@@ -1,12 +1,14 @@
 """Open images in children with limits, so that no file can hurt the archive.
 
 A child is started once and serves many files. One that takes too long, too much memory, or dies
-costs a finding for its file and a new child, nothing else.
+costs a finding for its file and a new child, nothing else. What the machine does to a child (none
+can be started, the disk fails under it) is no finding: it ends the work as an `OSError`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -26,6 +28,8 @@ from .settings import Settings
 
 MAX_ANSWER = 64 << 20
 _START_SECONDS = 120
+# So many times its seconds a child gets that does not use them: the machine is busy, or slept.
+_STARVED = 10
 # Bio-Formats within the limits: Java reserves 2 GB of addresses more than it needs.
 _JAVA = (
     "-XX:CompressedClassSpaceSize=64m -XX:ReservedCodeCacheSize=64m -XX:-UsePerfData "
@@ -85,15 +89,24 @@ class Child:
         self._answers = read
         self._buffer = b""
         self.served = 0
-        told = self._line(_START_SECONDS)
+        try:
+            told = self._line(_START_SECONDS)
+        except _Gone as gone:  # no file was named yet
+            reason = str(gone).replace("made the reader crash", "ended at once")
+            raise OSError(
+                errno.EAGAIN, f"the process that opens images can't be started here: it {reason}"
+            ) from None
         self.network, self.files = told["network"], told["files"]
 
     def _line(self, seconds: float) -> dict[str, Any]:
-        end = time.monotonic() + seconds
+        begun, spent, rounds = time.monotonic(), self._cpu(), 1
         while b"\n" not in self._buffer:
-            left = end - time.monotonic()
+            left = begun + rounds * seconds - time.monotonic()
             if left <= 0 or not select.select([self._answers], [], [], left)[0]:
-                raise _Gone("IMAGE_TIMEOUT", f"took longer than {seconds:.0f} s")
+                rounds += 1
+                if rounds > _STARVED or self._cpu() - spent > seconds / 2:
+                    raise _Gone("IMAGE_TIMEOUT", f"took longer than {seconds:.0f} s")
+                continue
             block = os.read(self._answers, 1 << 16)
             if not block:
                 code = self.process.wait()
@@ -107,6 +120,16 @@ class Child:
                 raise _Gone("IMAGE_BOMB", "says more about itself than is taken")
         line, self._buffer = self._buffer.split(b"\n", 1)
         return json.loads(line)
+
+    def _cpu(self) -> float:
+        """CPU seconds that the child and what it started (a Java machine) have taken."""
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                rest = path.read_text().rpartition(")")[2].split()
+                if int(rest[3]) == self.process.pid:  # its session
+                    ticks += int(rest[11]) + int(rest[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request and wait for its answer, which always has ``problems``.
@@ -137,6 +160,8 @@ class Child:
         except BrokenPipeError:
             self.close()
             return {"problems": [["IMAGE_CRASH", "made the reader crash"]]}
+        if number := answer.get("machine"):
+            raise OSError(number, os.strerror(number), request.get("path"))
         if any(code == "IMAGE_MEMORY" for code, _ in answer["problems"]):
             self.close()  # what it holds on to would be the next file's loss
         return answer

@@ -42,7 +42,9 @@ def _confine(folder: str) -> tuple[str, str]:
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    few = 512 if allowed == resource.RLIM_INFINITY else min(512, allowed)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, few))
     try:
         os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
         network = "cut off by a namespace"
@@ -85,6 +87,7 @@ def inspect(
     "reader_version", "series": [...], "problems": [[code, text]], "scope": {...}}``.
     """
     from slidebox import images
+    from slidebox.faults import storage_fault
 
     problems: list[list[str]] = []
     try:
@@ -115,6 +118,8 @@ def inspect(
         cause = error.__cause__
         if isinstance(cause, MemoryError):
             raise cause from None
+        if storage_fault(error):
+            raise
         fmt = images.can_read(path)
         problems += _threats(path)
         code, reason = _blame(error, fmt), error.reason
@@ -184,6 +189,7 @@ def _planes(series: Any, deep: bool) -> list[tuple[int, int, int]]:
 
 def _read(series: Any, told: dict, deep: bool, problems: list) -> None:
     from slidebox import images
+    from slidebox.faults import storage_fault
 
     ny, nx = series.size("y"), series.size("x")
     line = max(nx * series.dtype.itemsize * series.samples, 1)
@@ -204,6 +210,8 @@ def _read(series: Any, told: dict, deep: bool, problems: list) -> None:
             except images.UnreadableImage as error:
                 if isinstance(error.__cause__, MemoryError):
                     raise MemoryError from None
+                if storage_fault(error):
+                    raise
                 problems.append([_blame(error, "tiff"), _where(series, error)])
                 return
             if data.size and data.dtype.kind in "iufb":
@@ -227,6 +235,7 @@ def main() -> None:
     answers = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
     network, files = _confine(sys.argv[3])
     import slidebox.images  # noqa: F401
+    from slidebox.faults import storage_fault
 
     _limit_memory(int(sys.argv[2]))
     answers.write(json.dumps({"ready": True, "network": network, "files": files}) + "\n")
@@ -253,6 +262,8 @@ def main() -> None:
             answer = {"problems": [["IMAGE_UNREADABLE", "its structure is nested without end"]]}
         except Exception as error:
             answer = {"problems": [["IMAGE_UNREADABLE", f"{type(error).__name__}: {error}"[:500]]]}
+            if number := storage_fault(error):
+                answer["machine"] = number
         answers.write(json.dumps(answer, default=str) + "\n")
         answers.flush()
 
