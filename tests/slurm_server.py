@@ -74,9 +74,10 @@ def install() -> None:
         raise CannotServe(f"Slurm is not installed (apt-get install {' '.join(PACKAGES)})")
     # The packages must not start services: there may be no init, and this is our own Slurm.
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    wait = ("-o", "DPkg::Lock::Timeout=600")  # somebody else may be installing
     for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *PACKAGES],
+        ["apt-get", *wait, "update", "-qq"],
+        ["apt-get", *wait, "install", "-y", "-qq", "--no-install-recommends", *PACKAGES],
     ):
         done = subprocess.run(command, capture_output=True, text=True, env=quiet, check=False)
         if done.returncode:

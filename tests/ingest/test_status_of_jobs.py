@@ -14,6 +14,7 @@ from slidebox.ingest import queue, runlock, runlog, status
 SQUEUE = """#!/bin/sh
 case "$*" in
   *"-j 7 "*) echo "7|OUT_OF_MEMORY|OutOfMemory|1:00|10:00|500M" ;;
+  *"-j 9 "*) echo "9|FAILED|NonZeroExitCode|1:00|10:00|1000M" ;;
   *"-j 8 "*) echo "8|PENDING|Resources|0:00|20:00|1000M" ;;
 esac
 """
@@ -50,7 +51,7 @@ def test_a_job_out_of_memory_is_told_and_its_second_attempt_waits(config, capsys
         sent = f"Job 1 has been submitted with SLURM jobid {number} (log: x.log)."
         _say(log, message=sent)
         if number == 7:
-            _say(log, event="job_error", jobid=1, rule_name="ingest", log=[])
+            _say(log, event="job_error", jobid=1, rule_name="ingest", log=[], output=[])
     assert "FAILED: SB-CELLS ingest (Slurm job 7: OUT_OF_MEMORY)" in capsys.readouterr().err
     (row,) = status.rows(config)
     assert (row["state"], row["waits"]) == ("queued", "Slurm: Resources")
@@ -62,3 +63,44 @@ def test_a_job_out_of_memory_is_told_and_its_second_attempt_waits(config, capsys
     status.print_terminal([row])
     assert "attempt 1 of 500 MB ended: OUT_OF_MEMORY" in " ".join(capsys.readouterr().out.split())
     log.end(well=False)
+
+
+OOM = """slurmstepd-n1: error: StepId=9.0 exceeded memory limit (1251274752 > 1048576000), killed
+srun: error: n1: task 0: Killed
+slurmstepd-n1: error: StepId=9.0 exceeded memory limit (1251274752 > 1048576000), killed
+"""
+
+
+def test_of_a_shared_job_that_failed_only_the_guilty_is_told_with_slurms_reason(
+    config, tmp_path, capsys
+):
+    """The step is killed for its memory; squeue says only FAILED; the neighbour was sealed."""
+    log = runlog.attach(config, logging.Logger("s"), pending=2, steps=4)
+    (tmp_path / "9.log").write_text(OOM)
+    (tmp_path / "sealed.json").write_text("{}")
+    (tmp_path / "validate.log").write_text("12:00 INFO opening mask.tif\n")
+    (tmp_path / "seal.log").touch()
+    common = {"rule_name": "ingest", "rule_msg": "taking it in", "threads": 1}
+    members = {1: ("SB-BIG", "missing.json"), 2: ("SB-CELLS", "sealed.json")}
+    for number, (accession, _) in members.items():
+        wildcards = {"accession": accession, "key": "0" * 12}
+        resources = {"mem_mb": 500, "runtime": 10}
+        _say(
+            log, event="job_info", jobid=number, wildcards=wildcards, resources=resources, **common
+        )
+        sent = f"Job {number} has been submitted with SLURM jobid 9 (log: {tmp_path}/9.log)"
+        _say(log, message=sent)
+    capsys.readouterr()
+    for number, (_, receipt) in members.items():
+        logs = [tmp_path / "validate.log", tmp_path / "seal.log", tmp_path / "no.log"]
+        facts = {"rule_name": "ingest", "log": logs, "output": [tmp_path / receipt]}
+        _say(log, event="job_error", jobid=number, **facts)
+    log.end(well=False)
+    said = capsys.readouterr().err
+    assert "FAILED: SB-BIG ingest (Slurm job 9: OUT_OF_MEMORY)" in said
+    assert said.count("exceeded memory limit (1251274752 > 1048576000)") == 1
+    assert "opening mask.tif" in said
+    assert "seal.log" not in said and "no.log" not in said and "SB-CELLS" not in said
+    jobs = runlog.jobs(config)
+    assert jobs["SB-BIG"][0]["slurm_state"] == "OUT_OF_MEMORY"
+    assert jobs["SB-CELLS"][0]["state"] == "finished"

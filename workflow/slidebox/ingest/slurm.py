@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 _FIELDS = {"state": "%T", "reason": "%r", "elapsed": "%M", "limit": "%l", "requested": "%m"}
@@ -51,6 +54,37 @@ def jobs(numbers: Iterable[int]) -> dict[int, dict[str, Any]]:
         sizes = [row[1] for row in rows if row[1]]
         found[number]["peak"] = max(sizes, default=None, key=_size)
     return found
+
+
+_OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|exceeded (job |step )?memory limit", re.IGNORECASE)
+_TIMEOUT = re.compile(r"DUE TO TIME LIMIT")
+
+
+def how_it_ended(number: int, log: str | None) -> dict[str, Any]:
+    """Of a job that failed: its number, Slurm's state, peak memory, and Slurm's own last words.
+
+    The steps of a job that uses too much are killed inside it, and squeue says only that the job
+    `FAILED`: why stands in the log that Slurm writes.
+    """
+    told = jobs([number]).get(number, {})
+    says = _words(log)
+    state = told.get("state")
+    if any(map(_OUT_OF_MEMORY.search, says)):
+        state = "OUT_OF_MEMORY"
+    elif any(map(_TIMEOUT.search, says)):
+        state = "TIMEOUT"
+    return {"slurm": number, "slurm_state": state, "slurm_says": says, "peak": told.get("peak")}
+
+
+def _words(log: str | None) -> list[str]:
+    """Slurm's lines at the end of a job's log, each once, the last three."""
+    try:
+        with Path(log or "").open("rb") as handle:
+            handle.seek(max(0, handle.seek(0, os.SEEK_END) - 50_000))
+            lines = handle.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    return list(dict.fromkeys(line for line in lines if line.startswith("slurmstepd")))[-3:]
 
 
 def _size(text: str) -> float:
