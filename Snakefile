@@ -34,8 +34,10 @@ include: "rules/publish.smk"
 
 
 onstart:
-    runlock.hold(CONFIG)
+    alone = runlock.hold(CONFIG)
     stopping.catch()
+    for line in leftover.sweep(CONFIG, Path.cwd()) if alone else []:
+        print(f"slidebox: {line}", file=sys.stderr)
     RUN.append(runlog.attach(CONFIG, logger, len(QUEUE), len(workflow.dag)))
 
 

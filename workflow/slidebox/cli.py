@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if os.environ.get("SLIDEBOX_DEBUG") or not error.name:
             raise
-        where = "pip install 'slidebox[workflow]' (or `make setup` in a checkout) has all of them"
+        extra = _extra_with(error.name)
+        where = f'pip install ".[{extra}]" in its source, or `make setup` there, brings it'
         print(f"slidebox: this needs the package {error.name}; {where}", file=sys.stderr)
         return CANNOT
     except Exception as error:
@@ -55,6 +56,29 @@ def main(argv: list[str] | None = None) -> int:
         words = " ".join(str(error).split())[:500] or type(error).__name__
         print(f"slidebox: {words} (SLIDEBOX_DEBUG=1 shows where)", file=sys.stderr)
         return CANNOT
+
+
+def _extra_with(module: str) -> str:
+    """The smallest extra of the installation that brings a module."""
+    import re
+    from importlib.metadata import PackageNotFoundError, requires
+
+    top = module.partition(".")[0]
+    package = {"skimage": "scikit-image", "cv2": "opencv-python-headless", "ocfl": "ocfl-py"}
+    name = package.get(top, top).replace("_", "-").lower()
+    try:
+        lines = requires("slidebox") or []
+    except PackageNotFoundError:  # the library without its installation
+        lines = []
+    for line in lines:
+        extra = re.search(r"extra == ['\"](\w+)['\"]", line)
+        if (
+            extra
+            and extra[1] not in ("dev", "build")
+            and re.match(rf"{name}(?![\w.-])", line, re.I)
+        ):
+            return extra[1]
+    return "workflow"
 
 
 def build_parser() -> argparse.ArgumentParser:

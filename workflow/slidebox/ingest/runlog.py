@@ -61,7 +61,9 @@ def _event(record: logging.LogRecord) -> str:
 
 
 def _only_trouble(record: logging.LogRecord) -> bool:
-    """Warnings and errors, but for failed jobs, which `Console` tells of."""
+    """Warnings and errors, but for failed jobs (`Console` tells of them) and our own setting."""
+    if record.getMessage().startswith("--keep-incomplete"):
+        return False
     return record.levelno >= logging.WARNING and _event(record) not in ("job_error", "group_error")
 
 

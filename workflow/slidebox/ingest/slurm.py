@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _FIELDS = {"state": "%T", "reason": "%r", "elapsed": "%M", "limit": "%l", "requested": "%m"}
+_ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "PREEMPTED")
 
 
 def _ask(*command: str) -> list[list[str]]:
@@ -94,6 +95,21 @@ def _size(text: str) -> float:
         return float(text.rstrip("KMGT")) * units.get(text[-1:], 1)
     except ValueError:
         return 0.0
+
+
+def unfinished(numbers: Iterable[int], folder: Path) -> dict[int, str]:
+    """State by number of those jobs that still wait or run, and were submitted in `folder`.
+
+    The folder tells that a number has not come round again, to somebody else's job.
+    """
+    wanted = ",".join(str(n) for n in sorted({int(n) for n in numbers}))
+    if not wanted:
+        return {}
+    found = {}
+    for number, state, place in _ask("squeue", "-h", "-t", "all", "-j", wanted, "-o", "%i|%T|%Z"):
+        if number.isdigit() and state not in _ENDED and Path(place) == folder:
+            found[int(number)] = state
+    return found
 
 
 def cancel(numbers: Iterable[int]) -> None:

@@ -98,6 +98,9 @@ def _pending(
     }
     stage = next((name for name, there in done.items() if not there), "seal")
     jobs = [job for job in jobs if job["key"] == item.key]
+    for job in jobs:
+        if job["state"] == "running" and not at_work:
+            job["state"] = "interrupted"
     news = progress.read(stages)
     failed = any(job["state"] == "failed" for job in jobs)
     tail = _failure(config, item, stage)
