@@ -9,7 +9,7 @@ import pytest
 
 from slidebox import config as configuration
 from slidebox.demo import inbox
-from slidebox.ingest import queue, runlock, runlog, status
+from slidebox.ingest import queue, runlock, runlog, slurm, status
 
 SQUEUE = """#!/bin/sh
 case "$*" in
@@ -69,6 +69,43 @@ OOM = """slurmstepd-n1: error: StepId=9.0 exceeded memory limit (1251274752 > 10
 srun: error: n1: task 0: Killed
 slurmstepd-n1: error: StepId=9.0 exceeded memory limit (1251274752 > 1048576000), killed
 """
+
+
+def test_members_that_had_not_begun_are_told_in_one_line(config, tmp_path, capsys):
+    log = runlog.attach(config, logging.Logger("s"), pending=3, steps=4)
+    (tmp_path / "9.log").write_text(OOM)
+    members = {1: "SB-A", 2: "SB-B", 3: "SB-C"}
+    common = {"rule_name": "ingest", "rule_msg": "taking it in", "threads": 1, "resources": {}}
+    for number, accession in members.items():
+        _say(log, event="job_info", jobid=number, wildcards={"accession": accession}, **common)
+        sent = f"Job {number} has been submitted with SLURM jobid 9 (log: {tmp_path}/9.log)"
+        _say(log, message=sent)
+    capsys.readouterr()
+    facts = {"output": [tmp_path / "missing.json"], "log": [tmp_path / "no.log"]}
+    infos = [{"jobid": number, **facts} for number in members]
+    _say(log, event="group_error", job_error_info=infos, aux_logs=[])
+    for number in members:
+        _say(log, event="job_error", jobid=number, rule_name="ingest", **facts)
+    log.end(well=False)
+    said = capsys.readouterr().err
+    assert said.count("FAILED") == 1
+    assert "SB-A ingest, SB-B ingest, SB-C ingest (Slurm job 9: OUT_OF_MEMORY)" in said
+    assert said.count("exceeded memory limit") == 1
+    written = [line["event"] for line in runlog.last(config)]
+    assert written.count("failed") == 3
+
+
+def test_peak_memory_is_that_of_the_batch_script_and_the_largest_step(tmp_path, monkeypatch):
+    """Steps follow one another beside the batch script."""
+    answers = {
+        "squeue": "7|RUNNING|None|1:00|10:00|900M",
+        "sstat": "7.batch|183468K\\n7.0|240912K\\n7.1|404484K\\n7.extern|",
+    }
+    for name, answer in answers.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\nprintf '{answer}\\n'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert slurm.jobs([7])[7]["peak"] == "587952K"
 
 
 def test_of_a_shared_job_that_failed_only_the_guilty_is_told_with_slurms_reason(

@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -80,6 +80,7 @@ class RunLog(logging.Handler):
         self.names: dict[str, str] = {}
         # Job -> Slurm's number of its last attempt, and the log that Slurm writes.
         self.sent: dict[int, tuple[int, str]] = {}
+        self.told: set[int] = set()  # failed jobs that the console has told of
 
     def write(self, event: str, **facts: Any) -> None:
         """Add a line; a full disk must not end the run."""
@@ -114,13 +115,29 @@ class RunLog(logging.Handler):
             self.write("progress", done=record.done, total=record.total)
             self.console.progress(record.done, record.total)
         elif event == "group_error":
-            self.write("group failed", jobs=[j["jobid"] for j in record.job_error_info])
+            self._group_failed(record)
         elif found := _SUBMITTED.search(record.getMessage() or ""):
             jobs = self.groups.get(found[1], [int(found[1])] if found[1].isdigit() else [])
             self.sent |= dict.fromkeys(jobs, (int(found[2]), found[3]))
             self.write("submitted", slurm=int(found[2]), jobs=jobs, log=found[3])
         elif record.levelno >= logging.WARNING:
             self.write(record.levelname.lower(), message=record.getMessage())
+
+    def _group_failed(self, record: logging.LogRecord) -> None:
+        """Members that had not begun, or were ended with the job, are told in one line."""
+        members = record.job_error_info
+        self.write("group failed", jobs=[one["jobid"] for one in members])
+        left = [
+            one["jobid"]
+            for one in members
+            if not _made(one["output"]) and not any(ended_badly(Path(str(p))) for p in one["log"])
+        ]
+        self.told.update(left)
+        number, said_in = self.sent.get(left[0], (None, None)) if left else (None, None)
+        if left:
+            ended = slurm.how_it_ended(number, said_in) if number else {}
+            names = ", ".join(sorted(self.names.get(str(job), str(job)) for job in left))
+            self.console.failed(f"{names}{_of_slurm(ended)}", [], ended.get("slurm_says") or [])
 
     def _failed(self, record: logging.LogRecord) -> None:
         """Slurm is asked at once how it ended: it forgets within minutes.
@@ -129,16 +146,16 @@ class RunLog(logging.Handler):
         whole (`keep-incomplete` in the profile): they are no failures.
         """
         number, said_in = self.sent.pop(record.jobid, (None, None))
-        made = [Path(str(path)) for path in record.output]
-        if made and all(path.exists() for path in made):
+        if _made(record.output):
             self.write("finished", job=record.jobid)
             return
         ended = slurm.how_it_ended(number, said_in) if number else {}
         logs = [str(path) for path in record.log if str(path) != said_in]
         self.write("failed", job=record.jobid, stage=record.rule_name, logs=logs, **ended)
-        name = self.names.get(str(record.jobid), record.rule_name)
-        if number:
-            name += f" (Slurm job {number}: {ended['slurm_state'] or 'no longer known'})"
+        if record.jobid in self.told:
+            self.told.discard(record.jobid)
+            return
+        name = self.names.get(str(record.jobid), record.rule_name) + _of_slurm(ended)
         self.console.failed(name, [Path(path) for path in logs], ended.get("slurm_says") or [])
 
     def _started(self, record: logging.LogRecord) -> None:
@@ -231,6 +248,19 @@ class Console:
     def close(self) -> None:
         if self.bar:
             self.bar.stop()
+
+
+def _made(output: Iterable[Any]) -> bool:
+    """Whether all that a job was to write is there."""
+    paths = [Path(str(path)) for path in output]
+    return bool(paths) and all(path.exists() for path in paths)
+
+
+def _of_slurm(ended: dict[str, Any]) -> str:
+    """Slurm's number and state of a job, in brackets, where it was Slurm's."""
+    if not ended:
+        return ""
+    return f" (Slurm job {ended['slurm']}: {ended['slurm_state'] or 'no longer known'})"
 
 
 def _size(path: Path) -> int:

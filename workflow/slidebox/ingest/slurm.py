@@ -41,6 +41,7 @@ def jobs(numbers: Iterable[int]) -> dict[int, dict[str, Any]]:
         if row[0].isdigit():
             found[int(row[0])] = {**dict(zip(_FIELDS, row[1:], strict=False)), "peak": None}
     fields = "JobID,State,Reason,Elapsed,Timelimit,ReqMem,MaxRSS"
+    steps: dict[int, dict[str, str]] = {}
     for row in _ask("sacct", "-n", "-P", "-j", listed, "-o", fields):
         number, _, step = row[0].partition(".")
         if not number.isdigit():
@@ -48,13 +49,24 @@ def jobs(numbers: Iterable[int]) -> dict[int, dict[str, Any]]:
         job = found.setdefault(int(number), {**dict.fromkeys(_FIELDS), "peak": None})
         if not step:
             job.update(zip(_FIELDS, row[1:6], strict=False))
-        job["peak"] = max(filter(None, (job["peak"], row[6])), default=None, key=_size)
-    running = [n for n, job in found.items() if job["state"] == "RUNNING" and not job["peak"]]
-    for number in running:
-        rows = _ask("sstat", "-n", "-P", "-a", "-j", str(number), "-o", "JobID,MaxRSS")
-        sizes = [row[1] for row in rows if row[1]]
-        found[number]["peak"] = max(sizes, default=None, key=_size)
+        elif row[6]:
+            steps.setdefault(int(number), {})[step] = row[6]
+    for number, job in found.items():
+        if job["state"] == "RUNNING" and number not in steps:
+            rows = _ask("sstat", "-n", "-P", "-a", "-j", str(number), "-o", "JobID,MaxRSS")
+            steps[number] = {row[0].partition(".")[2]: row[1] for row in rows if row[1]}
+        job["peak"] = _peak(steps.get(number, {}))
     return found
+
+
+def _peak(steps: dict[str, str]) -> str | None:
+    """Peak memory of a job in KB of 2**10 bytes, as Slurm writes it, from those of its steps.
+
+    The batch script runs beside all others, which follow one another.
+    """
+    inside = [_size(text) for name, text in steps.items() if name.isdigit()]
+    beside = sum(_size(text) for name, text in steps.items() if not name.isdigit())
+    return f"{(beside + max(inside, default=0)) / 1024:.0f}K" if steps else None
 
 
 _OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|exceeded (job |step )?memory limit", re.IGNORECASE)
