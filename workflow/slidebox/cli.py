@@ -22,7 +22,7 @@ from slidebox.commands import (
     submitter,
     vault,
 )
-from slidebox.commands.common import CANNOT, FINE, CannotRun
+from slidebox.commands.common import CANNOT, EXIT_CODES, FINE, CannotRun, subcommand
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -86,22 +86,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slidebox",
         description="An archive for biological images, and the benchmarks made from it.",
-        epilog="exit codes: 0 fine, 1 findings, 2 cannot run",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"slidebox {__version__}")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def command(name: str, run: Callable, help: str, examples: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name,
-            help=help,
-            description=help[0].upper() + help[1:] + ".",
-            epilog="examples:\n" + "\n".join(f"  {line}" for line in examples.splitlines()),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        sub.set_defaults(run=run)
-        return sub
+        return subcommand(commands, name, run, help, examples)
 
     for kind in (submitter, image, vault, operation, outreach, publishing, reader, challenge):
         kind.register(command)
