@@ -141,3 +141,15 @@ def test_of_a_shared_job_that_failed_only_the_guilty_is_told_with_slurms_reason(
     jobs = runlog.jobs(config)
     assert jobs["SB-BIG"][0]["slurm_state"] == "OUT_OF_MEMORY"
     assert jobs["SB-CELLS"][0]["state"] == "finished"
+
+
+def test_of_very_many_sealed_submissions_the_table_shows_what_needs_somebody(capsys):
+    rows = [status._row(f"SB-{n:05}", "public", sealed=f"2026-01-01T{n:05}") for n in range(2000)]
+    rows.append(status._row("SB-0", "failed", waits="the next run"))
+    status.print_terminal(rows)
+    said = capsys.readouterr().out
+    assert "SB-0 " in said and "SB-01999" in said and "SB-00001" not in said
+    assert "and 1,970 more that were sealed before: 1,970 public (--all lists them)" in said
+    status.print_terminal(rows, everything=True)
+    said = capsys.readouterr().out
+    assert "SB-00001" in said and "more that were sealed" not in said

@@ -68,7 +68,8 @@ def digests(archive) -> dict[str, object]:
 
 def test_the_demo_on_slurm_is_the_demo_on_one_machine(slurm, demo, archive):
     inbox.make(archive.folder / "inbox")
-    run(archive)
+    done = run(archive)
+    assert "account" not in done.stdout + done.stderr  # what is no trouble is not told
     assert digests(archive) == digests(demo)
     # All four are small: they were one Slurm job, the index another.
     (log,) = (archive.folder / "results/logs/runs").glob("*.jsonl")

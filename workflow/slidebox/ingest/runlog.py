@@ -60,9 +60,18 @@ def _event(record: logging.LogRecord) -> str:
     return str(getattr(record, "event", "") or "").rpartition(".")[2].lower()
 
 
+_NO_TROUBLE = (
+    "--keep-incomplete",  # our own setting
+    # Slurm without accounts needs none; where one is needed, sbatch says so.
+    "No SLURM account given",
+    "No account was given",
+    "Unable to guess SLURM account",
+)
+
+
 def _only_trouble(record: logging.LogRecord) -> bool:
-    """Warnings and errors, but for failed jobs (`Console` tells of them) and our own setting."""
-    if record.getMessage().startswith("--keep-incomplete"):
+    """Warnings and errors, but for failed jobs (`Console` tells of them) and what is no trouble."""
+    if record.getMessage().startswith(_NO_TROUBLE):
         return False
     return record.levelno >= logging.WARNING and _event(record) not in ("job_error", "group_error")
 
