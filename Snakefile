@@ -11,10 +11,15 @@
 
 from snakemake.utils import min_version
 
+from slidebox.config import says_nothing
+
 min_version("9.27")
 
 
-configfile: "config/config.yaml"
+# Snakemake takes no empty file; to Slidebox it means the defaults.
+if not says_nothing("config/config.yaml"):
+
+    configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
@@ -30,8 +35,10 @@ include: "rules/publish.smk"
 
 
 onstart:
-    runlock.hold(CONFIG)
+    alone = runlock.hold(CONFIG)
     stopping.catch()
+    for line in leftover.sweep(CONFIG, Path.cwd()) if alone else []:
+        print(f"slidebox: {line}", file=sys.stderr)
     RUN.append(runlog.attach(CONFIG, logger, len(QUEUE), len(workflow.dag)))
 
 

@@ -7,6 +7,7 @@
 # stands in their paths, not a queue that has changed since.
 
 import sys
+from pathlib import Path
 
 from snakemake.logging import logger
 from snakemake.scheduling.job_scheduler import JobScheduler
@@ -15,7 +16,16 @@ from slidebox import config as slidebox_config
 from slidebox import resources
 from slidebox.ingest import challenges as challenge_plan
 from slidebox.ingest import index as slidebox_index
-from slidebox.ingest import capacity, queue, runlock, runlog, sizes, stages, stopping
+from slidebox.ingest import (
+    capacity,
+    leftover,
+    queue,
+    runlock,
+    runlog,
+    sizes,
+    stages,
+    stopping,
+)
 
 try:
     CONFIG = slidebox_config.load(config)
@@ -33,6 +43,10 @@ JobScheduler.exit_gracefully = stopping.stop
 
 # Where queue and catalogue stand; jobs elsewhere have an empty queue and the paths they were given.
 MAIN = workflow.is_main_process
+if not MAIN:
+    # Small submissions share a job on a cluster: one that fails must not keep the others waiting
+    # there either, and Snakemake does not hand `keep-going` down.
+    JobScheduler.keepgoing = property(lambda self: True, lambda self, value: None)
 QUEUE, TOO_LARGE = capacity.fitting(CONFIG, queue.scan(CONFIG)) if MAIN else ([], [])
 for problem in TOO_LARGE:
     print(f"slidebox: {problem}", file=sys.stderr)

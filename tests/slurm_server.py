@@ -47,6 +47,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 ReturnToService=2
@@ -74,9 +75,10 @@ def install() -> None:
         raise CannotServe(f"Slurm is not installed (apt-get install {' '.join(PACKAGES)})")
     # The packages must not start services: there may be no init, and this is our own Slurm.
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    wait = ("-o", "DPkg::Lock::Timeout=600")  # somebody else may be installing
     for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *PACKAGES],
+        ["apt-get", *wait, "update", "-qq"],
+        ["apt-get", *wait, "install", "-y", "-qq", "--no-install-recommends", *PACKAGES],
     ):
         done = subprocess.run(command, capture_output=True, text=True, env=quiet, check=False)
         if done.returncode:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 
 import pytest
 import yaml
@@ -48,3 +50,17 @@ def test_environment_yml_lists_the_versions_of_the_lock():
         assert version == pins[name], spec
         seen.add(name)
     assert sorted(seen) == devel.direct()
+
+
+def test_each_dependency_has_one_line_that_says_what_it_is_for():
+    project = tomllib.loads((devel.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    specs = [spec for one in lists for spec in one]
+    wanted = {re.match(r"[A-Za-z0-9._-]+", spec)[0] for spec in specs} - {"slidebox"}
+    page = (devel.ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([a-z][^|]*) \| ", page.partition("dependency is for")[2], re.MULTILINE)
+    told = [
+        name for row in rows for name in re.findall(r"[a-z0-9-]+", re.sub(r"\(.*?\) ?$", "", row))
+    ]
+    assert sorted(set(told)) == sorted(told)
+    assert wanted - set(told) == set(), "of these the page says nothing"

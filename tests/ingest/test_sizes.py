@@ -35,12 +35,13 @@ def image(shape, part=0, axes="zyx", item=2):
 
 
 def test_the_model_was_fitted_to_the_points_beside_it():
-    """What is asked for covers every point that was measured."""
+    """What is asked for covers every point that was measured, beside the two Snakemake processes
+    that a Slurm job has (183 and 171 MB)."""
     data = json.loads(sizes.MODEL.read_text(encoding="utf-8"))
     assert {point["stage"] for point in data["points"]} == set(STAGES)
     for point in data["points"]:
         load = sizes.Load(**point["load"])
-        assert sizes.memory_mb(point["stage"], load) >= point.get("mem_mb", 0), point
+        assert sizes.memory_mb(point["stage"], load) >= point["mem_mb"] + 183 + 171, point
         assert sizes.minutes(point["stage"], load) * 60 >= point["cpu_seconds"], point
 
 

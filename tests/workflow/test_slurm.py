@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import slurm_server
+import tifffile
 from archive_user import CHECKOUT
 
 from slidebox.demo import inbox
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.slow
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="the extra `slurm` is not installed")
 
 QUICK = [
-    *("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"),
+    *("--slurm-init-seconds-before-status-checks", "3"),
     *("--latency-wait", "10"),
 ]
 
@@ -66,7 +68,8 @@ def digests(archive) -> dict[str, object]:
 
 def test_the_demo_on_slurm_is_the_demo_on_one_machine(slurm, demo, archive):
     inbox.make(archive.folder / "inbox")
-    run(archive)
+    done = run(archive)
+    assert "account" not in done.stdout + done.stderr  # what is no trouble is not told
     assert digests(archive) == digests(demo)
     # All four are small: they were one Slurm job, the index another.
     (log,) = (archive.folder / "results/logs/runs").glob("*.jsonl")
@@ -75,6 +78,8 @@ def test_the_demo_on_slurm_is_the_demo_on_one_machine(slurm, demo, archive):
     assert sorted(len(line["jobs"]) for line in sent) == [1, 4]
     asked = {line["stage"]: line["memory_mb"] for line in lines if line["event"] == "started"}
     assert asked["ingest"] >= 500
+    # What was asked for is enough: Slurm ends jobs that take more.
+    assert {line["attempt"] for line in lines if line["event"] == "started"} == {1}
     assert lines[-1]["event"] == "ended" and lines[-1]["well"]
 
 
@@ -105,6 +110,68 @@ def test_status_cancel_retry_and_a_node_that_disappears(slurm, archive):
     (row,) = json.loads(archive.slidebox("status", "--json", *here).stdout)
     assert row["state"] == "public"
     assert not list((archive.folder / "results/requests").iterdir())
+
+
+def test_killed_while_its_jobs_wait_then_out_of_memory(slurm, archive, tmp_path):
+    """The node is drained and the main process killed: the next run cancels what was left behind.
+
+    Then a mask that unpacks to a thousand times its size takes more memory than its job has: Slurm
+    ends it, and it is submitted again with twice as much.
+    """
+    plane = np.zeros((14_000, 14_000), np.uint16)
+    plane[10:20] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", plane, compression="zlib", rowsperstrip=14_000)
+    archive.deposit("SB-BIG", {"mask.tif": tmp_path / "mask.tif"})
+    _node(slurm, "drain")
+    with subprocess.Popen(command(archive), stderr=subprocess.DEVNULL) as process:
+        first = _wait_for(archive, lambda row: row["state"] == "queued" and row["jobs"][0]["queue"])
+        process.kill()
+    log = (archive.folder / "run.log").open("w")
+    with log, subprocess.Popen(command(archive), stdout=log, stderr=log) as process:
+        try:
+            old = first["jobs"][0]["slurm"]
+            _wait_for(archive, lambda row: row["state"] == "queued" and _slurm(row) != old)
+            waiting = subprocess.run(["squeue", "-h", "-o", "%i"], capture_output=True, text=True)
+            assert str(old) not in waiting.stdout.split()
+            _node(slurm, "resume")
+            row = _wait_for(archive, lambda row: row["jobs"][0]["attempt"] == 2)
+            assert process.wait(1800) == 0, (archive.folder / "run.log").read_text()
+        finally:
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGTERM)
+    said = (archive.folder / "run.log").read_text()
+    assert f"Slurm job {old} of a run that was killed is cancelled" in said
+    assert "SB-BIG ingest (Slurm job" in said and "OUT_OF_MEMORY" in said
+    (job,) = row["jobs"]
+    assert (job["memory_mb"], job["before"][0]["memory_mb"]) == (1800, 900)
+    assert job["slurm"] != job["before"][0]["slurm"]  # not inside the old allocation
+    assert job["before"][0]["slurm_state"] == "OUT_OF_MEMORY"
+    assert archive.receipts()["SB-BIG"]["status"] == "accepted"
+
+
+def test_one_bad_submission_spoils_no_other_of_the_job_that_they_share(slurm, archive):
+    inbox.make(archive.folder / "inbox")
+    (archive.folder / "public").mkdir()
+    (archive.folder / "public/SB-NUCLEI").write_text("in the way")
+    done = subprocess.run(
+        command(archive, "--retries", "0"), capture_output=True, text=True, timeout=1800
+    )
+    assert done.returncode == 1
+    assert set(archive.receipts()) == {"SB-BROKEN", "SB-CELLS", "SB-LAPSE"}
+    page = (archive.folder / "public/index.html").read_text(encoding="utf-8")
+    assert "SB-CELLS" in page and "SB-LAPSE" in page
+    assert "FAILED: SB-NUCLEI ingest" in done.stderr
+    assert done.stderr.count("FAILED") == 2  # its name, and what Slurm says of the job
+    assert "NotADirectoryError" in done.stderr
+
+
+def _node(slurm, state: str) -> None:
+    command = ["scontrol", "update", f"nodename={slurm.host}", f"state={state}", "reason=test"]
+    subprocess.run(command, check=True)
+
+
+def _slurm(row: dict) -> int | None:
+    return row["jobs"][0]["slurm"]
 
 
 def _wait_for(archive, ready) -> dict:

@@ -22,7 +22,7 @@ from slidebox.commands import (
     submitter,
     vault,
 )
-from slidebox.commands.common import CANNOT, FINE, CannotRun
+from slidebox.commands.common import CANNOT, EXIT_CODES, FINE, CannotRun, subcommand
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if os.environ.get("SLIDEBOX_DEBUG") or not error.name:
             raise
-        where = "pip install 'slidebox[workflow]' (or `make setup` in a checkout) has all of them"
+        extra = _extra_with(error.name)
+        where = f'pip install ".[{extra}]" in its source, or `make setup` there, brings it'
         print(f"slidebox: this needs the package {error.name}; {where}", file=sys.stderr)
         return CANNOT
     except Exception as error:
@@ -57,27 +58,42 @@ def main(argv: list[str] | None = None) -> int:
         return CANNOT
 
 
+def _extra_with(module: str) -> str:
+    """The smallest extra of the installation that brings a module."""
+    import re
+    from importlib.metadata import PackageNotFoundError, requires
+
+    top = module.partition(".")[0]
+    package = {"skimage": "scikit-image", "cv2": "opencv-python-headless", "ocfl": "ocfl-py"}
+    name = package.get(top, top).replace("_", "-").lower()
+    try:
+        lines = requires("slidebox") or []
+    except PackageNotFoundError:  # the library without its installation
+        lines = []
+    for line in lines:
+        extra = re.search(r"extra == ['\"](\w+)['\"]", line)
+        if (
+            extra
+            and extra[1] not in ("dev", "build")
+            and re.match(rf"{name}(?![\w.-])", line, re.I)
+        ):
+            return extra[1]
+    return "workflow"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """All subcommands with their help."""
     parser = argparse.ArgumentParser(
         prog="slidebox",
         description="An archive for biological images, and the benchmarks made from it.",
-        epilog="exit codes: 0 fine, 1 findings, 2 cannot run",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"slidebox {__version__}")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def command(name: str, run: Callable, help: str, examples: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name,
-            help=help,
-            description=help[0].upper() + help[1:] + ".",
-            epilog="examples:\n" + "\n".join(f"  {line}" for line in examples.splitlines()),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        sub.set_defaults(run=run)
-        return sub
+        return subcommand(commands, name, run, help, examples)
 
     for kind in (submitter, image, vault, operation, outreach, publishing, reader, challenge):
         kind.register(command)

@@ -166,6 +166,15 @@ class ConfigError(ValueError):
     """The configuration can't be used; the text has one line a problem."""
 
 
+def says_nothing(file: str | Path) -> bool:
+    """Whether a configuration is empty, or comments alone: all keys have their defaults."""
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False  # whoever reads it in earnest says why that can't be
+    return not any(line.partition("#")[0].strip() not in ("", "---", "...") for line in lines)
+
+
 def load(values: dict[str, Any]) -> Config:
     """Check a configuration; `ConfigError` says every wrong key at once."""
     try:

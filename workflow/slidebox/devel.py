@@ -109,9 +109,9 @@ def config_readme() -> str:
         "| key | default | meaning |",
         "|---|---|---|",
         *_keys(config.Config, ""),
+        *_keys(Settings, "validation."),
         "",
-        "Under `validation`: " + ", ".join(f"`{name}`" for name in Settings.model_fields) + ";",
-        "the schema says what each is.",
+        "An empty file means all defaults.",
         "",
         "Sizes are bytes, or texts such as `512MB` (10^6) and `2GiB` (2^30).",
         "",
@@ -122,13 +122,19 @@ def config_readme() -> str:
 def _keys(model: type[BaseModel], prefix: str):
     for name, field in model.model_fields.items():
         kind = field.annotation
+        if f"{prefix}{name}" == "validation":
+            continue  # its keys come last, from their own model
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _keys(kind, f"{prefix}{name}.")
         elif field.default_factory is not None:
             yield f"| `{prefix}{name}` |  | {field.description} |"
         else:
-            default = "" if field.default is None else f"`{field.default}`"
+            default = "" if field.default is None else f"`{_as_yaml(field.default)}`"
             yield f"| `{prefix}{name}` | {default} | {field.description} |"
+
+
+def _as_yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def picture(public: Path, out: Path) -> None:

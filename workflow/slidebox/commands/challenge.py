@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from slidebox.commands.common import (
@@ -16,6 +17,7 @@ from slidebox.commands.common import (
     load_config,
     print_findings,
     progress,
+    subcommand,
 )
 
 
@@ -53,20 +55,22 @@ def register(command: Command) -> None:
     c = command(
         "challenge",
         None,
-        "begin a challenge, or a prediction for one",
+        "begin a challenge, release, check, export and end it; begin a prediction for one",
         "slidebox challenge init challenges/my-challenge --accession SB-1\n"
         "slidebox challenge template public/challenges/nuclei/1.0.0 predictions",
     )
     c.set_defaults(run=lambda a: _usage(c))
     kinds = c.add_subparsers(metavar="WHAT")
-    k = kinds.add_parser(
+
+    def kind(name: str, run: Callable, help: str, example: str) -> argparse.ArgumentParser:
+        return subcommand(kinds, name, run, help, f"slidebox challenge {name} {example}")
+
+    k = kind(
         "init",
-        help="write a challenge's folder, with comments, to fill in",
-        epilog="example:\n  slidebox challenge init challenges/my-challenge --accession SB-1 "
-        "--task points",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        init,
+        "write a challenge's folder, with comments, to fill in",
+        "challenges/my-challenge --accession SB-1 --task points",
     )
-    k.set_defaults(run=init)
     k.add_argument(
         "folder", type=Path, metavar="DIR", help="where challenge.yaml goes; names the challenge"
     )
@@ -80,21 +84,37 @@ def register(command: Command) -> None:
         "or restoration",
     )
     directory_option(k)
-    k = kinds.add_parser("release", help="assemble and release what challenge.yaml says")
-    k.set_defaults(run=release)
+    k = kind(
+        "release",
+        release,
+        "assemble and release what challenge.yaml says",
+        "challenges/my-challenge",
+    )
     k.add_argument("folder", type=Path, metavar="DIR", help="the challenge's folder")
     k.add_argument("--threads", type=int, default=2, metavar="N", help="default: 2")
     directory_option(k)
-    k = kinds.add_parser("reveal", help="publish the hidden truth and the key of its commitment")
-    k.set_defaults(run=reveal)
+    k = kind(
+        "reveal",
+        reveal,
+        "publish the hidden truth and the key of its commitment",
+        "public/challenges/nuclei/1.0.0",
+    )
     k.add_argument("release", type=Path, metavar="RELEASE")
     directory_option(k)
-    k = kinds.add_parser("verify", help="check a release: its files, revealed or private truth")
-    k.set_defaults(run=verify)
+    k = kind(
+        "verify",
+        verify,
+        "check a release: its files, revealed or private truth",
+        "public/challenges/nuclei/1.0.0",
+    )
     k.add_argument("release", type=Path, metavar="RELEASE")
     k.add_argument("--private", type=Path, metavar="DIR", help="organisers: the hidden labels")
-    k = kinds.add_parser("export", help="the same challenge for CodaBench or grand-challenge")
-    k.set_defaults(run=export)
+    k = kind(
+        "export",
+        export,
+        "the same challenge for CodaBench or grand-challenge",
+        "public/challenges/nuclei/1.0.0 --codabench --out export",
+    )
     k.add_argument("release", type=Path, metavar="RELEASE")
     k.add_argument("--codabench", action="store_true", help="a competition bundle (ZIP)")
     k.add_argument("--grand-challenge", action="store_true", help="an evaluation folder")
@@ -102,8 +122,12 @@ def register(command: Command) -> None:
     k.add_argument("--split", help="the split to predict (default: the hidden or last one)")
     k.add_argument("--private", type=Path, metavar="DIR", help="default: the archive's private/")
     directory_option(k)
-    k = kinds.add_parser("template", help="write a valid empty prediction")
-    k.set_defaults(run=template)
+    k = kind(
+        "template",
+        template,
+        "write a valid empty prediction",
+        "public/challenges/nuclei/1.0.0 predictions",
+    )
     k.add_argument("release", metavar="RELEASE", help="folder, ZIP or http(s) address")
     k.add_argument("predictions", type=Path, metavar="DIR")
     k.add_argument("--split", help="the split to predict (default: the test set)")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 FINE, FINDINGS, CANNOT = 0, 1, 2
+EXIT_CODES = "exit codes: 0 fine, 1 findings, 2 cannot run"
 
 
 class CannotRun(Exception):
@@ -23,6 +24,22 @@ class Command(Protocol):
     def __call__(
         self, name: str, run: Callable, help: str, examples: str
     ) -> argparse.ArgumentParser: ...
+
+
+def subcommand(
+    commands: Any, name: str, run: Callable | None, help: str, examples: str
+) -> argparse.ArgumentParser:
+    """Add one to argparse's subparsers: what it does, examples, and what its exit codes mean."""
+    lines = ["examples:", *(f"  {line}" for line in examples.splitlines()), "", EXIT_CODES]
+    sub = commands.add_parser(
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog="\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sub.set_defaults(run=run)
+    return sub
 
 
 def directory_option(parser: argparse.ArgumentParser) -> None:

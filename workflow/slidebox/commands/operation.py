@@ -30,7 +30,8 @@ def register(command: Command) -> None:
         "slidebox status\nslidebox status SB-1\nslidebox status --watch\nslidebox status --json",
     )
     c.add_argument("accession", nargs="?", metavar="ACC")
-    c.add_argument("--json", action="store_true", help="for scripts")
+    c.add_argument("--json", action="store_true", help="for scripts: every submission, once")
+    c.add_argument("--all", action="store_true", help="every submission, also of very many")
     c.add_argument(
         "--watch",
         nargs="?",
@@ -148,7 +149,7 @@ def status(a) -> int:
         json.dump(rows, sys.stdout, indent=2)
         print()
     else:
-        room.print_terminal(rows, detail=a.accession is not None)
+        room.print_terminal(rows, detail=a.accession is not None, everything=a.all)
     return FINE
 
 

@@ -81,7 +81,8 @@ def _report(a):
         deposit.read_deposit(a.folder)
     except deposit.DepositError as error:
         result.findings.extend(error.findings)
-    report.print_terminal(result, Console())
+    # A finding is one line where programs read it.
+    report.print_terminal(result, Console(width=None if sys.stdout.isatty() else 10_000))
     if a.json:
         atomic.write_json(a.json, result.to_json())
     if a.html:

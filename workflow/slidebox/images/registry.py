@@ -164,7 +164,8 @@ def open_one(path: Path, name: str | None = None) -> ImageFile:
         opener: Callable[[Path, str], ImageFile] = module.open_file
     except ImportError as error:
         raise UnreadableImage(
-            f"reading {fmt.title} needs {fmt.package}: pip install 'slidebox[{extra}]' ({error})",
+            f"reading {fmt.title} needs {fmt.package}: "
+            f'pip install ".[{extra}]" in Slidebox\'s source ({error})',
             file=str(path),
         ) from error
     try:

@@ -22,8 +22,11 @@ class Running(RuntimeError):
     """Another run is at work in this archive."""
 
 
-def hold(config: Config) -> None:
-    """Take the lock until this process ends; `Running` says who has it."""
+def hold(config: Config) -> bool:
+    """Take the lock until this process ends; `Running` says who has it.
+
+    False where the file system knows no locks: nobody can tell then whether another run is alive.
+    """
     path = config.results / "running"
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = path.open("a+", encoding="utf-8")
@@ -32,7 +35,7 @@ def hold(config: Config) -> None:
     except OSError as error:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             handle.close()  # a file system without locks: the stages' own locks must do
-            return
+            return False
         handle.seek(0)
         holder = handle.read().strip()
         handle.close()
@@ -41,6 +44,7 @@ def hold(config: Config) -> None:
     handle.write(f"host {socket.gethostname()}, process {os.getpid()}, since {now()}\n")
     handle.flush()
     _held.append(handle)
+    return True
 
 
 def holder(config: Config) -> str | None:

@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -60,8 +60,19 @@ def _event(record: logging.LogRecord) -> str:
     return str(getattr(record, "event", "") or "").rpartition(".")[2].lower()
 
 
+_NO_TROUBLE = (
+    "--keep-incomplete",  # our own setting
+    # Slurm without accounts needs none; where one is needed, sbatch says so.
+    "No SLURM account given",
+    "No account was given",
+    "Unable to guess SLURM account",
+)
+
+
 def _only_trouble(record: logging.LogRecord) -> bool:
-    """Warnings and errors, but for failed jobs, which `Console` tells of."""
+    """Warnings and errors, but for failed jobs (`Console` tells of them) and what is no trouble."""
+    if record.getMessage().startswith(_NO_TROUBLE):
+        return False
     return record.levelno >= logging.WARNING and _event(record) not in ("job_error", "group_error")
 
 
@@ -76,7 +87,9 @@ class RunLog(logging.Handler):
         self.groups: dict[str, list[Any]] = {}
         self.attempts: dict[str, int] = {}
         self.names: dict[str, str] = {}
-        self.sent: dict[int, int] = {}  # job -> Slurm's number of its last attempt
+        # Job -> Slurm's number of its last attempt, and the log that Slurm writes.
+        self.sent: dict[int, tuple[int, str]] = {}
+        self.told: set[int] = set()  # failed jobs that the console has told of
 
     def write(self, event: str, **facts: Any) -> None:
         """Add a line; a full disk must not end the run."""
@@ -111,27 +124,48 @@ class RunLog(logging.Handler):
             self.write("progress", done=record.done, total=record.total)
             self.console.progress(record.done, record.total)
         elif event == "group_error":
-            self.write("group failed", jobs=[j["jobid"] for j in record.job_error_info])
-            for path in record.aux_logs:
-                self.console.say(f"FAILED: a group of jobs; its log: {path}")
+            self._group_failed(record)
         elif found := _SUBMITTED.search(record.getMessage() or ""):
             jobs = self.groups.get(found[1], [int(found[1])] if found[1].isdigit() else [])
-            self.sent |= dict.fromkeys(jobs, int(found[2]))
+            self.sent |= dict.fromkeys(jobs, (int(found[2]), found[3]))
             self.write("submitted", slurm=int(found[2]), jobs=jobs, log=found[3])
         elif record.levelno >= logging.WARNING:
             self.write(record.levelname.lower(), message=record.getMessage())
 
+    def _group_failed(self, record: logging.LogRecord) -> None:
+        """Members that had not begun, or were ended with the job, are told in one line."""
+        members = record.job_error_info
+        self.write("group failed", jobs=[one["jobid"] for one in members])
+        left = [
+            one["jobid"]
+            for one in members
+            if not _made(one["output"]) and not any(ended_badly(Path(str(p))) for p in one["log"])
+        ]
+        self.told.update(left)
+        number, said_in = self.sent.get(left[0], (None, None)) if left else (None, None)
+        if left:
+            ended = slurm.how_it_ended(number, said_in) if number else {}
+            names = ", ".join(sorted(self.names.get(str(job), str(job)) for job in left))
+            self.console.failed(f"{names}{_of_slurm(ended)}", [], ended.get("slurm_says") or [])
+
     def _failed(self, record: logging.LogRecord) -> None:
-        """Slurm is asked at once how it ended: it forgets within minutes."""
-        number = self.sent.pop(record.jobid, None)
-        says = slurm.jobs([number]).get(number, {}) if number else {}
-        facts = {"slurm": number, "slurm_state": says.get("state"), "peak": says.get("peak")}
-        logs = list(record.log)
-        self.write("failed", job=record.jobid, stage=record.rule_name, logs=logs, **facts)
-        name = self.names.get(str(record.jobid), record.rule_name)
-        if number:
-            name += f" (Slurm job {number}: {says.get('state') or 'no longer known'})"
-        self.console.failed(name, [Path(str(path)) for path in logs])
+        """Slurm is asked at once how it ended: it forgets within minutes.
+
+        One bad submission fails the Slurm job that it shares with others, whose work is done and
+        whole (`keep-incomplete` in the profile): they are no failures.
+        """
+        number, said_in = self.sent.pop(record.jobid, (None, None))
+        if _made(record.output):
+            self.write("finished", job=record.jobid)
+            return
+        ended = slurm.how_it_ended(number, said_in) if number else {}
+        logs = [str(path) for path in record.log if str(path) != said_in]
+        self.write("failed", job=record.jobid, stage=record.rule_name, logs=logs, **ended)
+        if record.jobid in self.told:
+            self.told.discard(record.jobid)
+            return
+        name = self.names.get(str(record.jobid), record.rule_name) + _of_slurm(ended)
+        self.console.failed(name, [Path(path) for path in logs], ended.get("slurm_says") or [])
 
     def _started(self, record: logging.LogRecord) -> None:
         wildcards = dict(record.wildcards or {})
@@ -203,11 +237,13 @@ class Console:
         elif done == total:
             self.say(f"[{done}/{total}] done")
 
-    def failed(self, name: str, logs: list[Path]) -> None:
-        """Which job failed, and the end of its log; the rest of the text is in the log."""
-        lines = [f"FAILED: {name}"]
-        # A job of several stages has a log for each: what failed is where the traceback stands.
-        for path in [path for path in logs if ended_badly(path)] or logs:
+    def failed(self, name: str, logs: list[Path], says: list[str]) -> None:
+        """Which job failed, what Slurm says of it, and the end of its log."""
+        lines = [f"FAILED: {name}", *(f"    {line}" for line in says)]
+        # A job of several stages has a log for each: what failed is where the traceback stands,
+        # else in the one that was written last.
+        logs = sorted((path for path in logs if _size(path)), key=lambda path: path.stat().st_mtime)
+        for path in [path for path in logs if ended_badly(path)] or logs[-1:]:
             lines += [f"    {line}" for line in tail(path, 5)]
             lines.append(f"    all of it: {path}")
         self.say("\n".join(lines))
@@ -221,6 +257,27 @@ class Console:
     def close(self) -> None:
         if self.bar:
             self.bar.stop()
+
+
+def _made(output: Iterable[Any]) -> bool:
+    """Whether all that a job was to write is there."""
+    paths = [Path(str(path)) for path in output]
+    return bool(paths) and all(path.exists() for path in paths)
+
+
+def _of_slurm(ended: dict[str, Any]) -> str:
+    """Slurm's number and state of a job, in brackets, where it was Slurm's."""
+    if not ended:
+        return ""
+    return f" (Slurm job {ended['slurm']}: {ended['slurm_state'] or 'no longer known'})"
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, 0 when it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def tail(path: Path, lines: int) -> list[str]:
@@ -272,6 +329,6 @@ def jobs(config: Config) -> dict[str, list[dict[str, Any]]]:
                 if number in found:
                     found[number].update(slurm=line["slurm"], slurm_log=line["log"])
         elif line["event"] in ("finished", "failed") and line["job"] in found:
-            known = {k: line[k] for k in ("slurm_state", "peak") if line.get(k)}
+            known = {k: line[k] for k in ("slurm_state", "slurm_says", "peak") if line.get(k)}
             found[line["job"]].update(known, state=line["event"], ended=line["time"])
     return by_accession

@@ -38,6 +38,9 @@ PLANE = 256 * MB
 MARGIN = {"mem_mb": 1.5, "cpu_seconds": 4.0}
 """Requested over modelled: allocators, slower nodes, file systems that are waited for."""
 LEAST = {"mem_mb": 500, "minutes": 10}
+SNAKEMAKE = 400
+"""MB that a cluster job needs beside the stage: the Snakemake that starts its steps and the one in
+the step, each with Slurm's plugin (measured: 183 and 171 MB)."""
 SECOND_THREAD = 500_000_000
 """Decoded bytes from which a second thread pays."""
 
@@ -141,7 +144,7 @@ def memory_mb(stage: str, load: Load, attempt: int = 1) -> int:
     """Memory to ask for, in MB; twice as much with each further attempt."""
     # One process for all stages needs no less than any of them alone.
     within = model() if stage == "ingest" else (stage,)
-    asked = max(expected(one, load, "mem_mb") for one in within) * MARGIN["mem_mb"]
+    asked = max(expected(one, load, "mem_mb") for one in within) * MARGIN["mem_mb"] + SNAKEMAKE
     return max(LEAST["mem_mb"], _round(asked)) * 2 ** (attempt - 1)
 
 

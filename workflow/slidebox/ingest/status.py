@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -98,6 +99,9 @@ def _pending(
     }
     stage = next((name for name, there in done.items() if not there), "seal")
     jobs = [job for job in jobs if job["key"] == item.key]
+    for job in jobs:
+        if job["state"] == "running" and not at_work:
+            job["state"] = "interrupted"
     news = progress.read(stages)
     failed = any(job["state"] == "failed" for job in jobs)
     tail = _failure(config, item, stage)
@@ -180,13 +184,36 @@ COLOURS = {
 }
 
 
-def table(found: list[dict[str, Any]], detail: bool = False) -> Any:
-    """The rows as a table of rich; with `detail` jobs, times, errors and log lines below."""
+AT_REST = ("public", "embargoed", "withdrawn", "returned")
+"""States in which nothing is left for the archive to do."""
+SHOWN = 30
+"""Submissions at rest that a table shows; of more, those sealed last."""
+
+
+def _shown(found: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+    """What a table shows of all submissions, and what it says of the others."""
+    rest = [row for row in found if row["state"] in AT_REST]
+    if len(rest) <= SHOWN:
+        return found, ""
+    rest.sort(key=lambda row: row["sealed"] or "")
+    hidden = {row["accession"] for row in rest[:-SHOWN]}
+    counts = Counter(row["state"] for row in rest[:-SHOWN])
+    words = ", ".join(f"{count:,} {state}" for state, count in counts.most_common())
+    said = f"and {len(hidden):,} more that were sealed before: {words} (--all lists them)"
+    return [row for row in found if row["accession"] not in hidden], said
+
+
+def table(found: list[dict[str, Any]], detail: bool = False, everything: bool = False) -> Any:
+    """The rows as a table of rich; with `detail` jobs, times, errors and log lines below.
+
+    Of many submissions at rest the last ones are shown, unless `everything`.
+    """
     from rich.console import Group
     from rich.filesize import decimal
     from rich.table import Table
     from rich.text import Text
 
+    found, others = (found, "") if everything else _shown(found)
     made = Table(box=None, pad_edge=False)
     right = ("Version", "Files", "Size", "Done", "Time")
     for name in ("Accession", "State", "Version", "Files", "Size", "Stage", "Done", "Time"):
@@ -207,7 +234,7 @@ def table(found: list[dict[str, Any]], detail: bool = False) -> Any:
             row["waits"] or "",
         )
     lines = [Text(line) for row in found for line in _below(row, detail)]
-    return Group(made, *lines)
+    return Group(made, *lines, *([Text(others)] if others else []))
 
 
 def _below(row: dict[str, Any], detail: bool) -> Iterator[str]:
@@ -246,11 +273,14 @@ def _job(job: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def print_terminal(found: list[dict[str, Any]], detail: bool = False) -> None:
+def print_terminal(
+    found: list[dict[str, Any]], detail: bool = False, everything: bool = False
+) -> None:
     """The rows on standard output."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 200).print(table(found, detail))
+    width = None if sys.stdout.isatty() else 1000
+    Console(width=width).print(table(found, detail, everything))
 
 
 def watch(look: Callable[[], list[dict[str, Any]]], detail: bool, seconds: float) -> None:
