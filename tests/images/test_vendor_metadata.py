@@ -344,3 +344,23 @@ def test_a_czi_that_was_cut_off_or_whose_metadata_are_damaged(czi, tmp_path):
     path.write_bytes(whole.replace(b"<Dimensions>", b"<Dim\xffnsions>"))
     with pytest.raises(UnreadableImage, match=r"a\.czi: its metadata are damaged"):
         images.open_image(path)
+
+
+def test_an_imaris_file_whose_channels_are_in_files_of_their_own(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    data = RNG.integers(0, 255, (2, 3, 8, 10), np.uint8)
+    with h5py.File(tmp_path / "a.ims", "w") as file:
+        file.create_group("DataSetInfo/Image")
+        for t in range(2):
+            with h5py.File(tmp_path / f"a-T{t}.h5", "w") as part:
+                part["channel/Data"] = data[t]
+            group = file.create_group(f"DataSet/ResolutionLevel 0/TimePoint {t}")
+            group["Channel 0"] = h5py.ExternalLink(f"./a-T{t}.h5", "channel")
+    with images.open_image(tmp_path / "a.ims") as file:
+        assert np.array_equal(file.series[0].asarray(), data)
+    (tmp_path / "a-T1.h5").unlink()
+    with (
+        images.open_image(tmp_path / "a.ims") as file,
+        pytest.raises(UnreadableImage, match=r"plane t=1 z=0: it is in .*a-T1.h5, which isn't"),
+    ):
+        file.series[0].asarray()

@@ -56,6 +56,17 @@ def _number(group, key: str) -> float | None:
         return None
 
 
+def _member(group, name: str):
+    """A member of a group, which may lie in another file."""
+    try:
+        return group[name]
+    except KeyError:
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            raise UnreadableImage(f"it is in {link.filename}, which isn't there") from None
+        raise
+
+
 def _imaris(file, path: Path) -> Series:
     info = file["DataSetInfo"]
     head = info["Image"]
@@ -66,7 +77,7 @@ def _imaris(file, path: Path) -> Series:
     channels = sorted(
         (k for k in full[times[0]] if k.startswith("Channel ")), key=lambda k: int(k.split()[1])
     )
-    first = full[times[0]][channels[0]]
+    first = _member(full[times[0]], channels[0])
     # the arrays are padded to whole chunks; the true size is in the attributes
     width, height, depth = (
         int(_number(first, f"ImageSize{a}") or _number(head, a) or 0) for a in "XYZ"
@@ -81,7 +92,8 @@ def _imaris(file, path: Path) -> Series:
     n = {"t": len(times), "c": len(channels), "z": depth}
 
     def read(t: int, c: int, z: int, count: int, y0: int, y1: int) -> np.ndarray:
-        return full[f"{times[t]}/{channels[c]}/Data"][z : z + count, y0:y1, :width][None]
+        group = _member(full[times[t]], channels[c])
+        return group["Data"][z : z + count, y0:y1, :width][None]
 
     deep = data.chunks[0] if data.chunks else 1
     plane = height * width * data.dtype.itemsize
