@@ -14,11 +14,11 @@ rule no_room:
         f"{RESULTS}/no-room",
     log:
         f"{RESULTS}/logs/no-room.log",
-    params:
-        said=TOO_LARGE,
     retries: 0
     conda:
         "../environment.yml"
+    params:
+        said=TOO_LARGE,
     message:
         "looking for room on the disks"
     shell:
