@@ -27,7 +27,13 @@ def make(base: Path, number: int) -> None:
         folder.mkdir(parents=True)
         (folder / "index.html").write_text(f"<p>{name}</p>")
         facts = {"accession": name, "key": "0" * 12, "status": "accepted", "version": 1}
-        facts |= {"where": "public", "images": [], "sealed": "2026-01-01T00:00:00Z"}
+        facts |= {
+            "where": "public",
+            "images": [],
+            "files": 1,
+            "bytes": 10,
+            "sealed": "2026-01-01T00:00:00Z",
+        }
         (receipts / f"{name}~000000000000.json").write_text(json.dumps(facts))
 
 
