@@ -140,9 +140,14 @@ def dimensions(image: dict[str, Any]) -> str:
 
 
 def image_label(image: dict[str, Any]) -> str:
-    """What an image is called: its own name when the file has several, else the file's."""
+    """What an image is called: the file's name, and its own where it is another.
+
+    An image of many files is no one of them: it has its own name alone.
+    """
     path = str(image.get("path") or "")
     name = str(image.get("name") or "")
+    if name and len(image.get("files") or []) > 1:
+        return name
     base = path.rsplit("/", 1)[-1]
     if name and base and name not in base and base not in name:
         return f"{base} · {name}"
