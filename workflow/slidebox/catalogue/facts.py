@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from slidebox.catalogue.text import human_bytes, human_length, safe_url
@@ -215,8 +216,18 @@ def image_rows(image: dict[str, Any]) -> list[tuple[str, str]]:
     return [(term, value) for term, value in rows if value]
 
 
-def snippets() -> list[dict[str, str]]:
+def snippets(image: dict[str, Any]) -> list[dict[str, str]]:
     """Code that opens an image elsewhere: what stands before and after its address."""
+    # Neuroglancer by itself shows the first axes, time and depth, and the pixel type's full range.
+    view: dict[str, Any] = {
+        "displayDimensions": [a for a in "xyz" if size_of(image, a)] or ["x", "y"],
+        "layout": "xy",
+    }
+    window = ((image.get("channels") or [{}])[0]).get("window") or {}
+    bright = ""
+    if window.get("start") is not None and window.get("end") is not None:
+        span = json.dumps([window["start"], window["end"]])
+        bright = f', "shaderControls": {{"normalized": {{"range": {span}}}}}'
     return [
         {
             "title": "Python (zarr)",
@@ -234,5 +245,9 @@ def snippets() -> list[dict[str, str]]:
             "before": "File > Import > HDF5/N5/Zarr/OME-NGFF ... and paste:\n",
             "after": "",
         },
-        {"title": "Neuroglancer source", "before": "", "after": "/|zarr:"},
+        {
+            "title": "Neuroglancer, behind its address",
+            "before": '#!{"layers": [{"type": "image", "name": "image", "source": "',
+            "after": f'/|zarr:"{bright}}}], {json.dumps(view)[1:]}',
+        },
     ]

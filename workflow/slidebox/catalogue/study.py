@@ -310,7 +310,7 @@ def _image_pages(
                 study.record, facts.part_modules(study.record, image.get("part"))
             ),
             "zarr_url": f"{base or '…/' + study.home + '/'}{image['zarr']}",
-            "snippets": facts.snippets(),
+            "snippets": facts.snippets(image),
         }
         render_page(
             "image.html",
