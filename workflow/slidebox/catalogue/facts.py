@@ -219,10 +219,11 @@ def image_rows(image: dict[str, Any]) -> list[tuple[str, str]]:
 def snippets(image: dict[str, Any]) -> list[dict[str, str]]:
     """Code that opens an image elsewhere: what stands before and after its address."""
     # Neuroglancer by itself shows the first axes, time and depth, and the pixel type's full range.
-    view: dict[str, Any] = {
-        "displayDimensions": [a for a in "xyz" if size_of(image, a)] or ["x", "y"],
-        "layout": "xy",
+    sizes = image.get("pixel_size") or {}
+    axes = {
+        a: [sizes[a] * 1e-6, "m"] if sizes.get(a) else [1, ""] for a in "xyz" if size_of(image, a)
     }
+    view: dict[str, Any] = {"dimensions": axes, "layout": "xy"}
     window = ((image.get("channels") or [{}])[0]).get("window") or {}
     bright = ""
     if window.get("start") is not None and window.get("end") is not None:
