@@ -409,3 +409,35 @@ def test_a_tombstone_is_inert(tmp_path):
     out = tmp_path / "SB-1" / "index.html"
     render_page("tombstone.html", {"tombstone": entry}, out, site_root=tmp_path)
     assert "<script>alert" not in out.read_text() and "2026-11-03" in out.read_text()
+
+
+def test_a_tombstone_leads_to_whom_to_ask(tmp_path):
+    for contact, href in (("help@example.org", "mailto:help@example.org"), ("javascript://x", "")):
+        entry = {"accession": "SB-1", "date": "2026-11-03", "reason": "r", "contact": contact}
+        out = tmp_path / "SB-1" / "index.html"
+        render_page("tombstone.html", {"tombstone": entry}, out, site_root=tmp_path)
+        page = out.read_text()
+        assert contact in page and (f'href="{href}"' in page) == bool(href)
+        assert 'href="javascript' not in page
+
+
+def test_images_are_told_apart_by_what_they_are_called(tmp_path):
+    """Three of one name in three folders, and one that lies in many files."""
+    images = [made.image_entry(f"{made.IMAGE_ID[:-1]}{i}", i) for i in range(4)]
+    for image, folder in zip(images, "abc", strict=False):
+        image |= {"path": f"plate/{folder}/image.png", "name": "image"}
+    many = [f"plate/w1_t{i}.tif" for i in range(5)]
+    images[3] |= {"path": many[0], "files": many, "name": "w1"}
+    out = build_study(StudyInput("SB-1", 1, made.record(), images, made.file_rows(1)), tmp_path)
+    page = (out / "index.html").read_text()
+    names = re.findall(r'class="image-name">([^<]*)<', page)
+    assert names == ["a/image.png", "b/image.png", "c/image.png", "w1"]
+
+
+def test_a_long_list_of_authors_leaves_room_for_the_study(tmp_path):
+    authors = [{"name": f"Author {i:03d}"} for i in range(61)]
+    given = StudyInput("SB-1", 1, made.record(authors=authors), [], made.file_rows(1))
+    page = (build_study(given, tmp_path) / "index.html").read_text()
+    byline = page.split('class="byline">')[1].split("</p>")[0]
+    assert "Author 011" in byline and "Author 012" not in byline and "49 more" in byline
+    assert "Author 060" in page.split('id="people"')[1]

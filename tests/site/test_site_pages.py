@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shlex
 import subprocess
 import sys
 import threading
@@ -178,7 +180,8 @@ def test_manifest_and_command_of_a_selection(watched, site):
     page.locator("#pick-command").click()
     command = page.locator("#pick-out").inner_text()
     assert command.startswith(f"slidebox fetch '{site.url}SB-MADE1/'")
-    assert "--select 'odd/it'\\''s 100% <b>.csv'" in command
+    # Joined by "=": a name that begins with "-" would be taken for an option.
+    assert shlex.split(command)[-1] == "--select=odd/it's 100% <b>.csv"
 
 
 HOSTILE = ["SB-EVIL/", "", "?q=owned", "SB-EVIL/v1/", "SB-GONE/", "challenges/nuclei/"]
@@ -260,12 +263,25 @@ def test_snippets_run(site, title):
     pytest.importorskip("aiohttp")
     if title.endswith("(dask)"):
         pytest.importorskip("dask.array")
-    snippet = next(s for s in facts.snippets() if s["title"] == title)
+    snippet = next(s for s in facts.snippets({}) if s["title"] == title)
     address = f"{site.url}SB-MADE1/images/made.ome.zarr"
     code = snippet["before"] + address + snippet["after"]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr[-1500:]
     assert "(2, 3, 5, 320, 480)" in done.stdout
+
+
+def test_neuroglancer_is_told_which_plane_to_show_and_how_bright():
+    window = {"start": 95.0, "end": 680.0}
+    for axes, shown in (("tczyx", ["x", "y", "z"]), ("yx", ["x", "y"]), ("cyx", ["x", "y"])):
+        image = {"axes": axes, "shape": [4] * len(axes), "channels": [{"window": window}]}
+        (snippet,) = [s for s in facts.snippets(image) if s["title"].startswith("Neuroglancer")]
+        text = snippet["before"] + "http://localhost/a.ome.zarr" + snippet["after"]
+        state = json.loads(text.removeprefix("#!"))
+        (layer,) = state["layers"]
+        assert layer["source"] == "http://localhost/a.ome.zarr/|zarr:"
+        assert layer["shaderControls"]["normalized"]["range"] == [95, 680]
+        assert list(state["dimensions"]) == shown  # in this order
 
 
 def test_copied_address_is_absolute(watched, site):

@@ -147,8 +147,9 @@
     const files = chosen();
     const quote = (s) => `'${s.replace(/'/g, "'\\''")}'`;
     const few = files.length <= 20;
+    // With "=", so that a name that begins with "-" is no option.
     const select = few
-      ? files.map((r) => `--select ${quote(r.path.replace(/[[*?]/g, "[$&]"))}`).join(" ")
+      ? files.map((r) => `--select=${quote(r.path.replace(/[[*?]/g, "[$&]"))}`).join(" ")
       : `--manifest ${accession}-manifest-sha256.txt`;
     out.textContent = `${few ? "" : "# save the manifest first\n"}slidebox fetch ${quote(page)} ${quote(accession)} ${select}`;
     out.hidden = false;

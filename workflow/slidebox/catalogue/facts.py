@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from slidebox.catalogue.text import human_bytes, human_length, safe_url
@@ -140,9 +141,14 @@ def dimensions(image: dict[str, Any]) -> str:
 
 
 def image_label(image: dict[str, Any]) -> str:
-    """What an image is called: its own name when the file has several, else the file's."""
+    """What an image is called: the file's name, and its own where it is another.
+
+    An image of many files is no one of them: it has its own name alone.
+    """
     path = str(image.get("path") or "")
     name = str(image.get("name") or "")
+    if name and len(image.get("files") or []) > 1:
+        return name
     base = path.rsplit("/", 1)[-1]
     if name and base and name not in base and base not in name:
         return f"{base} · {name}"
@@ -210,8 +216,19 @@ def image_rows(image: dict[str, Any]) -> list[tuple[str, str]]:
     return [(term, value) for term, value in rows if value]
 
 
-def snippets() -> list[dict[str, str]]:
+def snippets(image: dict[str, Any]) -> list[dict[str, str]]:
     """Code that opens an image elsewhere: what stands before and after its address."""
+    # Neuroglancer by itself shows the first axes, time and depth, and the pixel type's full range.
+    sizes = image.get("pixel_size") or {}
+    axes = {
+        a: [sizes[a] * 1e-6, "m"] if sizes.get(a) else [1, ""] for a in "xyz" if size_of(image, a)
+    }
+    view: dict[str, Any] = {"dimensions": axes, "layout": "xy"}
+    window = ((image.get("channels") or [{}])[0]).get("window") or {}
+    bright = ""
+    if window.get("start") is not None and window.get("end") is not None:
+        span = json.dumps([window["start"], window["end"]])
+        bright = f', "shaderControls": {{"normalized": {{"range": {span}}}}}'
     return [
         {
             "title": "Python (zarr)",
@@ -229,5 +246,9 @@ def snippets() -> list[dict[str, str]]:
             "before": "File > Import > HDF5/N5/Zarr/OME-NGFF ... and paste:\n",
             "after": "",
         },
-        {"title": "Neuroglancer source", "before": "", "after": "/|zarr:"},
+        {
+            "title": "Neuroglancer, behind its address",
+            "before": '#!{"layers": [{"type": "image", "name": "image", "source": "',
+            "after": f'/|zarr:"{bright}}}], {json.dumps(view)[1:]}',
+        },
     ]

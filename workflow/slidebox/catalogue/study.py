@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -41,7 +42,7 @@ def build_study(study: StudyInput, site_root: Path | str) -> Path:
     site_root = Path(site_root)
     folder = site_root / study.home
     install_assets(site_root)
-    images = [_prepared(image) for image in study.images]
+    images = _named_apart([_prepared(image) for image in study.images])
     review = study.state == "review"
     version_folder = folder if review else folder / f"v{study.version}"
     totals = listing.write_lists(version_folder, study.files)
@@ -114,6 +115,16 @@ def _prepared(image: dict[str, Any]) -> dict[str, Any]:
         "facts": facts.image_facts(image),
         "channels": [_channel(c) for c in image.get("channels") or []],
     }
+
+
+def _named_apart(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where several images are called the same, their names begin with their folders."""
+    often = Counter(image["label"] for image in images)
+    for image in images:
+        folder = str(image.get("path") or "").rpartition("/")[0].rpartition("/")[2]
+        if folder and often[image["label"]] > 1:
+            image["label"] = f"{folder}/{image['label']}"
+    return images
 
 
 def _channel(channel: dict[str, Any]) -> dict[str, Any]:
@@ -299,7 +310,7 @@ def _image_pages(
                 study.record, facts.part_modules(study.record, image.get("part"))
             ),
             "zarr_url": f"{base or '…/' + study.home + '/'}{image['zarr']}",
-            "snippets": facts.snippets(),
+            "snippets": facts.snippets(image),
         }
         render_page(
             "image.html",
