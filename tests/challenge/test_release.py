@@ -17,6 +17,7 @@ import pytest
 import tifffile
 import yaml
 from archives import Bench, challenge_folder, discs, nuclei, tiff
+from packaging.specifiers import SpecifierSet
 
 from slidebox import challenge, scoring
 from slidebox.challenge import baseline, versions, wheel
@@ -590,6 +591,16 @@ def test_the_wheel_stands_alone(made, tmp_path):
     head = (result.folder / "score.py").read_text().partition('# ///\n"""')[0]
     assert f'path = "{wheel.wheel_name()}"' in head
     assert all("==" in line for line in head.splitlines() if line.startswith('#   "'))
+
+
+def test_the_script_asks_for_a_python_that_its_pins_have_wheels_for(made):
+    _, result = made
+    (line,) = [x for x in (result.folder / "score.py").read_text().splitlines()
+               if x.startswith("# requires-python")]  # fmt: skip
+    allowed = SpecifierSet(line.partition("= ")[2].strip('"'))
+    here = sys.version_info
+    assert f"{here.major}.{here.minor}.1" in allowed
+    assert f"{here.major}.{here.minor + 1}.0" not in allowed
 
 
 def test_croissant_is_valid_and_loads(made):
