@@ -229,7 +229,7 @@ def test_a_change_gets_the_number_it_needs(bench, tmp_path, version, change, nee
 
 @pytest.mark.parametrize(
     "other, version, need",
-    [(False, "1.0.1", "MINOR"), (False, "1.1.0", None), (True, "1.1.0", "MAJOR"),
+    [(False, "1.0.1", "MINOR"), pytest.param(False, "1.1.0", None, marks=pytest.mark.slow), (True, "1.1.0", "MAJOR"),
      (True, "2.0.0", None)],
 )  # fmt: skip
 def test_another_scorer_needs_a_number(bench, tmp_path, monkeypatch, other, version, need):
