@@ -28,11 +28,13 @@ scoring:
 """
 
 
-def made(tmp_path, bench, task, scoring_text=""):
+def made(tmp_path, bench, task, scoring_text="", metric=""):
     folder = tmp_path / "challenges" / "task"
     folder.mkdir(parents=True)
     text = BASE.format(slug="task", task=task, scoring=scoring_text)
     (folder / "challenge.yaml").write_text(text)
+    if metric:
+        (folder / "own.py").write_text(metric)
     result = challenge.release(
         folder, public=bench.public, vault=bench.vault, private=bench.private
     )
@@ -69,7 +71,14 @@ def test_tracking_in_the_ctc_layout(tmp_path):
              "source_image": f"m{k}.ome.tif"},
         ]  # fmt: skip
     bench.add_study("SB-TASK", files, rows)
-    folder = made(tmp_path, bench, "tracking")
+    own = "\n".join([
+        "def f(truth, prediction, info):",
+        "    assert truth.shape == prediction.shape == (3, 64, 64)",
+        "    rows = [{tuple(r) for r in info['tracks'][k]} for k in ('truth', 'prediction')]",
+        "    return len(rows[0] & rows[1]) / max(len(rows[0]), 1)",
+    ])  # fmt: skip
+    text = "  custom: [{name: own, file: own.py, function: f, direction: higher, range: [0, 1]}]"
+    folder = made(tmp_path, bench, "tracking", text, own)
     items = scoring.open_release(folder).items("train")
     assert len(items) == 2 and items[0].axes == "tyx"
     assert (items[0].image / "t000.tif").is_file()
@@ -84,6 +93,7 @@ def test_tracking_in_the_ctc_layout(tmp_path):
         (target / "res_track.txt").write_text((item.truth / "TRA/man_track.txt").read_text())
     found = scoring.score(folder, result_folder, "train", tmp_path / "out")
     assert found.ok and found.scores["metrics"]["OP_CTB"]["value"] == 1.0
+    assert found.scores["metrics"]["own"]["value"] == 1.0
     assert (tmp_path / "out" / "overlays" / f"{items[0].id}.png").is_file()
     from slidebox.challenge import baseline
 

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,13 @@ class _Search:
         self.points: dict[str, list[tuple[str, set]]] = {axes: [] for axes in AXES}
         self.objects: list[tells.Objects] = []
         self.alike = lookalike.Lookalikes()
+        open_ids = [p.id for p in writer.pairs if not writer.is_hidden(p)]
+        # A waived pair looks alike, and so may its truth
+        self.waived = {
+            p.id for p in writer.pairs if writer.is_hidden(p)
+            and any(w.covers(p.id, other) for w in writer.challenge.leakage.waivers
+                    for other in open_ids)
+        }  # fmt: skip
         self.sources = {pair.study.accession for pair in writer.pairs}
         for which, file, path in _hidden(writer):
             self._bytes(which, file["path"], path)
@@ -251,7 +259,8 @@ class _Search:
                 yield _error(where, f"shows the same as the hidden truth of {found}", AGAIN)
                 return
             if self.alike and (seen := self._alike(source, indices, channel, c, planes)):
-                yield _error(where, f"{seen.what} the hidden truth of {seen.id}", AGAIN)
+                told = _error(where, f"{seen.what} the hidden truth of {seen.id}", AGAIN)
+                yield replace(told, severity="warning") if seen.id in self.waived else told
                 return
 
     def _alike(

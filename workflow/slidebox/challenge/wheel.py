@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import sys
 import zipfile
 from functools import cache
 from importlib import metadata
@@ -97,11 +98,14 @@ def pins(more: tuple[str, ...] = ()) -> list[str]:
 
 
 def _header(*more: str) -> str:
-    """Inline dependencies (PEP 723): exact pins, and the wheel beside the script."""
+    """Inline dependencies (PEP 723): exact pins, and the wheel beside the script.
+
+    The pins are wheels of this Python and may have none for a later one.
+    """
     lines = [f"{NAME}=={slidebox.__version__}", *pins(more)]
     listed = "\n".join(f'#   "{line}",' for line in lines)
     return f'''# /// script
-# requires-python = ">=3.12"
+# requires-python = ">=3.12,<3.{sys.version_info.minor + 1}"
 # dependencies = [
 {listed}
 # ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from .arrays import whole
 from .predictions import Refused, error
@@ -18,6 +19,19 @@ from .release import Item, NotARelease, Release, sha256_file
 
 SECONDS = 600  # for one image
 MEMORY = 8 << 30  # bytes beyond the two arrays
+
+
+def _array(item: Item, value: Any) -> np.ndarray:
+    """What a metric gets of truth or prediction: pixels, points, or the masks of all frames."""
+    if not hasattr(value, "masks"):
+        return whole(value)
+    frames = [tifffile.imread(path) for path in value.masks]
+    return np.stack(frames) if frames else np.zeros(item.shape, np.uint16)
+
+
+def _tracks(value: Any) -> list[list[int]]:
+    """Rows (label, begin, end, parent) of a tracking result."""
+    return [[t.label, t.begin, t.end, t.parent] for t in value.tracks]
 
 
 def run_custom(
@@ -41,10 +55,12 @@ def run_custom(
         return Refused(error("METRIC_FAILED", message, f"metrics/{custom.file}", mend))
 
     with tempfile.TemporaryDirectory(prefix="slidebox-metric-") as folder:
-        arrays = {"truth": whole(truth), "pred": whole(pred)}
+        arrays = {"truth": _array(item, truth), "pred": _array(item, pred)}
         for name, array in arrays.items():
             np.save(Path(folder, f"{name}.npy"), array, allow_pickle=False)
         info = {"id": item.id, "axes": item.axes, "pixel_size": item.pixel_size}
+        if hasattr(truth, "tracks"):
+            info["tracks"] = {"truth": _tracks(truth), "prediction": _tracks(pred)}
         memory = MEMORY + sum(array.nbytes for array in arrays.values())
         try:
             done = subprocess.run(
