@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +83,23 @@ def test_the_umask_is_followed_and_never_set(tmp_path, monkeypatch):
         assert calls == []
     finally:
         set_umask(before)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["alone", "another was first"])
+def test_what_moves_to_another_disk_is_copied_whole(tmp_path, late):
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second disk (/dev/shm) on this machine")
+    with tempfile.TemporaryDirectory(dir=memory) as other:
+        source, target = Path(other) / "a.ome.zarr", tmp_path / "a.ome.zarr"
+        (source / "0" / "c").mkdir(parents=True)
+        (source / "0" / "c" / "0").write_bytes(b"pixels")
+        (source / "zarr.json").write_text("{}")
+        if late:
+            shutil.copytree(source, target)
+        atomic.move(source, target)
+        assert sorted(p.name for p in target.rglob("*")) == ["0", "0", "c", "zarr.json"]
+        assert (target / "0" / "c" / "0").read_bytes() == b"pixels"
+        assert os.listdir(tmp_path) == ["a.ome.zarr"] and not source.exists()
+        with pytest.raises(FileNotFoundError):
+            atomic.move(source, tmp_path / "b.ome.zarr")

@@ -111,6 +111,51 @@ def replacing(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     fsync_dir(path.parent)
 
 
+def move(source: Path, target: Path) -> None:
+    """Give a file or folder its new place, whole or not at all, also on another disk.
+
+    There it is copied beside its place, made durable and renamed. Of two who move the same, one
+    does it. Raises FileNotFoundError when the source is gone.
+    """
+    try:
+        os.rename(source, target)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    temporary = target.parent / f".{target.name[:100]}.{owner()}.{os.urandom(6).hex()}.tmp"
+    try:
+        if source.is_dir():
+            shutil.copytree(source, temporary, symlinks=True, copy_function=_durable_copy)
+            for folder, _, _ in os.walk(temporary):
+                fsync_dir(Path(folder))
+        else:
+            _durable_copy(source, temporary)
+        os.rename(temporary, target)
+    except BaseException as error:
+        done = isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+        if not done:  # else another has moved it meanwhile
+            raise
+    fsync_dir(target.parent)
+    if source.is_dir():
+        shutil.rmtree(source, ignore_errors=True)
+    else:
+        source.unlink(missing_ok=True)
+
+
+def _durable_copy(source: Path | str, target: Path | str) -> None:
+    shutil.copy2(source, target)
+    fd = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write text (UTF-8, LF) atomically."""
     with replacing(path) as handle:

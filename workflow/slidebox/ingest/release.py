@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from slidebox import atomic
 from slidebox.config import Config
 
 
@@ -38,7 +39,7 @@ def leave_embargo(config: Config, accession: str) -> None:
     for name in sorted(os.listdir(waiting)):
         if not (images / name).exists():
             try:
-                os.rename(waiting / name, images / name)
+                atomic.move(waiting / name, images / name)
             except FileNotFoundError:
                 continue
 
