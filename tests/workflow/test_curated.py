@@ -45,8 +45,8 @@ def test_a_changed_field_is_a_revision_that_rebuilds_no_image(demo_copy, inbox_g
 
 def test_waiving_accepts_what_was_refused(demo_copy):
     archive = demo_copy
-    for code in ("ASSOCIATION_UNKNOWN", "EMAIL_INVALID", "ORCID_INVALID", "FILE_MISSING"):
-        curate(archive, "SB-BROKEN", "--waive", code)
+    codes = ("ASSOCIATION_UNKNOWN", "EMAIL_INVALID", "ORCID_INVALID", "FILE_MISSING")
+    curate(archive, "SB-BROKEN", *(word for code in codes for word in ("--waive", code)))
     curate(archive, "SB-BROKEN", "--waive", "IMAGE_UNREADABLE", "--path", "cut_off.tiff")
     archive.snakemake()
     receipt = archive.receipts()["SB-BROKEN"]
@@ -84,10 +84,12 @@ def test_wrong_curation_is_refused_in_words(demo_copy):
         (("SB-CELLS", "--set", "titel=x"), "titel"),
         (("SB-CELLS", "--waive", "NO_SUCH_CODE"), "NO_SUCH_CODE"),
         (("SB-NONE", "--accept"), "SB-NONE"),
+        (("SB-CELLS", "--set", "license=CC0-1.0", "--set", "a=1", "--set", "b=2"), "a, b"),
     ]:
         done = demo_copy.slidebox("curate", *words, "--reason", "because", *options, check=False)
         assert done.returncode == 2
-        assert said in done.stderr
+        assert all(word in done.stderr for word in said.split(", "))
+    assert not (demo_copy.folder / "curation/SB-CELLS.yaml").exists()  # all or none
 
 
 def test_accessions_are_given_out_once(demo_copy):

@@ -80,8 +80,18 @@ def register(command: Command) -> None:
     )
     c.add_argument("accession", metavar="ACC")
     what = c.add_mutually_exclusive_group(required=True)
-    what.add_argument("--set", metavar="FIELD=VALUE", help="e.g. authors[0].email=a@b.org")
-    what.add_argument("--waive", metavar="CODE", help="accept findings of this code")
+    what.add_argument(
+        "--set",
+        action="append",
+        metavar="FIELD=VALUE",
+        help="e.g. authors[0].email=a@b.org; again for more fields",
+    )
+    what.add_argument(
+        "--waive",
+        action="append",
+        metavar="CODE",
+        help="accept findings of this code; again for more codes",
+    )
     for word in ("accept", "hold", "return"):
         what.add_argument(f"--{word}", dest="decision", action="store_const", const=word)
     c.add_argument("--path", metavar="GLOB", help="with --waive: only for these files")
@@ -220,12 +230,11 @@ def curate(a) -> int:
     config, name = load_config(a), a.name or user()[0]
     try:
         if a.set:
-            field, equals, text = a.set.partition("=")
-            if not equals:
-                raise CannotRun(f"--set {a.set!r}: write FIELD=VALUE")
-            path = curating.set_field(
-                config, a.accession, field, _value(text), reason=a.reason, name=name
-            )
+            if wrong := [text for text in a.set if "=" not in text]:
+                raise CannotRun(f"--set {', '.join(map(repr, wrong))}: write FIELD=VALUE")
+            parts = (text.partition("=") for text in a.set)
+            values = [(field, _value(text)) for field, _, text in parts]
+            path = curating.set_fields(config, a.accession, values, reason=a.reason, name=name)
         elif a.waive:
             path = curating.waive(config, a.accession, a.waive, a.path, reason=a.reason, name=name)
         else:

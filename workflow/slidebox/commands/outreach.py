@@ -126,11 +126,10 @@ def doi(a) -> int:
         said = f"{a.accession} has the DOI {held}, and DOIs are for good"
         raise CannotRun(f"{said}; slidebox curate --set doi=... changes it all the same")
     try:
-        path = curating.set_field(
+        path = curating.set_fields(
             config,
             a.accession,
-            "doi",
-            value,
+            [("doi", value)],
             reason="registered with DataCite",
             name=a.name or user()[0],
         )

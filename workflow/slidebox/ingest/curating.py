@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from slidebox.config import Config
 from slidebox.deposit import check_accession
 from slidebox.ingest.validation import restore_record
 from slidebox.record import curation
+from slidebox.record.curation import CurationError
 from slidebox.vault import Vault
 
 
@@ -39,26 +42,47 @@ def submitted(config: Config, accession: str) -> record.Record:
     return found
 
 
-def set_field(
-    config: Config, accession: str, field: str, value: Any, *, reason: str, name: str
+def set_fields(
+    config: Config, accession: str, values: list[tuple[str, Any]], *, reason: str, name: str
 ) -> Path:
-    """Give a field of the record a new value; return the curation's file."""
+    """Give fields of the record new values, all or none; return the curation's file."""
     held = submitted(config, accession)
-    if field.strip() == "accession":
+    if any(field.strip() == "accession" for field, _ in values):
         raise NoStudy("the accession names the study and can't be changed; submit under another")
-    with curation.editing(config.curation, accession) as layer:
-        curation.set_field(layer, held, field, value, reason=reason, name=name)
+    with _all_or_none(config, accession) as attempt:
+        for field, value in values:
+            attempt(curation.set_field, held, field, value, reason=reason, name=name)
     return curation.path_of(config.curation, accession)
 
 
 def waive(
-    config: Config, accession: str, code: str, path: str | None, *, reason: str, name: str
+    config: Config, accession: str, codes: list[str], path: str | None, *, reason: str, name: str
 ) -> Path:
-    """Accept findings of a code as they are; return the curation's file."""
+    """Accept findings of these codes as they are, all or none; return the curation's file."""
     submitted(config, accession)
-    with curation.editing(config.curation, accession) as layer:
-        curation.waive(layer, code, path, reason=reason, name=name)
+    with _all_or_none(config, accession) as attempt:
+        for code in codes:
+            attempt(curation.waive, code, path, reason=reason, name=name)
     return curation.path_of(config.curation, accession)
+
+
+@contextmanager
+def _all_or_none(config: Config, accession: str) -> Iterator[Callable[..., None]]:
+    """Entries that are written together, or not at all when one can't be: all that can't are
+    said.
+    """
+    problems: list[str] = []
+    with curation.editing(config.curation, accession) as layer:
+
+        def attempt(change: Callable[..., Any], *what: Any, **by: str) -> None:
+            try:
+                change(layer, *what, **by)
+            except CurationError as error:
+                problems.append(str(error))
+
+        yield attempt
+        if problems:
+            raise CurationError("; ".join(problems))
 
 
 def decide(config: Config, accession: str, decision: Any, *, reason: str, name: str) -> Path:
