@@ -61,11 +61,14 @@ def pairs(
     shape = np.array([found[k].preview.shape for k in chosen], np.float32)
     ratio = np.log(shape[:, 1] / shape[:, 0])
     label = np.asarray(chosen) if label is None else np.asarray(label)[chosen]
-    rough = np.empty((len(chosen), GRID // 2, GRID // 2), np.float16)
+    # Small integers take a quarter of the memory, and are enough for a first look
+    rough = np.empty((len(chosen), GRID // 2, GRID // 2), np.int8)
     coarse = np.empty((len(chosen), GRID // 4, GRID // 4), np.float32)
     for row, k in enumerate(chosen):
         _, middle, low = _bands(found[k].preview)
-        rough[row], coarse[row] = _unit(_half(middle)), _unit(_half(_half(low)))
+        band = _half(middle)
+        rough[row] = np.round(band * (127 / max(float(np.abs(band).max()), 1e-6)))
+        coarse[row] = _unit(_half(_half(low)))
     best: dict[tuple[int, int], InPlace] = {}
     for p, q, form in _looked_at(rough, ratio, *_proposed(coarse, label, seed)):
         a, b = chosen[p], chosen[q]
@@ -157,6 +160,7 @@ def _looked_at(
     # Quarter turns exchange width and height
     same = np.abs(ratio[first] - np.where(form % 2, -1, 1) * ratio[second]) < np.log(SHAPE)
     first, second, form = first[same], second[same], form[same]
+    length = np.sqrt(np.einsum("kyx,kyx->k", rough, rough, dtype=np.float32)) + 1e-3
     for kind in range(8):
         rows = np.flatnonzero(form == kind)
         for at in range(0, rows.size, BATCH):
@@ -164,6 +168,7 @@ def _looked_at(
             turned = np.rot90(rough[second[part]], kind % 4, axes=(1, 2))
             turned = turned[:, :, ::-1] if kind >= 4 else turned
             value = np.einsum("kyx,kyx->k", rough[first[part]], turned, dtype=np.float32)
+            value /= length[first[part]] * length[second[part]]
             good = part[np.abs(value) > ALIKE - 0.05]
             yield from zip(
                 first[good].tolist(), second[good].tolist(), form[good].tolist(), strict=True

@@ -16,7 +16,7 @@ import numpy as np
 
 SIDE, KEYPOINTS = 256, 200  # the longer side of a preview, and its keypoints
 MANY = 20_000  # so many images get smaller previews
-SIDE_OF_MANY, KEYPOINTS_OF_MANY = 128, 50
+SIDE_OF_MANY, KEYPOINTS_OF_MANY = 128, 80
 NARROW, LONG = 32, 512  # a strip's preview keeps so much of its width, if it isn't longer
 CONTRAST, FAINT = 0.012, 0.004  # least contrast of a keypoint; where there are few others
 FEW, FEW_OF_MANY = 60, 25
