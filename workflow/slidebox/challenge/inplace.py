@@ -20,7 +20,7 @@ from .keypoints import NARROW, Features
 GRID = 64  # side of what is compared; half of it for a first look, a quarter for the hashes
 SIZES = (0.6, 1.5, 3, 6)  # of the bands: fine, middle and coarse lie between them
 SHAPE = 1.1  # ratio of two images' proportions
-TABLES, PROBES = 8, 2  # hash tables, and bits of a hash that may be on the other side
+TABLES, PROBES = 5, 2  # hash tables, and bits of a hash that may be on the other side
 CROWD = 24  # images with one hash that are looked at
 ALIKE = 0.6  # least correlation of the middle band
 # How far from chance the middle band must be, or both, in standard deviations of Fisher's z; set on
