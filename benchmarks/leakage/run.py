@@ -1,15 +1,18 @@
 """How many planted duplicates are found, how many strangers are taken for one, how long it takes.
 
-    python benchmarks/leakage/run.py IMAGES... [--limit N] [--small] [--list]
-    python benchmarks/leakage/run.py --scale 20000 [IMAGES...]
+    python benchmarks/leakage/run.py FOLDERS... [--limit N] [--seed N] [--small] [--list]
+    python benchmarks/leakage/run.py --scale 20000 [FOLDERS...]
 
-IMAGES are folders of micrographs in any format that Slidebox reads; files that show the same
-specimen should not be among them (or be known: --list prints every pair of strangers, and what was
-not found). Each image is planted again in each of the ways below; stacks, time-lapses and channels
-give their neighbours.
+FOLDERS hold micrographs in any format that Slidebox reads, each of one kind (its name is told with
+what was missed). Large planes are cut into fields that don't overlap: they look alike and are not.
+Each field is planted again in the ways of plants.py; stacks, time-lapses (also in files that a
+number alone tells apart) and channels give their neighbours.
 Duplicates are searched as a release does it: originals in one split, what was planted in another.
+Pairs within one file or numbered series are no strangers, unless they are fields of one plane;
+where other files show the same specimen, --list says so: it prints every pair of strangers, and
+what was not found.
 --small uses the previews that are used for more than 20,000 images.
---scale N cuts N images that differ out of IMAGES (regions that don't overlap; when there are too
+--scale N cuts N images that differ out of FOLDERS (regions that don't overlap; when there are too
 few, the same regions bent), or draws them, and says what features and search cost for N / 4 and N.
 """
 
@@ -17,147 +20,104 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
-import imagecodecs
 import numpy as np
+from fields import Field, fields
+from plants import planted
 
 from slidebox.challenge import keypoints, similar
-from slidebox.images import UnreadableImage, can_read, open_image
 
 
-def load(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
-    """The middle plane of a file's first image, and other planes of it by kind."""
-    with open_image(path) as file:
-        image = file.series[0]
-        axes, shape = image.axes[:-2], image.shape[:-2]
-        if min(image.shape[-2:]) < 32:
-            return None
-        at = {a: 0 if a == "c" else n // 2 for a, n in zip(axes, shape, strict=True)}
-
-        def plane(**moved: int) -> np.ndarray:
-            index = tuple((at | moved)[a] for a in axes)
-            return np.asarray(image.read(index, 0, image.shape[-2]), np.float32)
-
-        if image.rgb:
-            return np.mean([plane(c=c) for c in range(min(3, shape[axes.index("c")]))], 0), {}
-        more = {}
-        for axis, name in (("z", "next z"), ("t", "next t")):
-            size = dict(zip(axes, shape, strict=True)).get(axis, 1)
-            if at.get(axis, 0) + 1 < size:
-                more[name] = plane(**{axis: at[axis] + 1})
-        if "c" in axes and shape[axes.index("c")] > 1:
-            more["another channel"] = plane(c=1)
-        return plane(), more
+def chosen(folders: list[Path], limit: int, seed: int) -> Iterator[tuple[str, Field]]:
+    """(folder's name, field): at most `limit` of each folder, any of them."""
+    for folder in folders:
+        found = list(fields(folder))
+        order = np.random.default_rng(seed).permutation(len(found))[:limit]
+        yield from ((folder.name, found[k]) for k in sorted(order))
 
 
-def planted(image: np.ndarray, rng: np.random.Generator) -> dict[str, tuple]:
-    """Duplicates of a (y, x) image by kind; a pair of images where both sides are new."""
-    height, width = image.shape
-    low, high = float(image.min()), float(image.max())
-    unit = (image - low) / max(high - low, 1e-9)
-
-    def crop(share: float) -> np.ndarray:
-        h, w = int(height * share), int(width * share)
-        y, x = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))
-        return image[y : y + h, x : x + w]
-
-    factor = float(rng.uniform(0.5, 1.6))
-    size = (max(32, round(width * factor)), max(32, round(height * factor)))
-    eight = (unit * 255).astype(np.uint8)
-    jpeg = imagecodecs.jpeg8_encode(eight, level=int(rng.integers(30, 80)))
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.uniform(5, 85)), 1)
-    dy, dx = int(height * rng.uniform(0.1, 0.3)), int(width * rng.uniform(0.1, 0.3))
-    return {
-        "same pixels": image.copy(),
-        "rotated by 90 degrees": np.rot90(image, int(rng.integers(1, 4))),
-        "flipped": image[:, ::-1] if rng.random() < 0.5 else image[::-1],
-        "rotated by any angle": cv2.warpAffine(
-            image, turn, (width, height), borderMode=cv2.BORDER_REFLECT
-        ),
-        "rescaled": cv2.resize(image, size, interpolation=cv2.INTER_AREA),
-        "recompressed JPEG": imagecodecs.jpeg8_decode(jpeg).astype(np.float32),
-        "noisy": image + rng.normal(0, 0.1 * image.std(), image.shape),
-        "brightness, gamma": unit ** float(rng.uniform(0.5, 2)),
-        "inverted contrast": 1 - unit,
-        "another exposure": np.clip(unit * rng.uniform(1.2, 2), 0, 1)
-        + rng.normal(0, 0.01, image.shape),
-        "crop of 80 %": crop(0.8),
-        "crop of 60 %": crop(0.6),
-        "crop, turned and flipped": np.rot90(crop(0.7))[::-1],
-        "shifted crops": (image[: height - dy, : width - dx], image[dy:, dx:]),
-    }
+def views(field: Field, rng: np.random.Generator) -> Iterator[tuple[str, int, np.ndarray]]:
+    """(kind, split, image): the field in split 0, its duplicates in split 1, and its neighbours."""
+    if field.image.size:
+        yield "original", 0, field.image
+        for kind, copies in planted(field.image, rng).items():
+            if len(copies) == 2:
+                yield "other half", 0, copies[0]
+            yield kind, 1, copies[-1]
+    for kind, one, two in field.neighbours:
+        if one.std() and two.std():
+            yield "plane", 0, one
+            yield kind, 1, two
 
 
-def files(folders: list[Path]) -> list[Path]:
-    """All files of folders, those of labels and masks aside."""
-    return sorted(
-        p for folder in folders for p in (folder.rglob("*") if folder.is_dir() else [folder])
-        if p.is_file() and not {"label", "mask"} & set(str(p).lower().replace("s/", "/").split("/"))
-    )  # fmt: skip
+def strangers(one: Field, two: Field) -> bool:
+    return one.sample != two.sample or (bool(one.plane) and one.plane == two.plane)
 
 
 def measure(given: argparse.Namespace) -> int:
-    rng = np.random.default_rng(0)
-    views: list[np.ndarray] = []
-    kind, origin, side, names = [], [], [], []
+    known = list(chosen(given.folders, given.limit, given.seed))
+    kind, side, origin, made = [], [], [], []
 
-    def add(image: np.ndarray, what: str, split: int) -> None:
-        views.append(image)
-        kind.append(what)
-        origin.append(len(names) - 1)
-        side.append(split)
+    def look(number: int) -> tuple[list, float]:
+        rng = np.random.default_rng([given.seed, number])
+        shown = list(views(known[number][1], rng))
+        begin = time.thread_time()
+        found = [(what, split, similar.features(v, many=given.small)) for what, split, v in shown]
+        return found, time.thread_time() - begin
 
-    for path in files(given.images):
-        if len(names) >= given.limit or not can_read(path):
-            continue
-        try:
-            loaded = load(path)
-        except (UnreadableImage, OSError):
-            continue
-        if loaded is None or not loaded[0].std():
-            continue
-        names.append(path.name)
-        add(loaded[0], "original", 0)
-        for what, copy in {**planted(loaded[0], rng), **loaded[1]}.items():
-            if isinstance(copy, tuple):
-                add(copy[0], "other half", 0)
-            add(copy[-1] if isinstance(copy, tuple) else copy, what, 1)
-    begin = time.process_time()
-    found = [similar.features(view, many=given.small) for view in views]
-    made, begin = time.process_time() - begin, time.process_time()
-    matches = similar.find(found, side, many=given.small or None)
-    searched = time.process_time() - begin
+    cost = 0.0
+    with ThreadPoolExecutor(given.processes) as pool:
+        for number, (found, spent) in enumerate(pool.map(look, range(len(known)))):
+            cost += spent
+            for what, split, feature in found:
+                kind.append(what)
+                side.append(split)
+                origin.append(number)
+                made.append(feature)
+    begin = cpu_seconds()
+    matches = similar.find(made, side, given.processes, many=given.small or None)
+    searched = cpu_seconds() - begin
     hit: set[int] = set()
-    strangers: Counter[tuple[str, str]] = Counter()
-    wrong: set[int] = set()
+    wrong: Counter[tuple[int, int]] = Counter()
     for match in matches:
         a, b = sorted((match.a, match.b), key=lambda k: side[k])
         if origin[a] == origin[b]:
             hit.add(b)
-        else:
-            wrong.add(b)
-            strangers[tuple(sorted((names[origin[a]], names[origin[b]])))] += 1
-    print(f"{len(names)} images, {sum(side)} planted duplicates")
-    for what in dict.fromkeys(k for k, s in zip(kind, side, strict=True) if s):
-        chosen = [k for k, w in enumerate(kind) if w == what]
-        print(f"  {what:26} recall {np.mean([k in hit for k in chosen]):6.3f} of {len(chosen):4}; "
-              f"taken for another image {np.mean([k in wrong for k in chosen]):.4f}")  # fmt: skip
-    print(f"  all                        recall {len(hit) / sum(side):6.3f}; taken for another "
-          f"image {len(wrong) / sum(side):.4f}")  # fmt: skip
-    print(f"  {len(strangers)} of {len(names) * (len(names) - 1) // 2} pairs of images; "
-          f"features {1000 * made / len(views):.1f} CPU ms an image, search "
-          f"{1000 * searched / len(views):.1f}")  # fmt: skip
-    for (a, b), times in strangers.most_common() if given.list else []:
-        print(f"    {a} ~ {b} ({times})")
-    for k in range(len(views)) if given.list else []:
-        if side[k] and k not in hit:
-            print(f"    not found: {names[origin[k]]}, {kind[k]}")
+        elif strangers(known[origin[a]][1], known[origin[b]][1]):
+            wrong[min(origin[a], origin[b]), max(origin[a], origin[b])] += 1
+    copies = [k for k in range(len(made)) if side[k]]
+    print(f"{len(known)} fields of {len(given.folders)} folders, {len(copies)} planted duplicates")
+    for what in dict.fromkeys(kind[k] for k in copies):
+        mine = [k for k in copies if kind[k] == what]
+        missed = Counter(known[origin[k]][0] for k in mine if k not in hit)
+        where = ", ".join(f"{name} {times}" for name, times in missed.items())
+        print(f"  {what:26} recall {np.mean([k in hit for k in mine]):6.3f} of {len(mine):4}"
+              + (f"; missed in {where}" if where else ""))  # fmt: skip
+    for name in dict.fromkeys(name for name, _ in known):
+        mine = [k for k in copies if known[origin[k]][0] == name]
+        print(f"  {name:26} recall {np.mean([k in hit for k in mine]) if mine else 0:6.3f} "
+              f"of {len(mine):4}")  # fmt: skip
+    pairs = sum(
+        strangers(known[i][1], known[j][1]) for i in range(len(known)) for j in range(i)
+    )  # fmt: skip
+    print(f"  {len(wrong)} of {pairs} pairs of strangers taken for one; features "
+          f"{1000 * cost / len(made):.1f} CPU ms a view, search "
+          f"{1000 * searched / len(made):.1f}")  # fmt: skip
+    if given.list:
+        for (i, j), times in wrong.most_common():
+            print(f"    {known[i][0]}/{known[i][1].name} ~ {known[j][0]}/{known[j][1].name} "
+                  f"({times})")  # fmt: skip
+        for k in copies:
+            if k not in hit:
+                print(f"    not found: {known[origin[k]][0]}/{known[origin[k]][1].name}, {kind[k]}")
     return 0
 
 
@@ -180,19 +140,13 @@ def drawn(number: int) -> np.ndarray:
 TILE = 128
 
 
-def cut(paths: list[Path], limit: int) -> tuple[list[np.ndarray], list[tuple[int, int, int]]]:
+def cut(folders: list[Path], limit: int) -> tuple[list[np.ndarray], list[tuple[int, int, int]]]:
     """Planes, and (plane, y, x) of TILE-sized regions of them that show something."""
     planes, tiles = [], []
-    for path in paths:
-        if len(planes) >= limit or not can_read(path):
+    for _, field in chosen(folders, limit, 0):
+        image = field.image
+        if not image.size:
             continue
-        try:
-            loaded = load(path)
-        except (UnreadableImage, OSError):
-            continue
-        if loaded is None:
-            continue
-        image = loaded[0]
         least = 0.2 * image.std()
         planes.append(image)
         for y in range(0, image.shape[0] - TILE + 1, TILE):
@@ -217,7 +171,7 @@ def scale(given: argparse.Namespace) -> int:
     """Features and search of many images that differ, at a quarter of the number and at all."""
     count = given.scale
     many = given.small or count > keypoints.MANY
-    planes, tiles = cut(files(given.images), given.limit)
+    planes, tiles = cut(given.folders, given.limit)
     if tiles:
         print(f"{len(tiles)} regions of {TILE} pixels of {len(planes)} images; "
               f"{max(0, count - len(tiles))} of {count} are such a region bent")  # fmt: skip
@@ -255,7 +209,8 @@ def scale(given: argparse.Namespace) -> int:
               f"{planned} of {len(range(0, part, 1000))} planted")  # fmt: skip
     both = 1000 * cost.mean() + 1000 * cpu / count
     print(f"both: {both:.2f} CPU ms an image, {both * 100_000 / 60_000 / 2:.1f} minutes for "
-          "100,000 images on two cores")  # fmt: skip
+          "100,000 images on two cores; "
+          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB at most")  # fmt: skip
     return 0
 
 
@@ -267,8 +222,9 @@ def cpu_seconds() -> float:
 
 def main() -> int:
     args = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    args.add_argument("images", type=Path, nargs="*")
-    args.add_argument("--limit", type=int, default=500)
+    args.add_argument("folders", type=Path, nargs="*")
+    args.add_argument("--limit", type=int, default=60, help="fields of a folder")
+    args.add_argument("--seed", type=int, default=0)
     args.add_argument("--small", action="store_true")
     args.add_argument("--list", action="store_true")
     args.add_argument("--scale", type=int, default=0)

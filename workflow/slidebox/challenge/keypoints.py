@@ -16,9 +16,10 @@ import numpy as np
 
 SIDE, KEYPOINTS = 256, 200  # the longer side of a preview, and its keypoints
 MANY = 20_000  # so many images get smaller previews
-SIDE_OF_MANY, KEYPOINTS_OF_MANY = 128, 50
+SIDE_OF_MANY, KEYPOINTS_OF_MANY = 128, 80
+NARROW, LONG = 32, 512  # a strip's preview keeps so much of its width, if it isn't longer
 CONTRAST, FAINT = 0.012, 0.004  # least contrast of a keypoint; where there are few others
-FEW = 60
+FEW, FEW_OF_MANY = 60, 25
 
 _INDEX = np.arange(128).reshape(4, 4, 8)  # rows, columns, directions
 _MIRROR = _INDEX[::-1][:, :, -np.arange(8) % 8].reshape(-1)
@@ -48,7 +49,7 @@ class Features:
 def preview(image: np.ndarray, side: int = SIDE) -> np.ndarray:
     """A (y, x) plane of any type as a small uint8 picture, outliers clipped; 0 if it is flat."""
     image = np.ascontiguousarray(image, np.float32)
-    factor = side / max(image.shape)
+    factor = max(side / max(image.shape), min(NARROW / min(image.shape), LONG / max(image.shape)))
     if factor < 1:
         size = [max(1, round(n * factor)) for n in image.shape[::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -81,7 +82,7 @@ def features(image: np.ndarray, *, many: bool = False) -> Features:
         return empty
     count = KEYPOINTS_OF_MANY if many else KEYPOINTS
     found, described = _sift(count, CONTRAST).detectAndCompute(small, None)
-    if not many and len(found) < FEW:
+    if len(found) < (FEW_OF_MANY if many else FEW):
         found, described = _sift(count, FAINT).detectAndCompute(small, None)
     if not found or described is None:
         return empty

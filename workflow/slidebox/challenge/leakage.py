@@ -19,13 +19,14 @@ from ..findings import Finding
 from ..scoring.overlays import write_png
 from . import keypoints, similar
 from .fields import same_field
-from .pixels import released_image
+from .pixels import Source, released_image
 from .release import Writer
 
 PICTURES = 200
 # Of a refused release; of one that stands (all pairs waived) without .refused
 PLACE = "private/challenges/{c.slug}/{c.version}.refused/leakage/report.html"
-PLANES = 8  # of a stack or time-lapse, evenly spread
+# Planes of a stack or time-lapse that are looked at, evenly spread: more when there are few of them
+PLANES, MOST_PLANES, PREVIEWS = 8, 64, 4000
 CHANNELS = 4  # looked at one by one: the same field may come in another stain
 
 
@@ -111,12 +112,14 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
         a, b = by_id[one], by_id[two]
         yield a, b, what, lambda a=a, b=b: _plain(writer, a, b)
     # One decision for previews and search, by the planes that are looked at
-    many = sum(min(PLANES, _outer(row)) for row in rows) > keypoints.MANY
+    stacks = sum(_outer(row) > 1 for row in rows)
+    most = max(PLANES, min(MOST_PLANES, PREVIEWS // max(1, stacks)))
+    many = sum(min(most, _outer(row)) for row in rows) > keypoints.MANY
     done = 0
 
     def look(row: dict) -> list[similar.Features]:
         nonlocal done
-        made = [similar.features(p, many=many) for p in planes(writer.staging / row["image"])]
+        made = [similar.features(p, many=many) for p in planes(writer.staging / row["image"], most)]
         done += 1
         tell("looking for leakage", done, len(rows))
         return made
@@ -131,9 +134,10 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
     for match in similar.find(found, labels, writer.threads, many=many):
         a, b = owner[match.a], owner[match.b]
         how = "mirrored, " * match.mirrored + "inverted, " * match.inverted
+        places = f"{match.inliers} places agree" if match.inliers else "in the same place"
         what = (
             f"show the same ({how}scale {match.scale:.2f}, correlation {match.correlation:.2f}, "
-            f"{match.inliers} places agree)"
+            f"{places})"
         )
         one, two = found[match.a].preview, found[match.b].preview
         yield a, b, what, lambda p=one, q=two, m=match.matrix: side_by_side(p, q, m)
@@ -151,11 +155,11 @@ def _plain(writer: Writer, a: dict, b: dict) -> np.ndarray:
     return side_by_side(one, two, np.eye(2, 3, dtype=np.float32))
 
 
-def planes(path: Path) -> Iterator[np.ndarray]:
-    """(y, x) planes of a released image that stand for it: up to PLANES of a stack or time-lapse,
-    in each of up to CHANNELS channels; colours are averaged."""
+def planes(path: Path, most: int = PLANES) -> Iterator[np.ndarray]:
+    """(y, x) planes of a released image that stand for it: up to `most` of a stack or time-lapse,
+    and the brightest of all depths, in each of up to CHANNELS channels; colours are averaged."""
     if path.is_dir() and path.suffix != ".zarr":
-        for name in _spread(sorted(path.glob("t*.tif"))):
+        for name in _spread(sorted(path.glob("t*.tif")), most):
             frame = tifffile.imread(name)
             stack = frame.reshape(-1, *frame.shape[-2:])
             yield stack[len(stack) // 2]
@@ -164,15 +168,30 @@ def planes(path: Path) -> Iterator[np.ndarray]:
         if image.rgb:
             yield np.mean(list(image.planes()), 0)
             return
+        sizes = dict(zip(image.axes[:-2], image.shape[:-2], strict=True))
         ranges = [
-            _spread(list(range(n)), CHANNELS if axis == "c" else PLANES)
-            for axis, n in zip(image.axes[:-2], image.shape[:-2], strict=True)
-        ]
-        for index in _spread(list(itertools.product(*ranges)), PLANES * CHANNELS):
+            _spread(list(range(n)), CHANNELS if axis == "c" else most)
+            for axis, n in sizes.items()
+        ]  # fmt: skip
+        for index in _spread(list(itertools.product(*ranges)), most * CHANNELS):
             yield image.read(index)
+        if sizes.get("z", 1) > 1:
+            yield from _projections(image, sizes)
 
 
-def _spread(items: list, most: int = PLANES) -> list:
+def _projections(image: Source, sizes: dict[str, int]) -> Iterator[np.ndarray]:
+    """The brightest of all depths, at the middle time, of each channel that is looked at."""
+    at = {axis: [n // 2] for axis, n in sizes.items()}
+    for channel in _spread(list(range(sizes.get("c", 1))), CHANNELS):
+        at["c"], at["z"] = [channel], range(sizes["z"])
+        brightest = None
+        for index in itertools.product(*(at[axis] for axis in sizes)):
+            plane = image.read(index)
+            brightest = plane if brightest is None else np.maximum(brightest, plane)
+        yield brightest
+
+
+def _spread(items: list, most: int) -> list:
     if len(items) <= most:
         return items
     return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]

@@ -1,7 +1,8 @@
 """Images that show the same thing: turned, mirrored, rescaled, cropped, inverted, a frame later.
 
 `proposals` says which pairs to look at; a pair counts only if its keypoints agree on one similarity
-transform and the previews agree in fine detail once one is laid over the other.
+transform and the previews agree in fine detail once one is laid over the other. Neighbouring planes
+and moments, which share few keypoints, are found by `inplace`.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .keypoints import FORMS, INVERTED, MIRRORED, Features, features
+from . import inplace
+from .keypoints import FORMS, INVERTED, MIRRORED, NARROW, Features, features
 from .proposals import propose
 
 __all__ = ["Features", "Match", "features", "find", "same"]
 
 ALIKE = 0.82  # cosine of two descriptors
 CANDIDATES = 60
+LARGEST = 3.3  # scale between two previews; a few round cells fit any others at more
 SLACK = 3.0  # pixels of the preview
 NEEDED = {3: 0.93, 4: 0.86, 5: 0.78, 6: 0.65, 7: 0.55}  # detail, by places that agree
 # A strip holds a row of keypoints at most, and channels of one device are all alike: laid over each
 # other exactly, copies of 36 strips agree to 0.99, different channels to 0.975, rarely 0.984
-NARROW, NARROW_NEEDS = 32, 0.98
+NARROW_NEEDS = 0.98
 CELL = 6.0  # keypoints nearer than this are one place
 PARALLEL = 20_000  # proposals from which on several processes pay
 
@@ -33,6 +36,7 @@ PARALLEL = 20_000  # proposals from which on several processes pay
 class Match:
     """Two images that show the same: indices, correlation, keypoints that agree, transform.
 
+    inliers : 0 where the images lie on each other as they are and were not found by keypoints.
     matrix : (2, 3) float32, from x and y in the preview of `a` to those in the preview of `b`.
     """
 
@@ -66,7 +70,16 @@ def find(
             known = best.get((match.a, match.b))
             if known is None or match.correlation > known.correlation:
                 best[match.a, match.b] = match
+    for still in inplace.pairs(found, label, best):
+        best[still.a, still.b] = _match(still, found)
     return [best[key] for key in sorted(best)]
+
+
+def _match(still: inplace.InPlace, found: list[Features]) -> Match:
+    matrix = inplace.matrix(still, found[still.a].preview, found[still.b].preview)
+    scale = float(abs(np.linalg.det(matrix[:, :2])) ** 0.5)
+    return Match(still.a, still.b, still.correlation, 0, matrix, scale,
+                 still.mirrored, still.inverted)  # fmt: skip
 
 
 _SHARED: list[Features] = []
@@ -96,7 +109,7 @@ def same(a: Features, b: Features, form: int, names: tuple[int, int] = (0, 1)) -
     coarse, fine, share = agreement(a, b, matrix, bool(form & INVERTED))
     if not enough(places, coarse, fine, share):
         return None
-    if min(*a.preview.shape, *b.preview.shape) < NARROW:
+    if min(*a.preview.shape, *b.preview.shape) <= NARROW:
         matrix = aligned(a, b, matrix, bool(form & INVERTED))
         coarse, fine, share = agreement(a, b, matrix, bool(form & INVERTED))
         if min(coarse, fine) < NARROW_NEEDS:
@@ -163,7 +176,7 @@ def register(a: Features, b: Features, form: int) -> tuple[int, np.ndarray] | No
             return None
         m = complex(spread.conj() @ (target - target.mean())) / energy
         c = complex(target.mean()) - m * complex(source.mean())
-        if not 0.2 < abs(m) < 5:
+        if not 1 / LARGEST < abs(m) < LARGEST:
             return None
         inside = agreeing(m, c, tolerance)
     places = len({(round(z.real / CELL), round(z.imag / CELL)) for z in p[inside].tolist()})
