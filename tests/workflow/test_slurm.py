@@ -115,13 +115,15 @@ def test_status_cancel_retry_and_a_node_that_disappears(slurm, archive):
 def test_killed_while_its_jobs_wait_then_out_of_memory(slurm, archive, tmp_path):
     """The node is drained and the main process killed: the next run cancels what was left behind.
 
-    Then a mask that unpacks to a thousand times its size takes more memory than its job has: Slurm
-    ends it, and it is submitted again with twice as much.
+    Then masks that unpack to a thousand times their size take more memory than their job has (several:
+    Slurm looks once a second): it is ended, and submitted again with twice as much.
     """
     plane = np.zeros((14_000, 14_000), np.uint16)
-    plane[10:20] = 1
-    tifffile.imwrite(tmp_path / "mask.tif", plane, compression="zlib", rowsperstrip=14_000)
-    archive.deposit("SB-BIG", {"mask.tif": tmp_path / "mask.tif"})
+    masks = {f"mask{n}.tif": tmp_path / f"mask{n}.tif" for n in range(8)}
+    for n, path in enumerate(masks.values(), 1):
+        plane[10 : 10 + n] = n
+        tifffile.imwrite(path, plane, compression="zlib", rowsperstrip=14_000)
+    archive.deposit("SB-BIG", masks)
     _node(slurm, "drain")
     with subprocess.Popen(command(archive), stderr=subprocess.DEVNULL) as process:
         first = _wait_for(archive, lambda row: row["state"] == "queued" and row["jobs"][0]["queue"])
@@ -134,7 +136,7 @@ def test_killed_while_its_jobs_wait_then_out_of_memory(slurm, archive, tmp_path)
             waiting = subprocess.run(["squeue", "-h", "-o", "%i"], capture_output=True, text=True)
             assert str(old) not in waiting.stdout.split()
             _node(slurm, "resume")
-            row = _wait_for(archive, lambda row: row["jobs"][0]["attempt"] == 2)
+            row = _wait_for(archive, lambda row: row["jobs"][0]["attempt"] == 2, process)
             assert process.wait(1800) == 0, (archive.folder / "run.log").read_text()
         finally:
             if process.poll() is None:
@@ -174,10 +176,10 @@ def _slurm(row: dict) -> int | None:
     return row["jobs"][0]["slurm"]
 
 
-def _wait_for(archive, ready) -> dict:
-    """The status of the one submission once `ready` says so."""
+def _wait_for(archive, ready, run: subprocess.Popen | None = None) -> dict:
+    """The status of the one submission once `ready` says so, before `run` ends."""
     end = time.monotonic() + 900
-    while time.monotonic() < end:
+    while time.monotonic() < end and (run is None or run.poll() is None):
         text = archive.slidebox("status", "--json", "--directory", str(archive.folder)).stdout
         (row,) = json.loads(text)
         with contextlib.suppress(LookupError, TypeError):
