@@ -115,8 +115,8 @@ def test_status_cancel_retry_and_a_node_that_disappears(slurm, archive):
 def test_killed_while_its_jobs_wait_then_out_of_memory(slurm, archive, tmp_path):
     """The node is drained and the main process killed: the next run cancels what was left behind.
 
-    Then masks that unpack to a thousand times their size take more memory than their job has (several:
-    Slurm looks once a second): it is ended, and submitted again with twice as much.
+    Then masks that unpack to a thousand times their size take more memory than their job has
+    (several: Slurm looks once a second): it is ended, and submitted again with twice as much.
     """
     plane = np.zeros((14_000, 14_000), np.uint16)
     masks = {f"mask{n}.tif": tmp_path / f"mask{n}.tif" for n in range(8)}
