@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from slidebox.catalogue.words import varint
+
 MAGIC = b"PAR1"
 _I16, _I32, _I64, _BINARY, _LIST, _SET, _MAP, _STRUCT = 4, 5, 6, 8, 9, 10, 11, 12
 _FIXED = {1: 0, 2: 0, 3: 1, 7: 8}  # bytes of booleans (in the header), bytes and doubles
@@ -65,9 +67,9 @@ def join(parts: list[Path], out: IO[bytes]) -> list[int]:
     if first is None:
         raise ValueError("nothing to join")
     fields = dict(first.fields)
-    fields[_ROWS] = (_I64, _number(rows << 1))
+    fields[_ROWS] = (_I64, varint(rows << 1))
     size = len(groups)
-    head = bytes([size << 4 | _STRUCT]) if size < 15 else bytes([0xF0 | _STRUCT]) + _number(size)
+    head = bytes([size << 4 | _STRUCT]) if size < 15 else bytes([0xF0 | _STRUCT]) + varint(size)
     fields[_GROUPS] = (_LIST, head + b"".join(groups))
     footer = _written(fields)
     out.write(footer + len(footer).to_bytes(4, "little") + MAGIC)
@@ -115,15 +117,6 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return number, at
         shift += 7
-
-
-def _number(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def _fields(data: bytes, at: int) -> Iterator[tuple[int, int, int, int]]:
@@ -193,9 +186,9 @@ def _struct(data: bytes, at: int, known: dict, by: int, ordinal: int, out: bytea
         elif told is _SHIFT:
             offset, _ = _varint(data, at)
             # 0 is what writers put who leave it out.
-            out += _number(offset + 2 * by if offset else 0)
+            out += varint(offset + 2 * by if offset else 0)
         elif told is _ORDINAL:
-            out += _number(2 * (ordinal & 0x7FFF))
+            out += varint(2 * (ordinal & 0x7FFF))
         elif kind == _LIST:
             count, inner = data[at] >> 4, at + 1
             if count == 15:
