@@ -113,9 +113,12 @@ def test_zoomed_out_reads_a_small_level(watched, site):
 
 def test_volume_view_shows_all_planes(watched, site):
     open_viewer(watched, site)
+    annotations = watched.page.locator("input[data-labels]").first
+    assert annotations.is_enabled()
     watched.page.get_by_role("button", name="3D").click()
     watched.page.wait_for_selector('#viewer[data-volume="done"]', timeout=25000)
     watched.page.wait_for_timeout(800)
+    assert annotations.is_disabled()  # they aren't drawn there, and say so
     keep(watched.page, "viewer-volume")
     image = picture(watched.page.locator(".stage canvas:visible")).astype(int)
     red = (image[..., 0] > 200) & (image[..., 1] < 60) & (image[..., 2] < 60)

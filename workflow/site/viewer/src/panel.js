@@ -29,10 +29,11 @@ function group(name, ...children) {
 // Never 1.659e+4: people read counts of a camera.
 const compact = (n) => String(Math.abs(n) >= 1000 && Math.abs(n) < 1e15 ? Math.round(n) : Number.isInteger(n) ? n : Number(n.toPrecision(4)));
 
-/** Build the panel; `changed()` is called after a change of `state`. Returns {element, refresh}. */
+/** Build the panel; `changed()` is called after a change of `state`. Returns {element, refresh, show}. */
 export function makePanel({ image, labels, state, changed, auto }) {
   const parts = [];
   const refreshers = [];
+  const flatOnly = []; // what means nothing in the view of the whole volume
 
   const planes = [];
   if (image.size.z > 1) {
@@ -41,6 +42,7 @@ export function makePanel({ image, labels, state, changed, auto }) {
     const z = slider({ label: "z", min: 0, max: image.size.z - 1, step: 1, value: state.z, text, changed: (n) => { state.z = n; changed(); } });
     z.input.dataset.axis = "z";
     refreshers.push(() => z.set(state.z));
+    flatOnly.push(z.input);
     planes.push(z.element);
   }
   if (image.size.t > 1) {
@@ -114,11 +116,19 @@ export function makePanel({ image, labels, state, changed, auto }) {
     const id = `sb-${++serial}`;
     const outline = el("input", { type: "checkbox", id, checked: state.outline });
     outline.addEventListener("change", () => { state.outline = outline.checked; changed(); });
-    parts.push(group("Annotations", ...boxes, opacity.element, el("div", { className: "row" }, outline, el("label", { for: id, textContent: "Outlines only" }))));
+    const annotations = group("Annotations", ...boxes, opacity.element, el("div", { className: "row" }, outline, el("label", { for: id, textContent: "Outlines only" })));
+    flatOnly.push(annotations);
+    parts.push(annotations);
   }
 
   const element = el("div", { className: "panel" }, ...parts);
-  return { element, refresh: () => refreshers.forEach((f) => f()) };
+  const show = (flat) => {
+    for (const control of flatOnly) {
+      control.disabled = !flat;
+      control.title = flat ? "" : "Shown in single planes, not in 3D";
+    }
+  };
+  return { element, refresh: () => refreshers.forEach((f) => f()), show };
 }
 
 function brightness(state, image, changed, refreshers) {

@@ -121,6 +121,7 @@ export async function startViewer(host) {
     canvas.hidden = !flat;
     for (const toggle of tools.querySelectorAll("[data-mode]")) toggle.setAttribute("aria-pressed", String(!flat));
     volume?.show(!flat);
+    panel.show(flat);
     if (!flat) {
       readout.textContent = volume.describe();
       drawScale(volume.micrometersPerPixel());
