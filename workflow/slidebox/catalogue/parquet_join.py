@@ -94,7 +94,7 @@ def _read(path: Path, file: IO[bytes]) -> _Footer:
         raise ValueError(f"{path} is no whole Parquet file")
     file.seek(end)
     data = file.read(size - 8 - end)
-    fields = {number: (kind, data[start:stop]) for number, kind, start, stop in _fields(data, 0)}
+    fields = {number: (kind, data[at:stop]) for number, kind, _, at, stop in _fields(data, 0)}
     groups = fields[_GROUPS][1]
     count, at = groups[0] >> 4, 1
     if count == 15:
@@ -119,12 +119,12 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _fields(data: bytes, at: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number, type, start and end of each field of a struct; the last is (0, 0, its end, its end)
-    and isn't given."""
+def _fields(data: bytes, at: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Number and type of each field of a struct, and where its header, its value and what follows
+    begin."""
     number = 0
     while kind := data[at] & 15:
-        delta = data[at] >> 4
+        head, delta = at, data[at] >> 4
         at += 1
         if delta:
             number += delta
@@ -132,7 +132,7 @@ def _fields(data: bytes, at: int) -> Iterator[tuple[int, int, int, int]]:
             coded, at = _varint(data, at)
             number = coded >> 1 ^ -(coded & 1)
         stop = _skip(data, at, kind)
-        yield number, kind, at, stop
+        yield number, kind, head, at, stop
         at = stop
 
 
@@ -166,20 +166,11 @@ def _skip(data: bytes, at: int, kind: int) -> int:
     raise ValueError(f"a footer with a value of type {kind}")
 
 
-def _struct(data: bytes, at: int, known: dict, by: int, ordinal: int, out: bytearray) -> int:
+def _struct(data: bytes, start: int, known: dict, by: int, ordinal: int, out: bytearray) -> int:
     """Copy a struct to ``out``, its offsets shifted ``by`` so many bytes; returns where it ends."""
-    number = 0
-    while kind := data[at] & 15:
-        delta = data[at] >> 4
-        start = at
-        at += 1
-        if delta:
-            number += delta
-        else:
-            coded, at = _varint(data, at)
-            number = coded >> 1 ^ -(coded & 1)
-        out += data[start:at]
-        stop = _skip(data, at, kind)
+    stop = start
+    for number, kind, head, at, stop in _fields(data, start):
+        out += data[head:at]
         told = known.get(number)
         if told is None:
             out += data[at:stop]
@@ -198,9 +189,8 @@ def _struct(data: bytes, at: int, known: dict, by: int, ordinal: int, out: bytea
                 inner = _struct(data, inner, told, by, ordinal, out)
         else:
             _struct(data, at, told, by, ordinal, out)
-        at = stop
     out.append(0)
-    return at + 1
+    return stop + 1
 
 
 def _written(fields: dict[int, tuple[int, bytes]]) -> bytes:
