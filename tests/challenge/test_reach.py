@@ -24,7 +24,7 @@ from scipy import ndimage
 from slidebox.challenge import reach, splits
 from slidebox.challenge.assemble import assemble
 from slidebox.challenge.model import load
-from slidebox.challenge.release import Writer
+from slidebox.challenge.writer import Writer
 from slidebox.vault import Vault
 
 

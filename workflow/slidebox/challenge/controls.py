@@ -19,7 +19,7 @@ from ..scoring.arrays import whole
 from ..scoring.custom import run_custom
 from ..scoring.predictions import Refused
 from ..scoring.release import Item, Release, open_release
-from .release import Writer
+from .writer import Writer
 
 PART = "one true object"
 # Neither right nor wrong: by its value a scorer that counts in another way is noticed

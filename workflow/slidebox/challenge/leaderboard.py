@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -28,7 +29,6 @@ from ..scoring.release import MANIFEST, Release, open_release, sha256_file
 from . import entries as entry_room
 from . import versions
 from .model import Board, Phase
-from .release import read_json
 from .splits import order_key
 
 Progress = Callable[[str, int, int], None]
@@ -171,7 +171,7 @@ def _score(
         "truth": truth,
     }
     done = place / "result.json"
-    before = read_json(done) if done.is_file() else None
+    before = json.loads(done.read_text("utf-8")) if done.is_file() else None
     if before and before["state"] == state:
         return before | {"place": str(place)}
     staging = place.with_name(f".{key}.tmp")
@@ -449,7 +449,7 @@ def _publish(board: dict[str, Any], out: Path, public: Path, site_name: str) -> 
     # When nothing but the moment changed, the files stay as they are
     kept = out / "leaderboard.json"
     if kept.is_file():
-        old = read_json(kept)
+        old = json.loads(kept.read_text("utf-8"))
         if {**old, "made": ""} == {**board, "made": ""}:
             board["made"] = old["made"]
     write_json(kept, board)

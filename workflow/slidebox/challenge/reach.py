@@ -19,10 +19,11 @@ from scipy import ndimage
 
 from ..findings import Finding
 from ..images import UnreadableImage, open_image
+from ..scoring.release import sha256_file
 from . import containers, lookalike, pixels, tells
 from .archive import Study
 from .assemble import Pair
-from .release import Writer, sha256_file
+from .writer import Writer
 
 TEXT = {".json", ".tsv", ".csv", ".txt", ".md", ".html", ".xml", ".yaml", ".yml", ".jsonl", ""}
 LARGEST_TEXT = 256 << 20
