@@ -17,8 +17,9 @@ from ..findings import Finding
 from ..scoring import catalog, coco, results, run
 from ..scoring.arrays import whole
 from ..scoring.custom import run_custom
+from ..scoring.opening import open_release
 from ..scoring.predictions import Refused
-from ..scoring.release import Item, Release, open_release
+from ..scoring.release import Item, Release
 from .writer import Writer
 
 PART = "one true object"

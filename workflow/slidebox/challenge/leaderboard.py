@@ -24,8 +24,9 @@ from ..atomic import write_json, write_text
 from ..findings import Finding
 from ..scoring import catalog, coco, ranking, results, run, statistics
 from ..scoring.apart import Apart
+from ..scoring.opening import open_release
 from ..scoring.predictions import allowance
-from ..scoring.release import MANIFEST, Release, open_release, sha256_file
+from ..scoring.release import MANIFEST, Release, sha256_file
 from . import entries as entry_room
 from . import versions
 from .model import Board, Phase

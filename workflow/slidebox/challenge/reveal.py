@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..atomic import write_text
 from ..findings import Finding
-from ..scoring.release import MANIFEST, NotARelease, find_private, open_release
+from ..scoring.opening import open_release
+from ..scoring.release import MANIFEST, NotARelease, find_private
 from . import versions
 from .commitment import commitment, truth_digest
 from .integrity import verify_folder, verify_private

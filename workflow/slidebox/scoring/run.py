@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -17,9 +15,11 @@ import numpy as np
 from ..findings import Finding, has_errors
 from . import arrays, catalog, coco, results, statistics
 from .custom import run_custom
+from .opening import open_release
 from .orientation import looks_transposed
 from .predictions import Refused, Submission, names, opened
-from .release import Item, NotARelease, Release, open_release, sha256_file, sha256_tree
+from .release import Item, NotARelease, Release, sha256_file, sha256_tree
+from .results import Progress, ScoreResult
 
 TASKS = {
     "instance-segmentation": "task_instances",
@@ -30,31 +30,6 @@ TASKS = {
 }
 SUFFIX = {"tracking": "_RES/", "points": ".csv"}
 LABELS = ("instance-segmentation", "semantic-segmentation")
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass
-class ScoreResult:
-    """What scoring found.
-
-    Attributes
-    ----------
-    findings : problems of the predictions; with an error nothing is scored.
-    scores : what scores.json holds, or None.
-    rows : one dict an image: id, group, metrics and raw counts.
-    detections : of COCO's metrics, what became of each detection.
-    out : folder of the results, if one was written.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    scores: dict[str, Any] | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    detections: coco.Detected | None = None
-    out: Path | None = None
-
-    @property
-    def ok(self) -> bool:
-        return not has_errors(self.findings)
 
 
 def task_module(task: str) -> ModuleType:
