@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..scoring import catalog, coco, ranking, results, run, statistics
+from ..scoring import catalog, coco, ranking, results, run, statistics, summary
 from ..scoring.release import Release
 from . import entries as entry_room
 from .model import Board, Phase
@@ -117,16 +117,19 @@ def _ranked(
             found = coco.from_rows(seen, [r["id"] for r in rows], settings)
         groups = [r["group"] for r in rows]
         data = columns(rows)
-        pool = run.pooling(data, [r["missing"] == "True" for r in rows], release)
+        pool = summary.pooling(data, [r["missing"] == "True" for r in rows], release)
         _, weights = statistics.group_weights(
             groups, settings.bootstrap.resamples, settings.bootstrap.seed
         )
         values.append(
-            {m: float(run.of_metric(release, m, pool, data, groups, None, found)) for m in shown}
+            {
+                m: float(summary.of_metric(release, m, pool, data, groups, None, found))
+                for m in shown
+            }
         )
         resampled.append(
             np.atleast_1d(
-                run.of_metric(release, settings.primary, pool, data, groups, weights, found)
+                summary.of_metric(release, settings.primary, pool, data, groups, weights, found)
             )
             if settings.bootstrap.resamples else np.array([math.nan])
         )  # fmt: skip
