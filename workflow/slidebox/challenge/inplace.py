@@ -23,9 +23,9 @@ SHAPE = 1.1  # ratio of two images' proportions
 TABLES, PROBES = 5, 2  # hash tables, and bits of a hash that may be on the other side
 CROWD = 24  # images with one hash that are looked at
 ALIKE = 0.6  # least correlation of the middle band
-# How far from chance the middle band must be, or the sum of both and the lesser of them, in standard
-# deviations of Fisher's z; set on real images. Independent details that four cells of the fine and
-# the middle band hold, from noise
+# How far from chance the middle band must be, or the sum of both and the lesser of them, in
+# standard deviations of Fisher's z; set on real images. Independent details that four cells of the
+# fine and the middle band hold, from noise
 MIDDLE, BOTH, LESSER = 5.0, 9.0, 3.3
 DETAILS = 4.0, 0.87
 # Fisher's z by which the middle bands must agree better than in any other pose (one cell in the

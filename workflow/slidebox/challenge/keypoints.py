@@ -2,10 +2,10 @@
 
 Both dim and bright objects, and what lies within them, are to be found again: keypoints are sought
 where the local mean and contrast are evened out (as in Jarrett et al. 2009,
-doi:10.1109/ICCV.2009.5459469), but for what is below the noise. Keypoints are SIFT's (Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94) as OpenCV computes them,
-scaled as RootSIFT (Arandjelovic and Zisserman 2012, doi:10.1109/CVPR.2012.6248018): rotation, scale
-and contrast don't change them. Mirroring or inverting an image only reorders the bins of a
-descriptor: `FORMS` are these orders.
+doi:10.1109/ICCV.2009.5459469), but for what is below the noise. They are SIFT's (Lowe 2004,
+doi:10.1023/B:VISI.0000029664.99615.94) as OpenCV computes them, scaled as RootSIFT (Arandjelovic
+and Zisserman 2012, doi:10.1109/CVPR.2012.6248018): rotation, scale and contrast don't change them.
+Mirroring or inverting an image only reorders the bins of a descriptor: `FORMS` are these orders.
 """
 
 from __future__ import annotations
