@@ -24,7 +24,7 @@ NARROW, LONG = 32, 512  # a strip's preview keeps so much of its width, if it is
 CLEAR, FAINT = (0.005, 12), (0.001, 40)
 FEW, FEW_OF_MANY = 60, 25
 AROUND, AROUND_OF_MANY = 7.0, 5.0  # sigma of the Gaussian within which mean and contrast are evened
-NOISE, LEAST = 2.0, 0.002  # contrast that counts: times the noise, and of the preview's range
+NOISE, LEAST = 4.0, 0.002  # contrast that counts: times the noise, and of the preview's range
 SPREAD = 42  # grey levels of an evened picture in a standard deviation
 
 _INDEX = np.arange(128).reshape(4, 4, 8)  # rows, columns, directions
