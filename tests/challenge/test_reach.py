@@ -148,7 +148,7 @@ def test_every_guise_at_once(tmp_path):
     said = "\n".join(found(bench, folder))
     for name in (
         "twice.zip: holds the hidden truth of spC_0 as inner.zip!/x.bin",
-        "masks.tar.gz!/masks.tar!/a/again.tif: shows the same", "cells.parquet (in a cell)",
+        "masks.tar.gz!/masks.tar!/a/again.tif: shows the same", "cells.parquet!/(in a cell)",
         "colours.png: shows", "ground.png: shows", "images/z/0/zarr.json: shows",
         "coco.json: has the objects", "kaggle.csv: has the objects", "boxes.json: has the objects",
         "centres.csv: has the objects (centres)",
