@@ -30,16 +30,18 @@ STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.\d+\.tmp/")
 AXES = ("yx", "zyx", "tyx", "tzyx")
 HIDDEN_PLANES, PLANES = 256, 32  # of one image that are compared by their looks
 TRIVIAL_TRACKS = 64  # bytes of a table of tracks that others may have too
+CLASSES = 16  # of a semantic segmentation that are looked for alone
 TURNS = 4  # changes of value along a plane that isn't like any other
 
 
 def partition_digest(planes: Iterable[np.ndarray]) -> str:
     """Digest of what is one object with what, whatever the numbers, the dtype and the file format.
 
-    Planes come in C order; background (0) stays 0, other labels count on by first appearance.
+    Planes come in C order; values count on by first appearance, so that the background may have
+    any.
     """
     total = hashlib.sha256()
-    number: dict[int, int] = {0: 0}
+    number: dict[int, int] = {}
     for plane in planes:
         flat = np.ascontiguousarray(plane).reshape(-1)
         first = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
@@ -119,6 +121,7 @@ class _Search:
         self.sources = {pair.study.accession for pair in writer.pairs}
         for pair, file, path in _hidden(writer):
             self._bytes(pair, file["path"], path)
+        self.tracks: list[tuple[frozenset, str]] = []
         for row in writer.secrets:
             self.digests.add(bytes.fromhex(row["sha256"]), row["id"])
         hidden = {
@@ -128,8 +131,12 @@ class _Search:
         for pair in hidden.values():  # once for all tiles of an image
             known = self._table(pair) if self.task == "points" else self._image(pair)
             if known is not None:
-                known.facts["the size in bytes"] = sum(f["size"] for f in pair.truth["files"])
                 objects.append(known)
+            if pair.tracks is not None:
+                with suppress(pixels.Unfit):
+                    listed = frozenset(pixels.read_tracks(pair.study.content(pair.tracks["path"])))
+                    if len(listed) >= tells.SEVERAL:  # others may have the same few
+                        self.tracks.append((listed, pair.id))
         self.tells = tells.Tells(objects)
 
     def _bytes(self, pair: Pair, name: str, path: Path) -> None:
@@ -157,11 +164,15 @@ class _Search:
             self.restored.add(pair.id, few, _planes_of(pair, restored.PLANES))
         else:
             known = tells.objects(pair.id, _names(pair), planes, self.task != "tracking")
-            numbered = planes
-            if self.task == "semantic-segmentation":
-                numbered = [ndimage.label(plane)[0] for plane in planes]
-            self.alike.add(pair.id, _spread(numbered, HIDDEN_PLANES), _planes_of(pair, 3))
+            few = numbered = _spread(planes, HIDDEN_PLANES)
             forms.append([plane > 0 for plane in planes])
+            if self.task == "semantic-segmentation":
+                numbered = [ndimage.label(plane)[0] for plane in few]
+                classes = set(np.unique(np.stack(few)).tolist()) - {0}
+                for each in sorted(classes)[:CLASSES] if len(classes) > 1 else ():
+                    forms.append([plane == each for plane in planes])
+                    numbered += [ndimage.label(plane == each)[0] for plane in few]
+            self.alike.add(pair.id, numbered, _planes_of(pair, 3))
         for plane in itertools.chain.from_iterable(forms):
             if _turns(plane) >= TURNS:
                 for turned in _turned(plane):
@@ -219,10 +230,16 @@ class _Search:
                 continue
             if size <= LARGEST_TEXT and containers.may_be_text(inner):
                 yield from self._texts(inner, shown, ending)
-            if looked_at or not self.shapes or (inner.name in containers.ZARR and _smaller(inner)):
+            if looked_at or (inner.name in containers.ZARR and _smaller(inner)):
+                continue
+            if not self.shapes and ending not in anyimage.NUMPY | anyimage.HDF5:
                 continue
             for source in anyimage.arrays(inner):
                 yield from self._seen(source, shown)
+                if len(source.shape) == 2 and source.shape[1] <= tells.COLUMNS:
+                    listed = np.stack(list(source.planes()))[0].astype(float)
+                    for which, what in sorted(self.tells.places(listed)):
+                        yield _error(shown, f"{what} of the hidden truth of {which}", AGAIN)
 
     def _same(self, path: Path, where: str, member: str) -> Iterator[Finding]:
         known = self.sizes.get(path.stat().st_size)
@@ -244,6 +261,11 @@ class _Search:
             yield _error(where, f"{what} of the hidden truth of {which}", AGAIN)
         for matrix in matrices:
             yield from self._seen(anyimage.plain(matrix), where)
+        if self.tracks and ending in POINTS:
+            with suppress(pixels.Unfit, UnicodeDecodeError, OSError):
+                listed = frozenset(pixels.read_tracks(path))
+                for which in (w for known, w in self.tracks if known <= listed):
+                    yield _error(where, f"has the tracks of the hidden truth of {which}", AGAIN)
         if ending in POINTS and (found := sorted(_with_points(path, self.points))):
             yield _error(where, "has the points of the hidden truth of " + ", ".join(found),
                          "choose another test set: these points are public")  # fmt: skip

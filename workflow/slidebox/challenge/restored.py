@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from .lookalike import Alike, _reduced, _turn
 
 MIDDLE, SIDE = 256, 128  # pixels of the part that is compared; sides it has then
-LEAST = 0.9  # correlation of detail
+LEAST = 0.7  # correlation of detail
 PLANES = 8  # of a hidden image
 
 
@@ -69,7 +69,7 @@ class Restored:
                 continue
             picture = detail.reshape(SIDE, SIDE)
             for turn in range(1 if turned else 0, 8, 2):
-                level = self._matrix @ _turn(picture, turn).ravel()
+                level = np.abs(self._matrix @ _turn(picture, turn).ravel())  # also a negative
                 good = np.flatnonzero(mine & (level >= self.least))
                 if good.size:
                     best = int(good[level[good].argmax()])

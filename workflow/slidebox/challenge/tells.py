@@ -192,10 +192,17 @@ class Tells:
         if not self._marked and not self._by_count:
             return
         for cells in _groups(table):
-            values = np.array(cells, float)
+            yield from self._columns(np.array(cells, float), table.head)
+
+    def places(self, values: np.ndarray) -> set[tuple[str, str]]:
+        """(id, what) of hidden truth whose places are in the columns of an array."""
+        return set(self._columns(values, []))
+
+    def _columns(self, values: np.ndarray, head: list[str]) -> Iterator[tuple[str, str]]:
+        if len(values):
             good = np.isfinite(values).any(0)
             values = values[:, good]
-            names = [n for n, g in zip(table.head, good, strict=False) if g]
+            names = [n for n, g in zip(head, good, strict=False) if g]
             for y, x in _pairs(names, values.shape[1]):
                 places = values[:, [y, x]]
                 places = places[np.isfinite(places).all(1)]
@@ -319,9 +326,10 @@ def _fits(column: np.ndarray, places: np.ndarray) -> Iterator[np.ndarray]:
 def _near(places: np.ndarray, known: np.ndarray) -> bool:
     """Whether most of two sets of as many places are the same."""
     spread = np.ptp(known, axis=0)
-    near = min(NEAR, 0.02 * float(spread.max()))
-    crowded = len(known) * np.pi * near**2 > 0.3 * float(np.prod(spread + 1))
-    return not crowded and float((KDTree(places).query(known)[0] <= near).mean()) >= 0.9
+    # So near that places thrown at random would seldom be
+    free = math.sqrt(0.3 * float(np.prod(spread + 1)) / (math.pi * len(known)))
+    near = min(NEAR, 0.02 * float(spread.max()), free)
+    return float((KDTree(places).query(known)[0] <= near).mean()) >= 0.9
 
 
 def _bare(cell: str) -> str:
