@@ -374,6 +374,27 @@ def test_masks_in_gray_levels_and_pieces_of_them(shared):
     assert not [x for x in said if "blurred_other" in x or "micrograph" in x]
 
 
+def test_what_was_searched_is_not_searched_again(shared, monkeypatch):
+    """Until it changes; also what is deep in a Zarr, with the array's own description as it was."""
+    bench, folder, secret = shared
+    place = bench.public / "LATER" / "plate.zarr" / "0"
+    array = zarr.create_array(place, shape=(96, 96), dtype="i4", chunks=(48, 48))
+    array[:] = discs(77)[1]
+    assert found(bench, folder) == []
+    looked_at = []
+    search = reach._Search.file
+    monkeypatch.setattr(reach._Search, "file", lambda self, path, *more, **named: (
+        looked_at.append(path) or search(self, path, *more, **named)))  # fmt: skip
+    assert found(bench, folder) == []
+    assert looked_at == []
+    array[:] = tifffile.imread(secret)
+    assert [x for x in found(bench, folder) if "plate.zarr/0/zarr.json" in x]
+    # What was found is searched each time
+    assert [x for x in found(bench, folder) if "plate.zarr/0/zarr.json" in x]
+    assert {p for p in looked_at if bench.public / "LATER" not in p.parents} == set()
+    shutil.rmtree(bench.public / "LATER")
+
+
 def test_an_older_version_of_the_study_in_which_it_was_public(tmp_path):
     bench = nuclei(tmp_path, each=1)
     folder = challenge_folder(tmp_path)

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from ..findings import Finding
 from ..images import UnreadableImage
-from . import anyimage, containers, lookalike, pixels, restored, tells
+from . import anyimage, containers, lookalike, pixels, restored, searched, tells
 from .archive import Study
 from .assemble import Pair
 from .digests import Digests
@@ -69,21 +69,36 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
     if not any(writer.is_hidden(pair) for pair in writer.pairs):
         return []
     search = _Search(writer)
+    before = searched.Searched(writer.hidden.parent, search.key(writer))
     findings: list[Finding] = []
     known: set[str] = set()
     for study in _studies(writer):
         known |= {f"{study.accession}/{i['zarr']}" for i in study.public.get("images", [])
                   if i.get("zarr")}  # fmt: skip
-        for fileset in study.filesets:
-            if not study.is_restricted(fileset):
-                findings += search.fileset(study, fileset)
-    files = [p for root in (writer.public, writer.staging) for p in _walk(root, writer)]
-    for done, path in enumerate(files, 1):
-        where = _where(path, writer)
-        with suppress(FileNotFoundError):  # another release or study was being renamed
-            findings += search.file(path, where, looked_at=_derived(path, known, writer))
-        if done % 200 == 0 or done == len(files):
-            tell("looking for hidden truth", done, len(files))
+        shown = [f for f in study.filesets if not study.is_restricted(f)]
+        state = hashlib.sha256("\n".join(
+            f"{f['path']} {f.get('role')} {study.sha256(f)}" for f in shown
+        ).encode("utf-8", "surrogateescape")).hexdigest()  # fmt: skip
+        place = f"vault/{study.accession}/{study.version}"
+        if not before.is_known(place, state):
+            found = [finding for f in shown for finding in search.fileset(study, f)]
+            findings += found
+            if not found:
+                before.add(place, state)
+    public = list(searched.places(writer.public, _walk(writer.public, writer)))
+    release = list(searched.places(writer.staging, _walk(writer.staging, writer)))
+    for done, (place, state, files) in enumerate([*public, *release], 1):
+        if done > len(public) or not before.is_known(f"public/{place}", state):
+            found = []
+            for path in files:
+                where = _where(path, writer)
+                with suppress(FileNotFoundError):  # another release or study was being renamed
+                    found += search.file(path, where, looked_at=_derived(path, known, writer))
+            findings += found
+            if not found and done <= len(public):
+                before.add(f"public/{place}", state)
+        tell("looking for hidden truth", done, len(public) + len(release))
+    before.write()
     return list(dict.fromkeys(findings))
 
 
@@ -138,6 +153,15 @@ class _Search:
                     if len(listed) >= tells.SEVERAL:  # others may have the same few
                         self.tracks.append((listed, pair.id))
         self.tells = tells.Tells(objects)
+
+    def key(self, writer: Writer) -> str:
+        """Digest of all that is looked for."""
+        total = hashlib.sha256(f"{self.task} {sorted(self.waived)} {sorted(self.sources)}".encode())
+        for pair, file, _ in _hidden(writer):
+            total.update(f"{pair.id} {pair.study.sha256(pair.truth)} {file['path']}\n".encode())
+        for row in writer.secrets:
+            total.update(f"{row['id']} {row['sha256']}\n".encode())
+        return total.hexdigest()
 
     def _bytes(self, pair: Pair, name: str, path: Path) -> None:
         self.digests.name(name, pair.id)
