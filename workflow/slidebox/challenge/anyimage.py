@@ -20,9 +20,10 @@ CODECS = {".jxl", ".qoi", ".webp", ".pgm", ".ppm"}
 NUMPY = {".npy", ".npz", ".pkl", ".pickle", ".p"}
 HDF5 = {".h5", ".hdf5", ".hdf", ".he5", ".ilp", ".ims", ".nxs", ".emd", ".loom", ".h5ad"}
 LARGEST_PICKLE = 1 << 30
-_BROKEN = (
+BROKEN = (
     UnreadableImage, OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError, EOFError,
-    MemoryError, pickle.UnpicklingError, zlib.error, AttributeError, ImportError,
+    MemoryError, pickle.UnpicklingError, zlib.error, AttributeError, ImportError, SyntaxError,
+    OverflowError, RecursionError,
 )  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def arrays(path: Path) -> Iterator[pixels.Source]:
         elif sniffed not in (".bin", ".roi", ".zip") or can_read(path) not in (None, "bioformats"):
             with _named(path, suffix, sniffed) as named:
                 yield from _opened(named)
-    except _BROKEN:
+    except BROKEN:
         return
 
 

@@ -29,7 +29,8 @@ ZARR = {"zarr.json", ".zarray"}
 TABLES = {".parquet", ".pq", ".feather", ".arrow"}
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, sqlite3.Error, OSError,
-    EOFError, RuntimeError, NotImplementedError, ValueError, KeyError,
+    EOFError, RuntimeError, NotImplementedError, ValueError, KeyError, IndexError, TypeError,
+    AttributeError, struct.error, MemoryError,
 )  # fmt: skip
 MAGIC = (
     (b"PK\3\4", "zip"), (b"PK\5\6", "zip"), (b"\x1f\x8b", "gz"), (b"BZh", "bz2"),

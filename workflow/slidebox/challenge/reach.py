@@ -106,6 +106,11 @@ def _error(where: str, what: str, mend: str) -> Finding:
     return Finding("HIDDEN_REACHABLE", "error", what, where, mend=mend)
 
 
+def _unsearched(where: str, why: str) -> Finding:
+    return Finding("HIDDEN_UNSEARCHED", "warning", f"wasn't searched for hidden truth: {why}",
+                   where, mend="look into it yourself")  # fmt: skip
+
+
 AGAIN = "withdraw it, or choose another test set: what was public stays known"
 
 
@@ -243,9 +248,7 @@ class _Search:
     ) -> Iterator[Finding]:
         """A file and all that is packed in it. `looked_at`: its pixels have been elsewhere."""
         if path.stat().st_size and (why := containers.shut(path)):
-            yield Finding("HIDDEN_UNSEARCHED", "warning",
-                          f"what is packed in it wasn't searched for hidden truth: {why}", where,
-                          mend="look into it yourself, or unpack it")  # fmt: skip
+            yield _unsearched(where, why)
         for member, inner in containers.everything(path):
             shown = f"{where}!/{member}" if member else where
             ending = Path(member or name or path.name).suffix.lower()
@@ -259,11 +262,19 @@ class _Search:
             if not self.shapes and ending not in anyimage.NUMPY | anyimage.HDF5:
                 continue
             for source in anyimage.arrays(inner):
-                yield from self._seen(source, shown)
-                if len(source.shape) == 2 and source.shape[1] <= tells.COLUMNS:
-                    listed = np.stack(list(source.planes()))[0].astype(float)
-                    for which, what in sorted(self.tells.places(listed)):
-                        yield _error(shown, f"{what} of the hidden truth of {which}", AGAIN)
+                try:
+                    yield from list(self._array(source, shown))
+                except anyimage.BROKEN as broken:
+                    yield _unsearched(shown, f"it can't be read: {broken}")
+                    break
+
+    def _array(self, source: pixels.Source, where: str) -> Iterator[Finding]:
+        """An image, or a list of places."""
+        yield from self._seen(source, where)
+        if len(source.shape) == 2 and source.shape[1] <= tells.COLUMNS:
+            listed = np.stack(list(source.planes()))[0].astype(float)
+            for which, what in sorted(self.tells.places(listed)):
+                yield _error(where, f"{what} of the hidden truth of {which}", AGAIN)
 
     def _same(self, path: Path, where: str, member: str) -> Iterator[Finding]:
         known = self.sizes.get(path.stat().st_size)

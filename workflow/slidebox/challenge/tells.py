@@ -161,9 +161,10 @@ class Tells:
             return set(), []
         try:
             content = tables.read(path)
-        except (ValueError, OSError, csv.Error, RecursionError, KeyError, SyntaxError):
-            return set(), []
-        return set(self._all(content)), content.matrices
+            return set(self._all(content)), content.matrices
+        except (ValueError, OSError, csv.Error, RecursionError, KeyError, SyntaxError, TypeError,
+                OverflowError, IndexError):  # fmt: skip
+            return set(), []  # no table after all
 
     def _all(self, content: Content) -> Iterator[tuple[str, str]]:
         boxes = np.array(content.boxes, float).reshape(-1, 4)
