@@ -74,6 +74,14 @@ def test_a_codabench_bundle_has_what_the_host_asks_for(made, tmp_path):
     assert "command" in yaml.safe_load((program / "metadata.yaml").read_text())
 
 
+def test_a_bundle_with_hidden_truth_is_never_public(made):
+    bench, folder, _, _ = made
+    for write in (bridges.codabench, bridges.grand_challenge):
+        with pytest.raises(scoring.NotARelease, match="holds hidden truth"):
+            write(folder, bench.public / "export", bench.private)
+    assert not list(bench.public.rglob("*.zip")) and not list(bench.public.rglob("*.gz"))
+
+
 def test_codabench_gives_the_same_scores(made, tmp_path):
     """The program in the host's folders: input/ref, input/res, output/scores.json."""
     bench, folder, predicted, values = made

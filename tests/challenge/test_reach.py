@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
 import json
+import pickle
 import shutil
+import sqlite3
+import struct
 import tarfile
+import textwrap
 import zipfile
+import zlib
 from pathlib import Path
 
+import h5py
 import imagecodecs
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import scipy.io
 import tifffile
+import xxhash
 import zarr
 from archives import Bench, challenge_folder, discs, nuclei, tiff
 from scipy import ndimage
@@ -148,7 +157,7 @@ def test_every_guise_at_once(tmp_path):
     said = "\n".join(found(bench, folder))
     for name in (
         "twice.zip: holds the hidden truth of spC_0 as inner.zip!/x.bin",
-        "masks.tar.gz!/masks.tar!/a/again.tif: shows the same", "cells.parquet (in a cell)",
+        "masks.tar.gz!/masks.tar!/a/again.tif: shows the same", "cells.parquet!/(in a cell)",
         "colours.png: shows", "ground.png: shows", "images/z/0/zarr.json: shows",
         "coco.json: has the objects", "kaggle.csv: has the objects", "boxes.json: has the objects",
         "centres.csv: has the objects (centres)",
@@ -192,6 +201,202 @@ def test_hidden_labels_that_were_edited(shared):
     for name in [*made, "one_by_one.npy"]:
         assert [line for line in said if name in line and "of spC_0" in line], (name, said)
     assert not [line for line in said if any(name in line for name in strangers)]
+
+
+def test_digests_of_other_kinds_and_notations(shared):
+    bench, folder, secret = shared
+    data, labels = secret.read_bytes(), tifffile.imread(secret)
+    short = f"{zlib.crc32(data):08x}"
+    written = {
+        "sha384.txt": hashlib.sha384(data).hexdigest().upper(),
+        "blake2b.json": json.dumps({"digest": hashlib.blake2b(data, digest_size=32).hexdigest()}),
+        "xxh3.csv": f"a,{xxhash.xxh3_64_hexdigest(data)}",
+        "decimal.tsv": f"x\t{int(hashlib.sha256(data).hexdigest(), 16)}",
+        "colons.txt": hashlib.md5(data).digest().hex(":"),
+        "cut.txt": hashlib.sha1(data).hexdigest()[:16],
+        "git.txt": hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(),
+        "values.txt": hashlib.sha256(labels.astype("<i4").tobytes()).hexdigest(),
+        "short_and_size.txt": f"{short} {len(data)} x.tif",
+        "short_alone.txt": f"{short} 999999 x.tif",  # met by chance among a million numbers
+    }
+    place = bench.public / "DIGESTS"
+    place.mkdir()
+    for name, text in written.items():
+        (place / name).write_text(text)
+    said = found(bench, folder)
+    shutil.rmtree(place)
+    told = {name for name in written if [x for x in said if name in x and "has a digest" in x]}
+    assert told == set(written) - {"short_alone.txt"}, said
+
+
+def test_formats_and_packings_that_are_opened(shared):
+    """Each file has the labels as they are, in a format or a packing of its own."""
+    bench, folder, secret = shared
+    labels = tifffile.imread(secret).astype(np.uint8)
+    image, _ = discs(5)
+    png = imagecodecs.png_encode(labels)
+    place = bench.public / "FORMATS"
+    place.mkdir()
+    h5py.File(place / "classifier.ilp", "w").create_dataset("a/b", data=labels[None]).file.close()
+    scipy.io.savemat(place / "inst.mat", {"cells": {"inst_map": labels}})
+    np.save(place / "x_seg.npy", {"masks": labels, "flows": [1]}, allow_pickle=True)
+    (place / "x.pkl").write_bytes(pickle.dumps([{"y": labels}]))
+    base = sqlite3.connect(place / "x.sqlite")
+    base.execute("create table masks (name, data)")
+    base.execute("insert into masks values (?, ?)", ("a", png))
+    base.commit()
+    base.close()
+    text = base64.b64encode(png).decode()
+    cell = {"outputs": [{"data": {"image/png": "\n".join(textwrap.wrap(text, 76))}}]}
+    pixels = zlib.compress(labels.tobytes())
+    head = "%PDF-1.4\n1 0 obj\n<</Width 96/Height 96/Filter/FlateDecode>>\nstream\n"
+    with tifffile.TiffWriter(place / "pages.tif") as pages:
+        pages.write(image)
+        pages.write(labels)
+    written = {
+        "book.ipynb": json.dumps({"cells": [cell]}).encode(),
+        "page.html": f"<html><img src='data:image/png;base64,{text}'>".encode(),
+        "figure.pdf": head.encode() + pixels + b"\nendstream\nendobj\n",
+        "x.tif.zst": imagecodecs.zstd_encode(secret.read_bytes()),
+        "x.nii.gz": gzip.compress(_nifti(labels)),
+        "x.nrrd": b"NRRD0004\ntype: uint8\nsizes: 96 96\nencoding: raw\n\n" + labels.tobytes(),
+        "bare.raw": labels.astype("<u2").tobytes(),
+        "no_ending": png,
+        "matrix.csv": "\n".join(",".join(map(str, row)) for row in labels).encode(),
+        "matrix.json": json.dumps(labels.tolist()).encode(),
+        "x.gif": imagecodecs.gif_encode(labels),
+    }
+    for name, data in written.items():
+        (place / name).write_bytes(data)
+    names = {path.name for path in place.iterdir()}
+    said = found(bench, folder)
+    shutil.rmtree(place)
+    assert {n for n in names if not [x for x in said if f"/{n}" in x and "spC_0" in x]} == set()
+
+
+def _nifti(labels: np.ndarray) -> bytes:
+    head = bytearray(352)
+    struct.pack_into("<i36x8h", head, 0, 348, 3, *labels.shape[::-1], 1, 1, 1, 1, 1)
+    struct.pack_into("<hh", head, 70, 2, 8)
+    struct.pack_into("<f", head, 108, 352)
+    head[344:348] = b"n+1\0"
+    return bytes(head) + labels.tobytes()
+
+
+def test_what_cant_be_opened_is_named(shared):
+    bench, folder, _ = shared
+    (bench.public / "x.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(40))
+    whole = tiff(bench.root / "whole.tif", np.random.default_rng(0).integers(0, 9, (96, 96)))
+    (bench.public / "cut.tif").write_bytes(whole.read_bytes()[:2000])
+    said = found(bench, folder)
+    for name in ("x.7z", "cut.tif"):
+        (bench.public / name).unlink()
+    assert [x.split(": ")[:2] for x in said] == [
+        [f"public/{name}", "wasn't searched for hidden truth"] for name in ("cut.tif", "x.7z")
+    ], said
+
+
+def test_objects_told_in_words(shared):
+    """Outlines, regions, boxes and centres, also in micrometres or as a part of the image."""
+    bench, folder, secret = shared
+    labels = tifffile.imread(secret)
+    place = bench.public / "WORDS"
+    place.mkdir()
+    boxes = [b for b in ndimage.find_objects(labels) if b is not None]
+    numbers = [k for k in range(1, labels.max() + 1) if (labels == k).any()]
+    centres = np.array(ndimage.center_of_mass(labels > 0, labels, numbers))
+    corners = [(b[1].start, b[0].start, b[1].stop, b[0].stop) for b in boxes]
+    round_ = [f"{x0},{y0} {x1},{y0} {x1},{y1} {x0},{y1}" for x0, y0, x1, y1 in corners]
+    with zipfile.ZipFile(place / "RoiSet.zip", "w") as packed:
+        for k, (x0, y0, x1, y1) in enumerate(corners):
+            roi = struct.pack(">4shBB4h", b"Iout", 227, 1, 0, y0, x0, y1, x1)
+            packed.writestr(f"{k}.roi", roi + bytes(64))
+    overlays = [struct.pack(">4shBB4h", b"Iout", 227, 1, 0, y0, x0, y1, x1) + bytes(64)
+                for x0, y0, x1, y1 in corners]  # fmt: skip
+    tifffile.imwrite(place / "over.tif", discs(5)[0], imagej=True, metadata={"Overlays": overlays})
+    polygons = "".join(f'<Polygon Points="{p}"/>' for p in round_)
+    spots = "".join(f'<Spot POSITION_X="{x * 0.3}" POSITION_Y="{y * 0.3}"/>' for y, x in centres)
+    written = {
+        "roi.ome.xml": f"<OME><ROI>{polygons}</ROI></OME>",
+        "drawn.svg": f"<svg>{polygons.replace('Polygon Points', 'polygon points')}</svg>",
+        "tracks.xml": f"<TrackMate>{spots}</TrackMate>",
+        "shapes.csv": "id,wkt\n" + "\n".join(
+            f'a,"POLYGON (({p.translate(str.maketrans(", ", " ,"))}))"' for p in round_),
+        "qupath.tsv": "Name\tCentroid X µm\tCentroid Y µm\n" + "\n".join(
+            f"a\t{x / 2:.2f}\t{y / 2:.2f}" for y, x in centres),
+        "flipped.csv": "a,b\n" + "\n".join(f"{96 - x:.2f},{y:.2f}" for y, x in centres),
+        "bare.txt": "\n".join(f"{x:.1f} {y:.1f}" for y, x in centres),
+        "yolo.txt": "\n".join(
+            f"0 {(x0 + x1) / 192:.6f} {(y0 + y1) / 192:.6f} {(x1 - x0) / 96:.6f} "
+            f"{(y1 - y0) / 96:.6f}" for x0, y0, x1, y1 in corners),
+        "areas.csv": "n,area\n" + "\n".join(
+            f"{k},{0.09 * (labels == k).sum():.3f}" for k in numbers),
+        "pixels.json": json.dumps({"spC_0": int((labels > 0).sum()), "spE_0": 1}),
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    strangers = {
+        "other.csv": "x,y\n" + "\n".join(f"{x},{y}" for x, y in rng.uniform(0, 99, (12, 2))),
+        "series.csv": "\n".join(f"{k},{k * k}" for k in range(len(numbers))),
+    }
+    for name, text in (written | strangers).items():
+        (place / name).write_text(text)
+    said = found(bench, folder)
+    shutil.rmtree(place)
+    for name in ["RoiSet.zip", "over.tif", *written]:
+        # One number of one image may be met by chance
+        is_told = [x for x in said if name in x and "of spC_0" in x]
+        assert bool(is_told) == (name != "pixels.json"), (name, said)
+    assert not [x for x in said if any(name in x for name in strangers)]
+
+
+def test_masks_in_gray_levels_and_pieces_of_them(shared):
+    bench, folder, secret = shared
+    labels = tifffile.imread(secret)
+    mask, image = labels > 0, discs(20)[0]
+    place = bench.public / "GRAY"
+    (place / "masks").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    made = {
+        "blurred.tif": ndimage.gaussian_filter(mask * 255.0, 2).astype(np.uint8),
+        "likely.tif": (mask * 0.9 + rng.normal(0.05, 0.02, mask.shape)).astype(np.float32),
+        "where.tif": np.where(mask, image, 0),
+        "piece.tif": labels[30:80, 20:75].astype(np.uint8),
+    }
+    for name, array in made.items():
+        tiff(place / name, array)
+    jpeg = imagecodecs.jpeg_encode(mask.astype(np.uint8) * 255, level=80)
+    (place / "mask.jpg").write_bytes(jpeg)
+    for k in range(1, labels.max() + 1):  # a file an object
+        if (labels == k).any():
+            tiff(place / "masks" / f"{k}.tif", (labels == k).astype(np.uint8))
+    tiff(place / "blurred_other.tif", ndimage.gaussian_filter(discs(7)[0], 2))
+    tiff(place / "micrograph.tif", image)
+    said = found(bench, folder)
+    shutil.rmtree(place)
+    for name in [*made, "mask.jpg", "/masks/"]:
+        assert [x for x in said if name in x and "spC_0" in x], (name, said)
+    assert not [x for x in said if "blurred_other" in x or "micrograph" in x]
+
+
+def test_what_was_searched_is_not_searched_again(shared, monkeypatch):
+    """Until it changes; also what is deep in a Zarr, with the array's own description as it was."""
+    bench, folder, secret = shared
+    place = bench.public / "LATER" / "plate.zarr" / "0"
+    array = zarr.create_array(place, shape=(96, 96), dtype="i4", chunks=(48, 48))
+    array[:] = discs(77)[1]
+    assert found(bench, folder) == []
+    looked_at = []
+    search = reach._Search.file
+    monkeypatch.setattr(reach._Search, "file", lambda self, path, *more, **named: (
+        looked_at.append(path) or search(self, path, *more, **named)))  # fmt: skip
+    assert found(bench, folder) == []
+    assert looked_at == []
+    array[:] = tifffile.imread(secret)
+    assert [x for x in found(bench, folder) if "plate.zarr/0/zarr.json" in x]
+    # What was found is searched each time
+    assert [x for x in found(bench, folder) if "plate.zarr/0/zarr.json" in x]
+    assert {p for p in looked_at if bench.public / "LATER" not in p.parents} == set()
+    shutil.rmtree(bench.public / "LATER")
 
 
 def test_an_older_version_of_the_study_in_which_it_was_public(tmp_path):
@@ -245,6 +450,11 @@ def test_points_in_other_tables(tmp_path):
     other = [f"{k}\t{y}\t{x}\tgood" for k, (x, y) in enumerate(r.split(",") for r in lines[::-1])]
     table.write_text("id\ty\tx\tnote\n" + "\n".join(other))
     assert [line for line in found(bench, folder) if "spots.tsv" in line and "points" in line]
+    # In another unit, with y from below, as an array
+    places = np.array([[float(v) for v in r.split(",")] for r in lines])
+    np.save(bench.public / "spots.npy", places * [0.1, -0.1] + [3, 50])
+    assert [line for line in found(bench, folder) if "spots.npy" in line and "unit" in line]
+    (bench.public / "spots.npy").unlink()
     # Among the points of other images
     other += [f"{k}\t{k}.5\t1.25\tother" for k in range(9)]
     table.write_text("id\ty\tx\tnote\n" + "\n".join(other))
@@ -256,7 +466,8 @@ def test_restoration_truth_saved_as_another_type(tmp_path):
     files, rows = {}, []
     for k, name in enumerate("abc"):
         clean, _ = discs(k)
-        files[f"{name}.tif"] = tiff(tmp_path / "in" / f"{name}.tif", clean // 2)
+        poor = np.random.default_rng(k).poisson(clean / 40) * 20  # few photons
+        files[f"{name}.tif"] = tiff(tmp_path / "in" / f"{name}.tif", poor.astype(np.uint16))
         files[f"{name}_clean.tif"] = tiff(tmp_path / "in" / f"{name}_clean.tif", clean)
         part = "Test" if name == "c" else "Clean"
         rows.append({"path": f"{name}.tif", "part": "Images", "specimen": name})
@@ -269,5 +480,12 @@ def test_restoration_truth_saved_as_another_type(tmp_path):
             "primary: AP", "primary: PSNR\n  data_range: 65535").replace("Nuclei, test", "Test"),
     )  # fmt: skip
     assert found(bench, folder) == []
-    np.save(bench.public / "x.npy", discs(2)[0].astype(np.float32)[None])
-    assert [line for line in found(bench, folder) if "x.npy" in line]
+    clean = discs(2)[0].astype(np.float32)
+    np.save(bench.public / "x.npy", clean[None])
+    bright = (255 * (clean / clean.max()) ** 0.6).astype(np.uint8)
+    (bench.public / "bright.png").write_bytes(imagecodecs.png_encode(np.rot90(bright).copy()))
+    tiff(bench.public / "noisier.tif", clean + np.random.default_rng(0).normal(0, 200, clean.shape))
+    said = found(bench, folder)
+    assert [line for line in said if "x.npy" in line]
+    assert [line for line in said if "bright.png" in line and "nearly the same" in line]
+    assert not [line for line in said if "noisier" in line]

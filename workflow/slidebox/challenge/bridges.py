@@ -147,6 +147,10 @@ def _reference(release: Release, split: str, private: Path | None, target: Path)
     if split in release.hidden:
         if private is None:
             raise NotARelease(f"the truth of split {split!r} is hidden: give --private DIR")
+        public = release.folder.resolve().parents[2]  # <public>/challenges/<slug>/<version>
+        inside = target.resolve().is_relative_to(public)
+        if inside and release.folder.resolve().parents[1].name == "challenges":
+            raise NotARelease(f"the bundle holds hidden truth and can't be under {public}")
         secret = find_private(private, release.slug, release.version)
         (target / "private").mkdir()
         with (secret / "truth.csv").open(encoding="utf-8", newline="") as handle:

@@ -1,8 +1,12 @@
 """Hidden labels that were edited: rescaled, cropped, thickened, drawn as outlines, one by one.
 
-Two views of a plane. Its objects, each by its exact shape, wherever it lies: those of a crop, of a
-montage, of a slice or of one mask an object are the same. And the plane reduced to a small picture
-of its foreground or of its outlines, which scale and small edits leave nearly the same.
+Three views of a plane. Its objects, each by its exact shape, wherever it lies: those of a crop, of
+a montage, of a slice or of one mask an object are the same. Pieces of its outlines (`fragments`),
+for crops without whole objects. And the plane reduced to a small picture of its foreground or of
+its outlines, which scale and small edits leave nearly the same.
+
+What has gray levels (blurred masks, probabilities, distances, JPEG, the image where the labels are)
+is compared with the hidden mask blurred as much, and must be nearer to it than the image itself.
 """
 
 from __future__ import annotations
@@ -15,15 +19,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from .fragments import Fragments
+
 SIDE = 48  # pixels of the small picture's sides
 FEWEST = 5  # objects of a plane that is compared by its small picture
 SMALLEST = 50  # pixels of an object whose shape is its own
 SHARE = 0.5  # of a plane's objects that are hidden ones
+ONE_BY_ONE = 3  # objects by whose shapes alone a hidden image is known
 SAME = 0.95  # correlation of small pictures
 NARROW = 64  # pixels: what is narrower has no picture
 FLAT = 0.6  # of neighbours in the foreground of labels that are equal
 MOST = 100_000  # objects of a plane
 LARGEST = 1 << 26  # pixels of a plane
+SOFT, SOFT_SIDE = 0.98, 160  # correlation of gray levels with a blurred mask; sides they have then
+BLURS = (0.0, 0.7, 1.5, 3.0, 5.0)  # pixels of those sides
+NEARER = 0.003  # than the hidden truth's own image
 
 
 @dataclass(frozen=True)
@@ -35,81 +45,187 @@ class Alike:
 
 
 class Lookalikes:
-    """Hidden labels by their objects' shapes and small pictures."""
+    """Hidden labels by their objects' shapes, pieces of outlines and small pictures."""
 
     def __init__(self) -> None:
         self.shapes: dict[bytes, set[str]] = {}
+        self.sizes: set[tuple[int, int, int]] = set()
+        self.fragments = Fragments()
         self.ids: list[str] = []
         self.pictures: list[np.ndarray] = []
         self.aspects: list[float] = []
+        self.masks: list[np.ndarray] = []
+        self.own: list[float] = []
         self._matrix: np.ndarray | None = None
 
-    def add(self, which: str, planes: Iterable[np.ndarray]) -> None:
-        """Hidden labels of one image, as (y, x) planes."""
+    def add(
+        self, which: str, planes: Iterable[np.ndarray], images: Iterable[np.ndarray] = ()
+    ) -> None:
+        """Hidden labels of one image, as (y, x) planes, and some planes of that image."""
+        images = list(images)
         for plane in planes:
             for mask in (plane, plane > 0):
-                for shape in set(_shapes(mask)):
+                for size, shape in _shapes(mask):
+                    self.sizes.add(size)
                     self.shapes.setdefault(shape, set()).add(which)
+            # Where there is no background the outlines are all there is
+            full = (plane > 0).mean() > 0.95
+            self.fragments.add(which, _edges(plane) if full else plane > 0)
             if min(plane.shape) >= NARROW and len(_boxes(plane)) >= FEWEST:
-                # Where there is no background the outlines are all there is
-                full = (plane > 0).mean() > 0.95
                 for picture in [_edges(plane)] if full else [plane > 0, _edges(plane)]:
                     self.ids.append(which)
                     self.pictures.append(_small(picture))
                     self.aspects.append(plane.shape[1] / plane.shape[0])
+                    mask = _reduced(picture, SOFT_SIDE)
+                    self.masks.append(np.round(mask * 255).astype(np.uint8))
+                    self.own.append(max(
+                        (_level(soft, mask) for image in images for soft in _softs(image)),
+                        default=0.0,
+                    ))  # fmt: skip
         self._matrix = None
 
     def __bool__(self) -> bool:
         return bool(self.shapes or self.pictures)
 
-    def find(self, planes: Iterable[np.ndarray]) -> Alike | None:
+    def may_show(self, planes: Iterable[np.ndarray]) -> bool:
+        """Whether planes are worth a look: like labels, or like a mask in gray levels."""
+        for plane in planes:
+            if is_flat(plane):
+                return True
+            if plane.size <= LARGEST and any(self._soft(s) for s in _softs(plane)):
+                return True
+        return False
+
+    def find(
+        self, planes: Iterable[np.ndarray], beside: Counter[str] | None = None
+    ) -> Alike | None:
         """The hidden truth that (y, x) planes show; None for images that aren't like labels.
 
-        Shapes are counted over all planes, so that a mask an object or a slice each is found too.
+        Shapes are counted over all planes, so that a mask an object or a slice each is found too;
+        `beside` counts them over the files of a folder that have nothing else.
         """
         hits: Counter[str] = Counter()
         seen = 0
-        for plane in _forms(planes):
-            listed = set(_shapes(plane)) | set(_shapes(plane > 0))
-            mine = Counter(w for shape in listed for w in self.shapes.get(shape, ()))
-            hits += mine
-            seen += min(len(set(_shapes(plane))), len(listed))
-            if found := self._picture(plane):
-                return found
+        for plane in planes:
+            if plane.size > LARGEST:
+                continue
+            for number, form in enumerate(_forms(plane)):
+                mine, count = self._count(form)
+                hits += mine
+                seen += count
+                if found := self._picture(form) or self._fragment(form):
+                    return found
+                for which in mine if beside is not None and number == 0 else ():
+                    beside[which] += count if mine[which] >= count else 0
+                    if beside[which] >= ONE_BY_ONE:
+                        return Alike(which, "and others beside it have the objects one by one of")
+            if not is_flat(plane):
+                for soft in _softs(plane):
+                    if found := self._soft(soft):
+                        return found
         for which, count in hits.most_common(1):
-            if count >= 3 and count >= SHARE * seen:
+            if count >= ONE_BY_ONE and count >= SHARE * seen:
                 return Alike(which, f"has {count} of the objects of")
         return None
+
+    def _count(self, form: np.ndarray) -> tuple[Counter[str], int]:
+        """Objects of a plane of labels that are a hidden truth's, and how many it has."""
+        alone = {shape or size for size, shape in _shapes(form, self.sizes)}
+        listed = alone
+        if form.max() > 1:
+            listed = alone | {shape or size for size, shape in _shapes(form > 0, self.sizes)}
+        mine = Counter(w for shape in listed for w in self.shapes.get(shape, ()))
+        return mine, min(len(alone), len(listed))
+
+    def _fragment(self, form: np.ndarray) -> Alike | None:
+        full = (form > 0).mean() > 0.95
+        found = self.fragments.find(_edges(form) if full else form > 0)
+        return found and Alike(found[0], f"shows a part ({found[1]} pieces of outlines) of")
 
     def _picture(self, plane: np.ndarray) -> Alike | None:
         if not self.pictures or min(plane.shape) < NARROW // 4:
             return None
         if len(_boxes(plane)) < FEWEST and ndimage.label(plane > 0)[1] < FEWEST:
             return None
+        top, at, _ = max(self._best(plane > 0), self._best(_edges(plane)))
+        if top < SAME:
+            return None
+        return Alike(self.ids[at], f"shows nearly the same (correlation {top:.2f}) as")
+
+    def _best(self, mask: np.ndarray) -> tuple[float, int, int]:
+        """(correlation, which, turn) of the small picture that a mask is most like."""
         if self._matrix is None:
             self._matrix = np.stack(self.pictures)
-        aspect = plane.shape[1] / plane.shape[0]
-        known = np.array(self.aspects)
-        top = (0.0, -1)
-        for picture in (plane > 0, _edges(plane)):
-            small = _small(picture)
-            for turn in range(8):
-                turned = np.rot90(small.reshape(SIDE, SIDE)[:, :: -1 if turn > 3 else 1], turn % 4)
-                fits = np.abs((1 / aspect if turn % 2 else aspect) / known - 1) < 0.03
-                if fits.any():
-                    found = np.where(fits, self._matrix @ turned.ravel(), 0)
-                    at = int(found.argmax())
-                    top = max(top, (float(found[at]), at))
-        if top[0] < SAME:
+            self._aspects = np.array(self.aspects)
+        aspect = mask.shape[1] / mask.shape[0]
+        small = _small(mask)
+        top = (0.0, -1, 0)
+        for turn in range(8):
+            fits = np.flatnonzero(
+                np.abs((1 / aspect if turn % 2 else aspect) / self._aspects - 1) < 0.03
+            )
+            if fits.size:
+                turned = _turn(small.reshape(SIDE, SIDE), turn)
+                found = self._matrix[fits] @ turned.ravel()
+                at = int(found.argmax())
+                top = max(top, (float(found[at]), int(fits[at]), turn))
+        return top
+
+    def _soft(self, soft: np.ndarray) -> Alike | None:
+        """A hidden mask that gray levels from 0 to 1 are like, more than those of its image."""
+        if not self.pictures or min(soft.shape) < NARROW:
             return None
-        return Alike(self.ids[top[1]], f"shows nearly the same (correlation {top[0]:.2f}) as")
+        mask = soft > 0.5
+        top, at, turn = max(self._best(mask), self._best(~mask))
+        if top < SAME - 0.05:
+            return None
+        level = _level(_turn(_reduced(soft, SOFT_SIDE), turn), self.masks[at] / 255.0)
+        if level < max(SOFT, self.own[at] + NEARER):
+            return None
+        return Alike(self.ids[at], f"shows in gray levels (correlation {level:.3f})")
 
 
-def _forms(planes: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Planes that are like labels, as numbers from 0; of a mask its negative too."""
-    for plane in planes:
-        if plane.size > LARGEST or not is_flat(plane):
-            continue
+def _turn(picture: np.ndarray, turn: int) -> np.ndarray:
+    return np.rot90(picture[:, :: -1 if turn > 3 else 1], turn % 4)
+
+
+def _softs(plane: np.ndarray) -> Iterator[np.ndarray]:
+    """Gray levels as parts from 0 to 1: as they are; what isn't the ground; what is brightest."""
+    if plane.ndim != 2 or min(plane.shape) < NARROW or plane.dtype.kind not in "uif":
+        return
+    plane = np.nan_to_num(plane.astype(np.float32))
+    low, high = np.percentile(plane, [1, 99])
+    if high <= low:
+        low, high = float(plane.min()), float(plane.max())
+    if high <= low:
+        return
+    yield np.clip((plane - low) / (high - low), 0, 1)
+    border = np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])
+    ground = float(np.median(border))
+    if 0.05 <= (plane == ground).mean() <= 0.97:
+        yield (plane != ground).astype(np.float32)
+    near = np.abs(plane - ground) <= 0.1 * (high - low)
+    if 0.05 <= near.mean() <= 0.97:
+        yield (~near).astype(np.float32)
+    top = plane == plane.max()
+    if 0.002 <= top.mean() <= 0.5:
+        yield top.astype(np.float32)
+
+
+def _level(soft: np.ndarray, mask: np.ndarray) -> float:
+    """Correlation of gray levels with a mask as blurred as fits best."""
+    soft = soft if soft.shape == mask.shape else _reduced(soft, SOFT_SIDE)
+    best = 0.0
+    for blur in BLURS:
+        blurred = ndimage.gaussian_filter(mask, blur) if blur else mask
+        found = np.corrcoef(blurred.ravel(), soft.ravel())[0, 1] if np.ptp(blurred) else 0.0
+        best = max(best, abs(float(found)))
+    return best
+
+
+def _forms(plane: np.ndarray) -> Iterator[np.ndarray]:
+    """A plane that is like labels as numbers from 0; of a mask its negative too."""
+    if is_flat(plane):
         plane = _integers(plane)
         yield plane
         if plane.max() == 1:
@@ -155,8 +271,13 @@ def _boxes(plane: np.ndarray) -> list[tuple[int, tuple[slice, slice]]]:
     return [(n, box) for n, box in enumerate(found, 1) if box is not None][:MOST]
 
 
-def _shapes(plane: np.ndarray) -> Iterator[bytes]:
-    """A digest of each object's shape, the same for all turns; those at the border are cut."""
+def _shapes(
+    plane: np.ndarray, known: set | None = None
+) -> Iterator[tuple[tuple[int, int, int], bytes | None]]:
+    """(size, digest) of each object's shape, the same for all turns; those at the border are cut.
+
+    The digest is None when no `known` one has that size: sides of the box and pixels.
+    """
     if plane.dtype == bool:
         plane = ndimage.label(plane)[0]
     elif int(plane.max(initial=0)) > MOST:
@@ -166,12 +287,19 @@ def _shapes(plane: np.ndarray) -> Iterator[bytes]:
         if ys.start == 0 or xs.start == 0 or ys.stop == height or xs.stop == width:
             continue
         mask = plane[ys, xs] == number
-        if np.count_nonzero(mask) >= SMALLEST and not mask.all():
-            yield min(
-                hashlib.sha256(repr(m.shape).encode() + np.packbits(m).tobytes()).digest()[:16]
-                for turned in (mask, mask[:, ::-1])
-                for m in (np.rot90(turned, k) for k in range(4))
-            )
+        count = int(np.count_nonzero(mask))
+        if count < SMALLEST or count == mask.size:
+            continue
+        size = (min(mask.shape), max(mask.shape), count)
+        if known is not None and size not in known:
+            yield size, None
+            continue
+        poses = [np.rot90(m, k) for m in (mask, mask[:, ::-1]) for k in range(4)]
+        yield size, min(_digest(pose) for pose in poses)
+
+
+def _digest(mask: np.ndarray) -> bytes:
+    return hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes()).digest()[:16]
 
 
 def _edges(plane: np.ndarray) -> np.ndarray:
@@ -187,14 +315,7 @@ def _edges(plane: np.ndarray) -> np.ndarray:
 
 def _small(mask: np.ndarray) -> np.ndarray:
     """A mask as a small square picture of length 1."""
-    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1))
-    table[1:, 1:] = mask.astype(np.float64).cumsum(0).cumsum(1)
-    ys, xs = (np.linspace(0, n, SIDE + 1) for n in mask.shape)
-    # The sum over a fractional box, from the sums up to its corners
-    rows = _between(table, ys)
-    cells = _between(rows.T, xs).T
-    picture = np.diff(np.diff(cells, axis=0), axis=1)
-    picture = ndimage.gaussian_filter(picture, 0.7)
+    picture = ndimage.gaussian_filter(_reduced(mask, SIDE), 0.7)
     # Rows and columns without their means: what lies in a narrow strip lies alike in every strip
     picture = picture - picture.mean(0) - picture.mean(1)[:, None] + picture.mean()
     picture = picture.ravel()
@@ -202,13 +323,23 @@ def _small(mask: np.ndarray) -> np.ndarray:
     return (picture / length if length else picture).astype(np.float32)
 
 
-def _between(table: np.ndarray, at: np.ndarray) -> np.ndarray:
-    low = np.minimum(at.astype(int), table.shape[0] - 2)
-    part = (at - low)[:, None]
-    return table[low] * (1 - part) + table[low + 1] * part
+def _reduced(picture: np.ndarray, side: int) -> np.ndarray:
+    """Means over the boxes of a square grid."""
+    import cv2
+
+    kind = np.uint8 if picture.dtype == bool else np.float32
+    picture = np.ascontiguousarray(picture, kind)
+    if kind is np.uint8:
+        picture = picture * np.uint8(255)
+        return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) / np.float32(255)
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def drawn(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray | None:
     """What is drawn in colour over a picture without colours, as a mask; None if there is none."""
-    coloured = (red != green) | (green != blue)
-    return coloured if 0 < coloured.mean() < 0.3 else None
+    colours = np.stack([red, green, blue]).astype(np.int32)
+    differ = np.ptp(colours, axis=0)
+    for least in (0, 64):  # JPEG gives everything a little colour
+        if 0 < (differ > least).mean() < 0.3:
+            return differ > least
+    return None

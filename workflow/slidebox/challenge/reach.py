@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import itertools
 import math
 import re
-import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -18,31 +17,32 @@ import numpy as np
 from scipy import ndimage
 
 from ..findings import Finding
-from ..images import UnreadableImage, open_image
+from ..images import UnreadableImage
 from ..scoring.release import sha256_file
-from . import containers, lookalike, pixels, tells
+from . import anyimage, containers, lookalike, pixels, restored, searched, tells
 from .archive import Study
 from .assemble import Pair
+from .digests import Digests
 from .writer import Writer
 
-TEXT = {".json", ".tsv", ".csv", ".txt", ".md", ".html", ".xml", ".yaml", ".yml", ".jsonl", ""}
 LARGEST_TEXT = 256 << 20
 POINTS = {".csv", ".tsv", ".txt"}
-IMAGES = {".tif", ".tiff", ".png", ".bmp", ".npy", ".npz", ".h5", ".jp2", ".nd2", ".czi", ".mrc"}
-BLOCK = 4 << 20
-LONGEST = 1 << 12  # of a name or digest in a text
 STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.\d+\.tmp/")
 AXES = ("yx", "zyx", "tyx", "tzyx")
 HIDDEN_PLANES, PLANES = 256, 32  # of one image that are compared by their looks
+TRIVIAL_TRACKS = 64  # bytes of a table of tracks that others may have too
+CLASSES = 16  # of a semantic segmentation that are looked for alone
+TURNS = 4  # changes of value along a plane that isn't like any other
 
 
 def partition_digest(planes: Iterable[np.ndarray]) -> str:
     """Digest of what is one object with what, whatever the numbers, the dtype and the file format.
 
-    Planes come in C order; background (0) stays 0, other labels count on by first appearance.
+    Planes come in C order; values count on by first appearance, so that the background may have
+    any.
     """
     total = hashlib.sha256()
-    number: dict[int, int] = {0: 0}
+    number: dict[int, int] = {}
     for plane in planes:
         flat = np.ascontiguousarray(plane).reshape(-1)
         first = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
@@ -54,13 +54,15 @@ def partition_digest(planes: Iterable[np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def _hidden(writer: Writer) -> Iterator[tuple[str, dict, Path]]:
-    """(id, file, path in the vault) of every file of hidden truth."""
+def _hidden(writer: Writer) -> Iterator[tuple[Pair, dict, Path]]:
+    """(pair, file, path in the vault) of every file of hidden truth."""
     for pair in writer.pairs:
         if writer.is_hidden(pair):
             for fileset in (pair.truth, pair.tracks):
                 for file in (fileset or {}).get("files", []):
-                    yield pair.id, file, pair.study.content(file["path"])
+                    path = pair.study.content(file["path"])
+                    if fileset is pair.truth or path.stat().st_size >= TRIVIAL_TRACKS:
+                        yield pair, file, path
 
 
 def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding]:
@@ -68,26 +70,46 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
     if not any(writer.is_hidden(pair) for pair in writer.pairs):
         return []
     search = _Search(writer)
+    before = searched.Searched(writer.hidden.parent, search.key(writer))
     findings: list[Finding] = []
     known: set[str] = set()
     for study in _studies(writer):
         known |= {f"{study.accession}/{i['zarr']}" for i in study.public.get("images", [])
                   if i.get("zarr")}  # fmt: skip
-        for fileset in study.filesets:
-            if not study.is_restricted(fileset):
-                findings += search.fileset(study, fileset)
-    files = [p for root in (writer.public, writer.staging) for p in _walk(root, writer)]
-    for done, path in enumerate(files, 1):
-        where = _where(path, writer)
-        with suppress(FileNotFoundError):  # another release or study was being renamed
-            findings += search.file(path, where, looked_at=_derived(path, known, writer))
-        if done % 200 == 0 or done == len(files):
-            tell("looking for hidden truth", done, len(files))
+        shown = [f for f in study.filesets if not study.is_restricted(f)]
+        state = hashlib.sha256("\n".join(
+            f"{f['path']} {f.get('role')} {study.sha256(f)}" for f in shown
+        ).encode("utf-8", "surrogateescape")).hexdigest()  # fmt: skip
+        place = f"vault/{study.accession}/{study.version}"
+        if not before.is_known(place, state):
+            found = [finding for f in shown for finding in search.fileset(study, f)]
+            findings += found
+            if not found:
+                before.add(place, state)
+    public = list(searched.places(writer.public, _walk(writer.public, writer)))
+    release = list(searched.places(writer.staging, _walk(writer.staging, writer)))
+    for done, (place, state, files) in enumerate([*public, *release], 1):
+        if done > len(public) or not before.is_known(f"public/{place}", state):
+            found = []
+            for path in files:
+                where = _where(path, writer)
+                with suppress(FileNotFoundError):  # another release or study was being renamed
+                    found += search.file(path, where, looked_at=_derived(path, known, writer))
+            findings += found
+            if not found and done <= len(public):
+                before.add(f"public/{place}", state)
+        tell("looking for hidden truth", done, len(public) + len(release))
+    before.write()
     return list(dict.fromkeys(findings))
 
 
 def _error(where: str, what: str, mend: str) -> Finding:
     return Finding("HIDDEN_REACHABLE", "error", what, where, mend=mend)
+
+
+def _unsearched(where: str, why: str) -> Finding:
+    return Finding("HIDDEN_UNSEARCHED", "warning", f"wasn't searched for hidden truth: {why}",
+                   where, mend="look into it yourself")  # fmt: skip
 
 
 AGAIN = "withdraw it, or choose another test set: what was public stays known"
@@ -97,16 +119,19 @@ class _Search:
     """What is hidden of a challenge, in all the forms that it is looked for in."""
 
     def __init__(self, writer: Writer) -> None:
-        task = writer.challenge.task
-        self.digest = values_digest if task == "restoration" else partition_digest
-        self.sizes: dict[int, list[tuple[str, str]]] = {}
-        self.words: dict[bytes, str] = {}
-        self.names: dict[bytes, str] = {}
+        self.task = writer.challenge.task
+        self.digest = values_digest if self.task == "restoration" else partition_digest
+        self.sizes: dict[int, set[tuple[str, str, str]]] = defaultdict(set)
+        self.digests = Digests()
         self.wanted: dict[str, str] = {}
+        self.turns: set[int] = set()
         self.shapes: set[tuple[int, ...]] = set()
+        self.planes: set[tuple[int, ...]] = set()
         self.points: dict[str, list[tuple[str, set]]] = {axes: [] for axes in AXES}
-        self.objects: list[tells.Objects] = []
         self.alike = lookalike.Lookalikes()
+        self.restored = restored.Restored()
+        self.one_by_one: dict[str, Counter[str]] = defaultdict(Counter)  # by folder
+        objects: list[tells.Objects] = []
         open_ids = [p.id for p in writer.pairs if not writer.is_hidden(p)]
         # A waived pair looks alike, and so may its truth
         self.waived = {
@@ -115,65 +140,85 @@ class _Search:
                     for other in open_ids)
         }  # fmt: skip
         self.sources = {pair.study.accession for pair in writer.pairs}
-        for which, file, path in _hidden(writer):
-            self._bytes(which, file["path"], path)
+        for pair, file, path in _hidden(writer):
+            self._bytes(pair, file["path"], path)
+        self.tracks: list[tuple[frozenset, str]] = []
         for row in writer.secrets:
-            self._word(bytes.fromhex(row["sha256"]), row["id"])
+            self.digests.add(bytes.fromhex(row["sha256"]), row["id"])
         hidden = {
             (p.study.accession, p.study.version, p.truth["path"], p.series): p
             for p in reversed(writer.pairs) if writer.is_hidden(p)
         }  # fmt: skip
         for pair in hidden.values():  # once for all tiles of an image
-            (self._table if task == "points" else self._image)(pair, task)
+            known = self._table(pair) if self.task == "points" else self._image(pair)
+            if known is not None:
+                objects.append(known)
+            if pair.tracks is not None:
+                with suppress(pixels.Unfit):
+                    listed = frozenset(pixels.read_tracks(pair.study.content(pair.tracks["path"])))
+                    if len(listed) >= tells.SEVERAL:  # others may have the same few
+                        self.tracks.append((listed, pair.id))
+        self.tells = tells.Tells(objects)
 
-    def _bytes(self, which: str, name: str, path: Path) -> None:
-        self.names[name.encode()] = which
-        digests = {}
-        for kind in ("sha256", "sha512", "sha1", "md5"):
-            with path.open("rb") as handle:
-                digests[kind] = hashlib.file_digest(handle, kind)
-            self._word(digests[kind].digest(), which)
-        if path.stat().st_size:
-            self.sizes.setdefault(path.stat().st_size, []).append(
-                (digests["sha256"].hexdigest(), which)
-            )
+    def key(self, writer: Writer) -> str:
+        """Digest of all that is looked for."""
+        total = hashlib.sha256(f"{self.task} {sorted(self.waived)} {sorted(self.sources)}".encode())
+        for pair, file, _ in _hidden(writer):
+            total.update(f"{pair.id} {pair.study.sha256(pair.truth)} {file['path']}\n".encode())
+        for row in writer.secrets:
+            total.update(f"{row['id']} {row['sha256']}\n".encode())
+        return total.hexdigest()
 
-    def _word(self, digest: bytes, which: str) -> None:
-        """A digest as it may be written: hexadecimal, or base64 in either alphabet."""
-        for word in (digest.hex().encode(), base64.b64encode(digest).rstrip(b"="),
-                     base64.urlsafe_b64encode(digest).rstrip(b"=")):  # fmt: skip
-            self.words[word] = which
+    def _bytes(self, pair: Pair, name: str, path: Path) -> None:
+        self.digests.name(name, pair.id)
+        self.digests.beside(pair.id, _names(pair))
+        digest = self.digests.file(path, pair.id)
+        if size := path.stat().st_size:
+            self.sizes[size].add((digest, pair.id, "the hidden truth"))
 
-    def _image(self, pair: Pair, task: str) -> None:
+    def _image(self, pair: Pair) -> tells.Objects | None:
         series = pair.series if len(pair.truth.get("series") or []) > 1 else 0
         with pixels.archived(pair.study, pair.truth, series) as truth:
             planes = list(truth.planes())
-            shape = _size(truth.axes, truth.shape)
+            shape = truth.shape
+            self.shapes.add(_size(truth.axes, shape))
         if not any(plane.any() for plane in planes):
-            return  # an empty image is no secret
+            return None  # an empty image is no secret
+        self.planes.add(_size("yx", shape[-2:]))
+        for size, digest in self.digests.values(planes, shape, pair.id):
+            self.sizes[size].add((digest, pair.id, "the bare values of the hidden truth"))
         forms = [planes]
-        if task != "restoration":
-            self.objects.append(tells.objects(pair.id, _names(pair), planes))
-            numbered = planes
-            if task == "semantic-segmentation":
-                numbered = [ndimage.label(plane)[0] for plane in planes]
-            self.alike.add(pair.id, _spread(numbered, HIDDEN_PLANES))
-            ground = [plane > 0 for plane in planes]
-            if not all(plane.all() for plane in ground):
-                forms.append(ground)
-        for form in forms:
-            self.wanted |= {self.digest(turned): pair.id for turned in _turned(form)}
-        self.shapes.add(shape)
+        known = None
+        if self.task == "restoration":
+            few = _spread(planes, restored.PLANES)
+            self.restored.add(pair.id, few, _planes_of(pair, restored.PLANES))
+        else:
+            known = tells.objects(pair.id, _names(pair), planes, self.task != "tracking")
+            few = numbered = _spread(planes, HIDDEN_PLANES)
+            forms.append([plane > 0 for plane in planes])
+            if self.task == "semantic-segmentation":
+                numbered = [ndimage.label(plane)[0] for plane in few]
+                classes = set(np.unique(np.stack(few)).tolist()) - {0}
+                for each in sorted(classes)[:CLASSES] if len(classes) > 1 else ():
+                    forms.append([plane == each for plane in planes])
+                    numbered += [ndimage.label(plane == each)[0] for plane in few]
+            self.alike.add(pair.id, numbered, _planes_of(pair, 3))
+        for plane in itertools.chain.from_iterable(forms):
+            if _turns(plane) >= TURNS:
+                for turned in _turned(plane):
+                    self.wanted[self.digest([turned])] = pair.id
+                    self.turns.add(_turns(turned))
+        return known
 
-    def _table(self, pair: Pair, task: str) -> None:
-        count = 0
+    def _table(self, pair: Pair) -> tells.Objects:
+        listed: list = []
         for axes in AXES:
             with suppress(pixels.Unfit):
-                listed = pixels.read_points(pair.study.content(pair.truth["path"]), axes)
-                count = count or len(listed)
-                if points := points_kept(listed):
+                read = pixels.read_points(pair.study.content(pair.truth["path"]), axes)
+                listed = listed or read
+                if points := points_kept(read):
                     self.points[axes].append((pair.id, points))
-        self.objects.append(tells.Objects(pair.id, _names(pair), count))
+        return tells.points(pair.id, _names(pair), np.array(listed))
 
     def fileset(self, study: Study, fileset: dict) -> Iterator[Finding]:
         """A public fileset in the vault, from which it is served."""
@@ -183,66 +228,88 @@ class _Search:
                 path = study.content(file["path"])
                 yield from self.file(path, f"{study.accession}/{file['path']}", file["path"])
             return
+        for file in fileset["files"]:
+            yield from self._packed_in(study.content(file["path"]), where)
         for number, series in enumerate(fileset.get("series") or []):
             same = self.shapes and _size(series["axes"], series["shape"]) in self.shapes
             # Pictures of other studies are too many to look at; labels aren't
             close = fileset["role"] == "labels" or study.accession in self.sources
-            if same or (self.alike and close):
+            if same or ((self.alike or self.restored) and close):
                 with pixels.archived(study, fileset, number) as image:
                     yield from self._seen(image, where)
+
+    def _packed_in(self, path: Path, where: str) -> Iterator[Finding]:
+        """What a file of an image holds beside its pixels."""
+        for member, inner in containers.everything(path):
+            if member:
+                yield from self._texts(inner, f"{where}!/{member}", inner.suffix.lower())
 
     def file(
         self, path: Path, where: str, name: str | None = None, looked_at: bool = False
     ) -> Iterator[Finding]:
         """A file and all that is packed in it. `looked_at`: its pixels have been elsewhere."""
+        if path.stat().st_size and (why := containers.shut(path)):
+            yield _unsearched(where, why)
         for member, inner in containers.everything(path):
             shown = f"{where}!/{member}" if member else where
             ending = Path(member or name or path.name).suffix.lower()
             yield from self._same(inner, where, member)
-            size = inner.stat().st_size
-            if (ending in TEXT or ending in tells.TABLES) and 0 < size <= LARGEST_TEXT:
-                yield from self._texts(inner, shown, ending)
-            if looked_at or not self.shapes or size == 0:
+            if (size := inner.stat().st_size) == 0:
                 continue
-            if ending in IMAGES or (inner.name in containers.ZARR and not _smaller(inner)):
-                for source in _open_any(inner):
-                    yield from self._seen(source, shown)
+            if size <= LARGEST_TEXT and containers.may_be_text(inner):
+                yield from self._texts(inner, shown, ending)
+            if looked_at or (inner.name in containers.ZARR and _smaller(inner)):
+                continue
+            if not self.shapes and ending not in anyimage.NUMPY | anyimage.HDF5:
+                continue
+            for source in anyimage.arrays(inner):
+                try:
+                    yield from list(self._array(source, shown))
+                except anyimage.BROKEN as broken:
+                    yield _unsearched(shown, f"it can't be read: {broken}")
+                    break
+
+    def _array(self, source: pixels.Source, where: str) -> Iterator[Finding]:
+        """An image, or a list of places."""
+        yield from self._seen(source, where)
+        if len(source.shape) == 2 and source.shape[1] <= tells.COLUMNS:
+            listed = np.stack(list(source.planes()))[0].astype(float)
+            for which, what in sorted(self.tells.places(listed)):
+                yield _error(where, f"{what} of the hidden truth of {which}", AGAIN)
 
     def _same(self, path: Path, where: str, member: str) -> Iterator[Finding]:
-        for digest, which in self.sizes.get(path.stat().st_size, []):
-            if sha256_file(path) == digest:
-                what = (
-                    f"holds the hidden truth of {which} as {member}" if member
-                    else f"is the hidden truth of {which}, byte for byte"
+        known = self.sizes.get(path.stat().st_size)
+        digest = sha256_file(path) if known else ""
+        for other, which, what in sorted(known or ()):
+            if digest == other:
+                said = (
+                    f"holds {what} of {which} as {member}" if member
+                    else f"is {what} of {which}, byte for byte"
                 )  # fmt: skip
-                yield _error(where, what, AGAIN)
+                yield _error(where, said, AGAIN)
 
     def _texts(self, path: Path, where: str, ending: str) -> Iterator[Finding]:
-        for word, which in sorted(_found(path, self.words, self.names).items()):
-            what = "names the file" if word in self.names else "has a digest"
-            mend = "archive the annotation set with access: restricted from the start"
+        mend = "archive the annotation set with access: restricted from the start"
+        for what, which in sorted(self.digests.find(path)):
             yield _error(where, f"{what} of the hidden truth of {which}", mend)
-        if ending in tells.TABLES:
-            for which, what in tells.told(path, self.objects):
-                yield _error(where, f"{what} of the hidden truth of {which}", AGAIN)
-            if ending in tells.PACKED:
-                yield from self._blobs(path, where)
+        told, matrices = self.tells.told(path)
+        for which, what in sorted(told):
+            yield _error(where, f"{what} of the hidden truth of {which}", AGAIN)
+        for matrix in matrices:
+            yield from self._seen(anyimage.plain(matrix), where)
+        if self.tracks and ending in POINTS:
+            with suppress(pixels.Unfit, UnicodeDecodeError, OSError):
+                listed = frozenset(pixels.read_tracks(path))
+                for which in (w for known, w in self.tracks if known <= listed):
+                    yield _error(where, f"has the tracks of the hidden truth of {which}", AGAIN)
         if ending in POINTS and (found := sorted(_with_points(path, self.points))):
             yield _error(where, "has the points of the hidden truth of " + ", ".join(found),
                          "choose another test set: these points are public")  # fmt: skip
 
-    def _blobs(self, path: Path, where: str) -> Iterator[Finding]:
-        """Files in the cells of a Parquet or Arrow table."""
-        for cell in tells.blobs(path):
-            with tempfile.NamedTemporaryFile(suffix=_ending(cell)) as file:
-                file.write(cell)
-                file.flush()
-                yield from self.file(Path(file.name), f"{where} (in a cell)")
-
     def _seen(self, source: pixels.Source, where: str) -> Iterator[Finding]:
         if source.dtype.kind not in "uibf" or math.prod(source.shape) == 0:
             return
-        same = _size(source.axes, source.shape) in self.shapes
+        same = _size("yx", source.shape[-2:]) in self.planes
         channel = source.axes.find("c")
         count = source.shape[channel] if channel >= 0 else 1
         # Labels may be one channel of an image, or the colours of one
@@ -256,19 +323,36 @@ class _Search:
                 for i in chosen:
                     yield source.read(i) if c >= 0 else _colours(source, i, channel)
 
-            if same and (found := self.wanted.get(self.digest(planes(indices)))):
-                yield _error(where, f"shows the same as the hidden truth of {found}", AGAIN)
+            if same and (which := self._exactly(planes(indices))):
+                yield _error(where, f"shows the same as the hidden truth of {which}", AGAIN)
                 return
-            if self.alike and (seen := self._alike(source, indices, channel, c, planes)):
+            if seen := self._alike(source, indices, channel, c, planes, where):
                 told = _error(where, f"{seen.what} the hidden truth of {seen.id}", AGAIN)
                 yield replace(told, severity="warning") if seen.id in self.waived else told
                 return
 
+    def _exactly(self, planes: Iterable[np.ndarray]) -> str | None:
+        """Whose hidden truth a plane shows, whatever the numbers; also where another value is 0."""
+        for plane in planes:
+            forms = [plane]
+            if self.task != "restoration":
+                ground = plane != 0
+                forms += [ground] if 0.02 < ground.mean() < 0.98 else []
+            for form in forms:
+                if _turns(form) in self.turns and (which := self.wanted.get(self.digest([form]))):
+                    return which
+        return None
+
     def _alike(
-        self, source: pixels.Source, indices: list, channel: int, c: int, planes: Callable
-    ) -> lookalike.Alike | None:
-        """Hidden labels that a channel's planes show in an edited form."""
+        self, source: pixels.Source, indices: list, channel: int, c: int, planes: Callable,
+        where: str,
+    ) -> lookalike.Alike | None:  # fmt: skip
+        """Hidden truth that a channel's planes show in an edited form."""
         few = _spread(indices, PLANES)
+        if self.restored:
+            return self.restored.find(planes(few)) if c >= 0 else None
+        if not self.alike:
+            return None
         if c < 0:
             drawings = [
                 lookalike.drawn(*(source.read((*i[:channel], k, *i[channel + 1 :]))
@@ -277,9 +361,25 @@ class _Search:
             found = self.alike.find(d for d in drawings if d is not None)
             return found or self.alike.find(planes(few))
         # A micrograph is told from labels by some of its planes
-        if not any(map(lookalike.is_flat, planes(_spread(few, 3)))):
+        if not self.alike.may_show(planes(_spread(few, 3))):
             return None
-        return self.alike.find(planes(few))
+        return self.alike.find(planes(few), self.one_by_one[where.rpartition("/")[0]])
+
+
+def _planes_of(pair: Pair, most: int) -> list[np.ndarray]:
+    """Some planes of a pair's image, of all its channels."""
+    try:
+        with pixels.archived(pair.study, pair.image, pair.series) as image:
+            indices = list(itertools.product(*map(range, image.shape[:-2])))
+            return [image.read(i) for i in _spread(indices, most * image.shape[0])[: 4 * most]]
+    except (UnreadableImage, OSError, ValueError):
+        return []
+
+
+def _turns(plane: np.ndarray) -> int:
+    """How often the value changes in C order."""
+    flat = np.ascontiguousarray(plane).reshape(-1)
+    return int(np.count_nonzero(flat[1:] != flat[:-1]))
 
 
 def _spread(items: list, most: int) -> list:
@@ -298,11 +398,6 @@ def _colours(source: pixels.Source, index: tuple[int, ...], channel: int) -> np.
     """A colour picture's plane as one number a colour."""
     parts = [source.read((*index[:channel], c, *index[channel + 1 :])) for c in range(3)]
     return sum(p.astype(np.int64) << (16 * k) for k, p in enumerate(parts))
-
-
-def _ending(data: bytes) -> str:
-    known = {b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif", b"\x93NUM": ".npy"}
-    return known.get(data[:4], ".bin")
 
 
 def _derived(path: Path, known: set[str], writer: Writer) -> bool:
@@ -336,32 +431,6 @@ def _where(path: Path, writer: Writer) -> str:
     return str(path)
 
 
-# Digests of 16, 20, 32 and 64 bytes
-HEX = re.compile(rb"[0-9A-Fa-f]{32,}")
-BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
-LENGTHS = (22, 27, 43, 86)
-
-
-def _found(path: Path, digests: dict[bytes, str], names: dict[bytes, str]) -> dict[bytes, str]:
-    """Digests and names of hidden files that stand in a text, and whose they are."""
-    found: dict[bytes, str] = {}
-    tail = b""
-    with path.open("rb") as handle:
-        while block := handle.read(BLOCK):
-            text = tail + block
-            found |= {w: which for w, which in names.items() if w in text}
-            for token in HEX.findall(text):
-                if which := digests.get(token.lower()):
-                    found[token.lower()] = which
-            for token in BASE64.findall(text):
-                # Before it may stand what it is: sha256-...
-                for part in {token[-n:] for n in LENGTHS} | {token[:n] for n in LENGTHS}:
-                    if which := digests.get(part):
-                        found[part] = which
-            tail = text[-LONGEST:]
-    return found
-
-
 def values_digest(planes: Iterable[np.ndarray]) -> str:
     """Digest of what values an image has, whatever the dtype and the file format."""
     total = hashlib.sha256()
@@ -376,11 +445,11 @@ def points_kept(points: Iterable[tuple[float, ...]]) -> set[tuple[float, ...]]:
     return {tuple(round(float(v), 3) + 0.0 for v in p) for p in points}
 
 
-def _turned(planes: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """An image as it is, and rotated and flipped in the plane."""
-    for mirrored in (planes, [p[:, ::-1] for p in planes]):
+def _turned(plane: np.ndarray) -> Iterator[np.ndarray]:
+    """A plane as it is, and rotated and flipped."""
+    for mirrored in (plane, plane[:, ::-1]):
         for k in range(4):
-            yield [np.rot90(p, k) for p in mirrored]
+            yield np.rot90(mirrored, k)
 
 
 def _studies(writer: Writer) -> Iterator[Study]:
@@ -397,45 +466,6 @@ def _studies(writer: Writer) -> Iterator[Study]:
             study = writer.archive.study(accession, version)
             if study is not None:
                 yield study
-
-
-def _open_any(path: Path) -> Iterator[pixels.Source]:
-    if path.name in ("zarr.json", ".zarray"):
-        import zarr
-
-        try:
-            array = zarr.open_array(path.parent, mode="r")
-        except (KeyError, ValueError, OSError, TypeError):
-            return  # a group
-        if array.ndim >= 2 and array.dtype.kind in "uibf":
-            yield _plain(array)
-        return
-    if path.suffix.lower() in (".npy", ".npz"):
-        try:
-            loaded = np.load(path, allow_pickle=False, mmap_mode="r")
-            arrays = [loaded] if isinstance(loaded, np.ndarray) else [loaded[k] for k in loaded]
-        except (ValueError, OSError):
-            return
-        yield from (_plain(a) for a in arrays if a.ndim >= 2)
-        return
-    try:
-        with open_image(path) as file:
-            count = len(file.series)
-        for number in range(count):
-            with pixels.opened(path, number) as source:
-                yield source
-    except (UnreadableImage, OSError, ValueError):
-        return
-
-
-def _plain(array) -> pixels.Source:
-    """An array without named axes: sizes of 1 aside, in order."""
-    axes = "tczyx"[-array.ndim :] if array.ndim <= 5 else "?" * (array.ndim - 2) + "yx"
-    axes = axes.replace("c", "q")  # not known to be a channel
-    return pixels.Source(
-        axes, tuple(array.shape), np.dtype(array.dtype), {}, False,
-        lambda index: np.asarray(array[index]),
-    )  # fmt: skip
 
 
 def _with_points(path: Path, wanted: dict[str, list[tuple[str, set]]]) -> set[str]:

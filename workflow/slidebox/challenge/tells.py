@@ -1,37 +1,38 @@
-"""What tells of hidden objects without being an image: run lengths, boxes and numbers in tables."""
+"""What tells of hidden objects without being an image: run lengths, boxes, places and numbers.
+
+Places are known in any unit: a table whose columns of y and x become a hidden image's centres (or
+corners of boxes) by a factor and a shift of each axis has them, also with axes swapped or turned
+around.
+"""
 
 from __future__ import annotations
 
 import csv
-import html
 import itertools
-import json
+import math
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from ..scoring.masks import expand_counts
+from . import tables
+from .tables import Content, Table, number
 
 MOST = 0.8  # of an image's objects
-FEWEST = 3  # objects, or images in a column of counts
+FEWEST = 3  # objects, or images in a column of numbers
+SEVERAL = 6  # objects whose places are known in another unit, or whose areas are
 NEAR = 1.5  # pixels between the sides of two boxes that are one
-LARGEST = 256 << 20
+STRAIGHT = 0.9995  # correlation of the sorted places along an axis in two units
+SURE = 6  # decimal digits in which numbers of hidden images agree
+COLUMNS = 12  # of a table that are looked at as places
 CENTRES = [
     ("centroid_0", "centroid_1"), ("centroid_y", "centroid_x"), ("center_y", "center_x"),
     ("cy", "cx"), ("y", "x"), ("row", "col"), ("axis_0", "axis_1"),
 ]  # fmt: skip
-PACKED = {".parquet", ".pq", ".feather", ".arrow"}
-TABLES = {".csv", ".tsv", ".txt", ".md", ".json", ".geojson", ".jsonl", ".html", ".htm", *PACKED}
-csv.field_size_limit(1 << 30)
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -41,30 +42,63 @@ class Objects:
     Attributes
     ----------
     names : what a table may call it. count : its objects, or points.
+    facts : numbers that tell of it, by what they are.
     runs : of each object (y, x), its start, length, start, ... column by column from 1, as text.
     boxes : (N, 4) x, y of the first corner, then of the last.
-    centres : (N, 2) y, x of each object's mean. area : pixels of the image.
+    places : (N, 2) y, x of the objects' centres, of their boxes' centres and first corners.
+    areas : pixels of each object. area : pixels of the image.
     """
 
     id: str
     names: set[str]
     count: int
+    facts: dict[str, float] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
-    centres: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
-    area: int = 0
+    places: list[np.ndarray] = field(default_factory=list)
+    areas: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    area: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.facts.setdefault("the number of objects", self.count)
 
 
-def objects(which: str, names: Iterable[str], planes: list[np.ndarray]) -> Objects:
-    """Of (y, x) planes of labels: runs and boxes when there is one plane, else the count alone."""
+def points(which: str, names: Iterable[str], listed: np.ndarray) -> Objects:
+    """Of hidden points (N, axes), the last two y and x."""
+    made = Objects(which, set(names), len(listed))
+    if len(listed):
+        made.places = [np.asarray(listed, float)[:, -2:]]
+        made.area = float(np.prod(np.ptp(made.places[0], axis=0) + 1))
+    return made
+
+
+def objects(
+    which: str, names: Iterable[str], planes: list[np.ndarray], together: bool = True
+) -> Objects:
+    """Of (y, x) planes of labels; runs and boxes when there is one plane.
+
+    `together`: the planes are depths of the same objects; else moments, each with its own places.
+    """
     numbers = set(itertools.chain.from_iterable(np.unique(p).tolist() for p in planes)) - {0}
     made = Objects(which, set(names), len(numbers))
+    foreground = sum(int(np.count_nonzero(p)) for p in planes)
+    made.area = float(planes[0].size)
+    made.facts |= {
+        "the largest label": float(max(p.max() for p in planes)),
+        "the foreground's pixels": float(foreground),
+        "the foreground's share": foreground / sum(p.size for p in planes),
+    }
+    centres: dict = {}
+    for t, plane in enumerate(planes):
+        for value, y, x, n in _sums(plane):
+            total = centres.setdefault(value if together else (t, value), np.zeros(3))
+            total += (y, x, n)
+    if centres:
+        sums = np.array(list(centres.values()))
+        made.places = [sums[:, :2] / sums[:, 2:]]
+        made.areas = np.sort(sums[:, 2])
     if len(planes) != 1:
         return made
-    made.centres = np.array(
-        ndimage.center_of_mass(planes[0] > 0, planes[0], sorted(numbers))
-    ).reshape(-1, 2)
-    made.area = planes[0].size
     height = planes[0].shape[0]
     flat = planes[0].T.ravel()
     first = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
@@ -86,198 +120,219 @@ def objects(which: str, names: Iterable[str], planes: list[np.ndarray]) -> Objec
         last = max((s + n - 1) // height for s, n in runs)
         boxes.append((rows[0][0], low, last + 1, high))
     made.boxes = np.array(boxes, float).reshape(-1, 4)
+    made.places += [(made.boxes[:, [1, 0]] + made.boxes[:, [3, 2]]) / 2, made.boxes[:, [1, 0]]]
     return made
 
 
-def told(path: Path, hidden: list[Objects]) -> Iterator[tuple[str, str]]:
-    """(id, what) of hidden truth that a table, JSON or page tells of."""
-    if not hidden or path.stat().st_size > LARGEST:
-        return
-    try:
-        tables, runs, boxes = _read(path)
-    except (ValueError, OSError, UnicodeDecodeError, csv.Error, RecursionError, KeyError):
-        return
-    for one in hidden:
-        if len(one.runs) >= FEWEST and len(one.runs & runs) >= MOST * len(one.runs):
-            yield one.id, "has the objects (run lengths)"
-        elif len(one.boxes) >= FEWEST and _boxed(one.boxes, boxes) >= MOST:
-            yield one.id, "has the objects (outlines or boxes)"
-    for rows in tables:
-        yield from _counted(rows, hidden)
-        yield from _centred(rows, hidden)
+def _sums(plane: np.ndarray) -> Iterator[tuple[int, float, float, int]]:
+    """(number, sum of y, sum of x, pixels) of each object of a plane."""
+    values, at = np.unique(plane, return_inverse=True)
+    at = at.reshape(plane.shape)
+    every = np.arange(values.size)
+    counts = np.bincount(at.ravel(), minlength=values.size)
+    rows = ndimage.sum_labels(np.arange(plane.shape[0])[:, None] + np.zeros_like(at), at, every)
+    cols = ndimage.sum_labels(np.arange(plane.shape[1])[None] + np.zeros_like(at), at, every)
+    for value, y, x, n in zip(values.tolist(), rows, cols, counts.tolist(), strict=True):
+        if value:
+            yield value, y, x, n
 
 
-def _centred(rows: list[list[str]], hidden: list[Objects]) -> Iterator[tuple[str, str]]:
-    """A table with a column of y and one of x that has most objects' centres.
+class Tells:
+    """Hidden objects as they are looked for in tables and texts."""
 
-    Rows that one cell of text tells apart (the image's name) are looked at by themselves.
-    """
-    head = [cell.strip().lower().replace("-", "_") for cell in rows[0]] if rows else []
-    pair = next((p for p in CENTRES if set(p) <= set(head)), None)
-    if pair is None:
-        return
-    y, x = map(head.index, pair)
-    of: dict[str, list[tuple[float, float]]] = {}
-    for row in rows[1:]:
-        if len(row) == len(head):
-            at = (_number(row[y]), _number(row[x]))
-            if None not in at:
-                name = next((c for c in row if _number(c) is None), "")
-                for key in {"", name}:
-                    of.setdefault(key, []).append(at)
-    told = set()
-    for points in of.values():
-        tree = KDTree(points)
+    def __init__(self, hidden: list[Objects]) -> None:
+        self.hidden = hidden
+        self._by_name = {name: one for one in hidden for name in one.names}
+        # One after the other, so that all are asked for at once
+        marks = [(one, p) for one in hidden for p in one.places[:1] if len(p) >= FEWEST]
+        self._marked = [one for one, _ in marks]
+        self._marks = np.concatenate([np.zeros((0, 2)), *(p for _, p in marks)])
+        self._starts = np.cumsum([0, *(len(p) for _, p in marks)])[:-1].astype(int)
+        self._sizes = np.array([len(p) for _, p in marks], int)
+        self._by_count: dict[int, list[tuple[Objects, np.ndarray]]] = {}
         for one in hidden:
-            # So many points that some are near everything say nothing
-            crowded = len(points) * np.pi * NEAR**2 > 0.3 * one.area
-            if len(one.centres) < FEWEST or crowded or one.id in told:
-                continue
-            if (tree.query(one.centres)[0] <= NEAR).mean() >= MOST:
-                told.add(one.id)
-                yield one.id, "has the objects (centres)"
+            for places in one.places:
+                if len(places) >= SEVERAL:
+                    self._by_count.setdefault(len(places), []).append((one, places))
 
+    def told(self, path: Path) -> tuple[set[tuple[str, str]], list[np.ndarray]]:
+        """((id, what) of hidden truth that a text or table tells of, tables that may be images)."""
+        if not self.hidden:
+            return set(), []
+        try:
+            content = tables.read(path)
+            return set(self._all(content)), content.matrices
+        except (ValueError, OSError, csv.Error, RecursionError, KeyError, SyntaxError, TypeError,
+                OverflowError, IndexError):  # fmt: skip
+            return set(), []  # no table after all
 
-def _counted(rows: list[list[str]], hidden: list[Objects]) -> Iterator[tuple[str, str]]:
-    """A column that has the number of objects of each hidden image that the table names."""
-    by = {name: one for one in hidden for name in one.names}
-    named: dict[int, tuple[Objects, list[str]]] = {}
-    for row in rows:
-        one = next((by[c] for c in map(_bare, row) if c in by), None)
-        if one is not None:
-            named[id(one)] = (one, row)
-    if len(named) < FEWEST or len({one.count for one, _ in named.values()}) < 2:
-        return
-    for column in range(min(len(row) for _, row in named.values())):
-        if all(_number(row[column]) == one.count for one, row in named.values()):
-            for one, _ in named.values():
-                yield one.id, "has the number of objects"
+    def _all(self, content: Content) -> Iterator[tuple[str, str]]:
+        boxes = np.array(content.boxes, float).reshape(-1, 4)
+        boxes = boxes[np.isfinite(boxes).all(1)]
+        tree = KDTree(boxes) if len(boxes) else None
+        for one in self.hidden:
+            if len(one.runs) >= FEWEST and len(one.runs & content.runs) >= MOST * len(one.runs):
+                yield one.id, "has the objects (run lengths)"
+            elif tree is not None and len(one.boxes) >= FEWEST:
+                near = tree.query(one.boxes, p=np.inf, distance_upper_bound=NEAR + 1e-9)[0]
+                if np.isfinite(near).mean() >= MOST:
+                    yield one.id, "has the objects (outlines or boxes)"
+        if len(boxes) >= SEVERAL:
+            middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+            for columns in (boxes[:, :2], middle):
+                yield from self._in_units(columns)
+        for table in content.tables:
+            yield from self._counted(table.rows)
+            yield from self._placed(table)
+
+    def _placed(self, table: Table) -> Iterator[tuple[str, str]]:
+        """Places in the columns of a table.
+
+        Rows that one cell of text tells apart (the image's name) are looked at by themselves.
+        """
+        if not self._marked and not self._by_count:
             return
+        for cells in _groups(table):
+            yield from self._columns(np.array(cells, float), table.head)
+
+    def places(self, values: np.ndarray) -> set[tuple[str, str]]:
+        """(id, what) of hidden truth whose places are in the columns of an array."""
+        return set(self._columns(values, []))
+
+    def _columns(self, values: np.ndarray, head: list[str]) -> Iterator[tuple[str, str]]:
+        if len(values):
+            good = np.isfinite(values).any(0)
+            values = values[:, good]
+            names = [n for n, g in zip(head, good, strict=False) if g]
+            for y, x in _pairs(names, values.shape[1]):
+                places = values[:, [y, x]]
+                places = places[np.isfinite(places).all(1)]
+                if len(places) >= FEWEST:
+                    yield from self._in_pixels(places)
+            yield from self._in_units(values)
+            yield from self._areas(values)
+
+    def _in_pixels(self, places: np.ndarray) -> Iterator[tuple[str, str]]:
+        if not self._marked or len(places) < MOST * self._sizes.min():
+            return
+        near = KDTree(places).query(self._marks, distance_upper_bound=NEAR)[0] <= NEAR
+        shares = np.add.reduceat(near, self._starts) / self._sizes
+        for k in np.flatnonzero(shares >= MOST):
+            # So many points that some are near everything say nothing
+            if len(places) * np.pi * NEAR**2 <= 0.3 * self._marked[k].area:
+                yield self._marked[k].id, "has the objects (centres)"
+
+    def _in_units(self, values: np.ndarray) -> Iterator[tuple[str, str]]:
+        """As many places as a hidden image has, by a factor and a shift of each axis."""
+        listed = self._by_count.get(len(values), ())
+        if not listed or values.shape[1] < 2:
+            return
+        values = values[:, np.isfinite(values).all(0)][:, :COLUMNS]
+        columns = [values[:, k] for k in range(values.shape[1]) if np.ptp(values[:, k]) > 0]
+        told = set()
+        for one, places in listed:
+            if one.id in told:
+                continue
+            fits = [[fit for c in columns for fit in _fits(c, places[:, axis])] for axis in (0, 1)]
+            for y, x in itertools.product(*fits):
+                if _near(np.stack([y, x], 1), places):
+                    told.add(one.id)
+                    yield one.id, "has the objects (places in another unit)"
+                    break
+
+    def _areas(self, values: np.ndarray) -> Iterator[tuple[str, str]]:
+        """A column with the sizes of all objects, in any unit."""
+        for one in self.hidden:
+            areas = one.areas
+            if len(areas) != len(values) or len(areas) < SEVERAL or areas[0] * 1.5 > areas[-1]:
+                continue
+            for column in values.T:
+                if np.isfinite(column).all() and column.min() > 0:
+                    ratio = np.sort(column) / areas
+                    if ratio.max() < 1.01 * ratio.min():
+                        yield one.id, "has the objects (areas)"
+                        break
+
+    def _counted(self, rows: list[list[str]]) -> Iterator[tuple[str, str]]:
+        """A column that has a number of each hidden image that the table names."""
+        named: dict[int, tuple[Objects, list[str]]] = {}
+        for row in rows:
+            one = next((o for c in row if (o := self._by_name.get(_bare(c)))), None)
+            if one is not None:
+                named[id(one)] = (one, row)
+        if not named:
+            return
+        width = min(len(row) for _, row in named.values())
+        facts = sorted({what for one, _ in named.values() for what in one.facts})
+        for what, column in itertools.product(facts, range(width)):
+            known = [(one.facts.get(what), number(row[column])) for one, row in named.values()]
+            if not all(a is not None and b is not None and _same(a, b) for a, b in known):
+                continue
+            distinct = {a for a, _ in known}
+            digits = sum(4 if isinstance(a, float) and a < 1 else math.log10(a + 1)
+                         for a in distinct)  # fmt: skip
+            if (len(known) >= FEWEST and len(distinct) > 1) or digits >= SURE:
+                for one, _ in named.values():
+                    yield one.id, f"has {what}"
+
+
+def _same(a: float, b: float) -> bool:
+    """Whether a table's number is a hidden one; shares may be rounded or in percent."""
+    if 0 < a < 1:
+        return math.isclose(a, b, rel_tol=1e-3) or math.isclose(100 * a, b, rel_tol=1e-3)
+    return a == b
+
+
+def _groups(table: Table) -> Iterator[list[list[float]]]:
+    """Numbers of all rows, and of the rows of each value of the first cell of text."""
+    of: dict[str, list[list[float]]] = {}
+    width = max((len(row) for row in table.rows), default=0)
+    if width < 2 and len(table.rows) < SEVERAL:
+        return
+    for row in table.rows:
+        if len(row) == width:
+            cells = [number(c) for c in row]
+            name = next((c for c, v in zip(row, cells, strict=True) if v is None), "")
+            for key in {"", name}:
+                of.setdefault(key, []).append([math.nan if v is None else v for v in cells])
+    yield from (cells for cells in of.values() if len(cells) >= FEWEST)
+
+
+def _pairs(head: list[str], width: int) -> list[tuple[int, int]]:
+    """(y, x) columns of a table: by name, else whichever stand beside each other."""
+    found = [(head.index(y), head.index(x)) for y, x in CENTRES if y in head and x in head]
+    for y, name in enumerate(head):
+        other = re.sub(r"(^|_|\b)y(_|\b|$)", r"\1x\2", name)
+        if other != name and other in head:
+            found.append((y, head.index(other)))
+    if not found:
+        beside = [(k, k + 1) for k in range(min(width, COLUMNS) - 1)]
+        found = beside + [(x, y) for y, x in beside]
+    return list(dict.fromkeys(found))
+
+
+def _fits(column: np.ndarray, places: np.ndarray) -> Iterator[np.ndarray]:
+    """A column as places along an axis, when it is in the same order up to a factor and a shift,
+    or the other way round."""
+    known = np.sort(places)
+    if np.ptp(known) == 0:
+        return
+    for sign in (1, -1):
+        sorted_ = np.sort(sign * column)
+        if np.corrcoef(sorted_, known)[0, 1] >= STRAIGHT:
+            factor, shift = np.polyfit(sorted_, known, 1)
+            yield sign * column * factor + shift
+
+
+def _near(places: np.ndarray, known: np.ndarray) -> bool:
+    """Whether most of two sets of as many places are the same."""
+    spread = np.ptp(known, axis=0)
+    # So near that places thrown at random would seldom be
+    free = math.sqrt(0.3 * float(np.prod(spread + 1)) / (math.pi * len(known)))
+    near = min(NEAR, 0.02 * float(spread.max()), free)
+    return float((KDTree(places).query(known)[0] <= near).mean()) >= 0.9
 
 
 def _bare(cell: str) -> str:
-    """A name as tables have it, without folder and ending."""
-    return re.sub(r"(\.ome)?\.[A-Za-z][A-Za-z0-9]{1,4}$", "", cell.strip().rpartition("/")[2])
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
-
-
-def _boxed(mine: np.ndarray, boxes: np.ndarray) -> float:
-    """Share of boxes that have a like one."""
-    if not len(boxes):
-        return 0.0
-    found = 0
-    for box in mine:
-        found += bool((np.abs(boxes - box).max(1) <= NEAR).any())
-    return found / len(mine)
-
-
-def _read(path: Path) -> tuple[list[list[list[str]]], set[str], np.ndarray]:
-    """Tables (rows of cells), run lengths as text, and boxes (N, 4) of a file."""
-    ending = path.suffix.lower()
-    if ending in PACKED:
-        rows = [[str(v) for v in row.values()] for row in frames(path)]
-        return [rows], _runs(itertools.chain.from_iterable(rows)), np.zeros((0, 4))
-    text = path.read_text("utf-8-sig")
-    if ending in (".json", ".geojson", ".jsonl"):
-        lines = text.splitlines() if ending == ".jsonl" else [text]
-        found = _Json()
-        for line in lines:
-            if line.strip():
-                found.walk(json.loads(line), ())
-        return [found.rows], found.runs, np.array(found.boxes, float).reshape(-1, 4)
-    if ending in (".html", ".htm"):
-        rows = [
-            [html.unescape(re.sub(r"<[^>]*>", "", cell)).strip()
-             for cell in re.findall(r"<t[dh][^>]*>(.*?)(?=<t[dh]|</t[dhr]|$)", row, re.S | re.I)]
-            for row in re.split(r"<tr", text, flags=re.I)[1:]
-        ]  # fmt: skip
-        return [rows], set(), np.zeros((0, 4))
-    mark = "|" if ending == ".md" else max("\t,;", key=text[:4000].count)
-    rows = list(csv.reader(text.splitlines(), delimiter=mark))
-    return [rows], _runs(itertools.chain.from_iterable(rows)), np.zeros((0, 4))
-
-
-def frames(path: Path) -> Iterator[Row]:
-    """Rows of a Parquet or Arrow file."""
-    import pyarrow.feather
-    import pyarrow.parquet
-
-    if path.suffix.lower() in (".parquet", ".pq"):
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(10_000):
-                yield from batch.to_pylist()
-    else:
-        yield from pyarrow.feather.read_table(path).to_pylist()
-
-
-def blobs(path: Path) -> Iterator[bytes]:
-    """Bytes in the cells of a Parquet or Arrow file."""
-    with suppress(ValueError, OSError):
-        for row in frames(path):
-            for value in row.values():
-                inner = value.values() if isinstance(value, dict) else [value]
-                yield from (v for v in inner if isinstance(v, bytes) and len(v) > 32)
-
-
-def _runs(cells: Iterable[str]) -> set[str]:
-    return {" ".join(c.split()) for c in cells if re.fullmatch(r"\s*\d+ \d+( \d+)*\s*", c)}
-
-
-class _Json:
-    """Rows, run lengths and boxes anywhere in JSON."""
-
-    def __init__(self) -> None:
-        self.rows: list[list[str]] = []
-        self.runs: set[str] = set()
-        self.boxes: list[tuple[float, float, float, float]] = []
-
-    def walk(self, node: Any, where: tuple[str, ...]) -> None:
-        if isinstance(node, dict):
-            if "counts" in node and "size" in node:
-                self._run_lengths(node["counts"])
-            plain = [str(v) for v in node.values() if isinstance(v, str | int | float)]
-            self.rows.append([*where[-1:], *plain])
-            for key, value in node.items():
-                if isinstance(value, int | float):
-                    self.rows.append([key, str(value)])  # {image: number}
-                self.walk(value, (*where, str(key)))
-        elif isinstance(node, list):
-            if _numeric(node):
-                self._box(node, where[-1:])
-            elif len(node) > 2 and all(isinstance(p, list) and _numeric(p) for p in node):
-                if all(len(p) == 2 for p in node):
-                    self._outline(np.array(node, float))
-                else:
-                    for part in node:
-                        self.walk(part, where)
-            else:
-                for item in node:
-                    self.walk(item, where)
-        elif isinstance(node, str):
-            self.runs |= _runs([node])
-
-    def _run_lengths(self, counts: Any) -> None:
-        lengths = expand_counts(counts) if isinstance(counts, str) else list(counts)
-        ends = list(itertools.accumulate(lengths))
-        pairs = [(ends[k - 1] + 1, lengths[k]) for k in range(1, len(lengths), 2)]
-        self.runs.add(" ".join(f"{s} {n}" for s, n in pairs))
-
-    def _box(self, numbers: list, where: tuple[str, ...]) -> None:
-        if where == ("bbox",) and len(numbers) == 4:
-            x, y, w, h = numbers
-            self.boxes.append((x, y, x + w, y + h))
-        elif len(numbers) >= 6 and len(numbers) % 2 == 0:
-            self._outline(np.array(numbers, float).reshape(-1, 2))
-
-    def _outline(self, corners: np.ndarray) -> None:
-        self.boxes.append((*corners.min(0), *corners.max(0)))
-
-
-def _numeric(node: list) -> bool:
-    return bool(node) and all(isinstance(v, int | float) for v in node)
+    """A name as tables have it, without folder and endings."""
+    return cell.rpartition("/")[2].partition(".")[0].strip()

@@ -1,0 +1,216 @@
+"""Every array of numbers in a file, whatever its format and whatever its name says it is."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..images import UnreadableImage, can_read, open_image
+from . import containers, pixels
+
+CODECS = {".jxl", ".qoi", ".webp", ".pgm", ".ppm"}
+NUMPY = {".npy", ".npz", ".pkl", ".pickle", ".p"}
+HDF5 = {".h5", ".hdf5", ".hdf", ".he5", ".ilp", ".ims", ".nxs", ".emd", ".loom", ".h5ad"}
+LARGEST_PICKLE = 1 << 30
+BROKEN = (
+    UnreadableImage, OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError, EOFError,
+    MemoryError, pickle.UnpicklingError, zlib.error, AttributeError, ImportError, SyntaxError,
+    OverflowError, RecursionError,
+)  # fmt: skip
+
+
+def arrays(path: Path) -> Iterator[pixels.Source]:
+    """The images of a file; none when it has none or can't be read."""
+    if path.name in containers.ZARR:
+        yield from _zarr(path)
+        return
+    suffix = path.suffix.lower()
+    with path.open("rb") as handle:
+        head = handle.read(512)
+    sniffed = containers.ending(head)
+    try:
+        if sniffed == ".h5":
+            yield from _hdf5(path)
+        elif sniffed == ".mat":
+            yield from _mat(path)
+        elif sniffed == ".nrrd":
+            yield from _nrrd(path)
+        elif sniffed in (".npy", ".pkl") or suffix in NUMPY:
+            yield from map(plain, _numpy(path, sniffed))
+        elif sniffed in CODECS:
+            import imagecodecs
+
+            yield _coloured(imagecodecs.imread(path))
+        elif sniffed not in (".bin", ".roi", ".zip") or can_read(path) not in (None, "bioformats"):
+            with _named(path, suffix, sniffed) as named:
+                yield from _opened(named)
+    except BROKEN:
+        return
+
+
+@contextmanager
+def _named(path: Path, suffix: str, sniffed: str) -> Iterator[Path]:
+    """The file under a name that its format goes by."""
+    if sniffed == ".bin" or can_read(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="slidebox-named-") as folder:
+        link = Path(folder, f"file{sniffed}")
+        link.symlink_to(path.resolve())
+        yield link
+
+
+def _opened(path: Path) -> Iterator[pixels.Source]:
+    with open_image(path) as file:
+        count = len(file.series)
+    for number in range(count):
+        with pixels.opened(path, number) as source:
+            yield source
+
+
+def _zarr(path: Path) -> Iterator[pixels.Source]:
+    import zarr
+
+    try:
+        array = zarr.open_array(path.parent, mode="r")
+    except (KeyError, ValueError, OSError, TypeError):
+        return  # a group
+    if array.ndim >= 2 and array.dtype.kind in "uibf":
+        yield plain(array)
+
+
+def _numpy(path: Path, sniffed: str) -> Iterator[np.ndarray]:
+    if path.stat().st_size > LARGEST_PICKLE and sniffed == ".pkl":
+        return
+    if sniffed == ".pkl":
+        with path.open("rb") as handle:
+            yield from _inside(_Numbers(handle).load())
+        return
+    try:
+        loaded = np.load(path, allow_pickle=False, mmap_mode="r")
+        found = [loaded] if isinstance(loaded, np.ndarray) else [loaded[k] for k in loaded]
+    except ValueError:
+        with path.open("rb") as handle:  # objects, as Cellpose's _seg.npy
+            np.lib.format.read_magic(handle)
+            np.lib.format.read_array_header_1_0(handle)
+            yield from _inside(_Numbers(handle).load())
+        return
+    yield from (a for a in found if a.ndim >= 2)
+
+
+class _Nothing:
+    """What stands for a class of which a pickle has something: it is never made."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def append(self, _: Any) -> None:
+        pass
+
+    def __setitem__(self, _: Any, __: Any) -> None:
+        pass
+
+
+class _Numbers(pickle.Unpickler):
+    """Loads arrays and plain containers of a pickle and nothing that runs code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.split(".")[0] == "numpy" and name in (
+            "_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"
+        ):  # fmt: skip
+            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        if (module, name) in (("collections", "OrderedDict"), ("builtins", "set"),
+                              ("_codecs", "encode")):  # fmt: skip
+            return super().find_class(module, name)
+        return _Nothing
+
+
+def _inside(thing: Any, depth: int = 0) -> Iterator[np.ndarray]:
+    """Arrays of two dimensions or more anywhere in nested containers."""
+    if isinstance(thing, np.ndarray):
+        if thing.dtype == object:
+            thing = thing.ravel().tolist()
+        elif thing.ndim >= 2:
+            yield thing
+            return
+    if isinstance(thing, _Nothing):
+        thing = getattr(thing, "state", None)
+    if depth < 8 and isinstance(thing, dict | list | tuple):
+        for value in thing.values() if isinstance(thing, dict) else thing:
+            yield from _inside(value, depth + 1)
+
+
+def _hdf5(path: Path) -> Iterator[pixels.Source]:
+    """Every dataset of an HDF5 file with two dimensions or more, be it named an image or not."""
+    import h5py
+
+    names: list[str] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim >= 2 and item.dtype.kind in "uibf":
+            names.append(name)
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+        for name in names:
+            yield plain(file[name])
+
+
+def _mat(path: Path) -> Iterator[pixels.Source]:
+    import scipy.io
+
+    for array in _inside(scipy.io.loadmat(path, simplify_cells=True)):
+        if array.dtype.kind in "uibf":
+            yield plain(array)
+
+
+def _nrrd(path: Path) -> Iterator[pixels.Source]:
+    """A NRRD file with its values in itself, raw or gzip."""
+    data = path.read_bytes()
+    text, _, values = data.partition(b"\n\n")
+    about = dict(re.findall(rb"^([a-z ]+): *(.*?)\r?$", text, re.M | re.I))
+    kinds = {
+        b"uchar": "u1", b"uint8": "u1", b"unsigned char": "u1", b"int8": "i1", b"ushort": "u2",
+        b"uint16": "u2", b"unsigned short": "u2", b"short": "i2", b"int16": "i2", b"uint": "u4",
+        b"uint32": "u4", b"unsigned int": "u4", b"int": "i4", b"int32": "i4", b"float": "f4",
+        b"double": "f8",
+    }  # fmt: skip
+    order = ">" if about.get(b"endian") == b"big" else "<"
+    if about.get(b"encoding", b"").startswith(b"gz"):
+        values = zlib.decompress(values, 47)
+    shape = [int(n) for n in about[b"sizes"].split()][::-1]
+    count = int(np.prod(shape))
+    yield plain(np.frombuffer(values, order + kinds[about[b"type"]], count).reshape(shape))
+
+
+def plain(array: Any) -> pixels.Source:
+    """An array without named axes: sizes of 1 aside, in order."""
+    axes = "tczyx"[-array.ndim :] if array.ndim <= 5 else "?" * (array.ndim - 2) + "yx"
+    axes = axes.replace("c", "q")  # not known to be a channel
+    if array.ndim == 3 and array.shape[-1] in (3, 4):  # colours
+        return _coloured(np.asarray(array))
+    return pixels.Source(
+        axes, tuple(array.shape), np.dtype(array.dtype), {}, False,
+        lambda index: np.asarray(array[index]),
+    )  # fmt: skip
+
+
+def _coloured(array: np.ndarray) -> pixels.Source:
+    """A picture as decoders give it: (y, x) or (y, x, colour)."""
+    if array.ndim == 2:
+        return plain(array)
+    return pixels.Source(
+        "cyx", (array.shape[2], *array.shape[:2]), array.dtype, {}, array.shape[2] >= 3,
+        lambda index: array[:, :, index[0]],
+    )  # fmt: skip
