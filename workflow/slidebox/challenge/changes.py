@@ -162,7 +162,8 @@ def _of_image(which: str, old: State, new: State) -> Change | None:
 
     scored = [f"moved from {splits[0]} to {splits[1]}"] if other("split") else []
     scored += [text for column, text in SCORED.items() if other(column)]
-    if not other("pixels_sha256") and _look(old, a) != _look(new, b):
+    looks = [] if other("pixels_sha256") else [_look(old, a), _look(new, b)]
+    if None not in looks and len(set(looks)) > 1:
         scored.append("other channel names, colours or time step")
     if old.truth.get(which) is None:
         scored.append(f"its truth can't be compared, that of {old.folder.name} isn't in private/")
@@ -180,11 +181,11 @@ def _of_image(which: str, old: State, new: State) -> Change | None:
     return Change(level, "; ".join(scored + beside + words), which)
 
 
-def _look(state: State, row: dict[str, str]) -> tuple:
+def _look(state: State, row: dict[str, str]) -> tuple | None:
     """What an image's file says beside pixels and their size; frames of tracking say nothing."""
     path, which = state.folder / row["image"], row["id"]
     if path.is_dir() and path.suffix != ".zarr":
-        return ()
+        return None
     if which not in state.looks:
         with pixels.released_image(path) as image:
             names = image.channel_names if "c" in image.axes else ()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 from ..findings import Finding
 from ..scoring.release import MANIFEST, sha256_file
 from .commitment import commitment, truth_digest
 
+FILE = re.compile(r"labels/[^/\0]*[^/\0.][^/\0]*")  # of a truth, from truth.csv
+MEND = "restore it from a copy, or remove the release's folder and release it once more as it was"
 # Made later or by others; no part of what is immutable
 OUTSIDE_MANIFEST = {MANIFEST, "leaderboard", "revealed", "bridges", "index.html"}
 
@@ -38,16 +41,19 @@ def released_files(folder: Path) -> list[Path]:
 
 def verify_folder(folder: Path) -> list[Finding]:
     """Compare a released folder with its SHA256SUMS."""
-    mend = "restore it from a copy, or release a new version"
     if not (folder / MANIFEST).is_file():
         return [Finding("RELEASE_DAMAGED", "error", "is missing", f"{folder.name}/{MANIFEST}",
-                        mend=mend)]  # fmt: skip
-    manifest = read_manifest(folder)
+                        mend=MEND)]  # fmt: skip
+    manifest, findings = read_manifest(folder), []
+    written = "".join(f"{digest}  {name}\n" for name, digest in manifest.items())
+    if (folder / MANIFEST).read_bytes() != written.encode():
+        findings.append(Finding("RELEASE_DAMAGED", "error", "isn't as it was written",
+                                f"{folder.name}/{MANIFEST}", mend=MEND))  # fmt: skip
     present = {p.relative_to(folder).as_posix(): p for p in released_files(folder)}
-    findings = [
+    findings += [
         Finding("RELEASE_DAMAGED", "error",
                 "has changed since it was released, or its line of SHA256SUMS has"
-                if name in present else "is missing", f"{folder.name}/{name}", mend=mend)
+                if name in present else "is missing", f"{folder.name}/{name}", mend=MEND)
         for name, digest in sorted(manifest.items())
         if name not in present or _digest(present[name]) != digest
     ]  # fmt: skip
@@ -70,7 +76,7 @@ def verify_private(public: Path, private: Path, slug: str, version: str) -> list
 
     def damaged(name: str, what: str) -> Finding:
         return Finding("RELEASE_DAMAGED", "error", what, f"{version}/{name}",
-                       mend="restore it from a copy, or release a new version")  # fmt: skip
+                       mend=MEND)  # fmt: skip
 
     findings = []
     if (private / MANIFEST).is_file():  # older software kept none
@@ -121,8 +127,8 @@ def against_commitment(
         path = folder / name
         if commitment(key, slug, version, rows[which]) != made[which]:
             found.append((name, f"of {which} isn't what was committed to"))
-        elif path.resolve().parent != (folder / "labels").resolve():
-            found.append(("truth.csv", f"of {which} is said to be elsewhere: {name}"))
+        elif not FILE.fullmatch(name):
+            found.append(("truth.csv", f"of {which} is said to be elsewhere: {name!r}"))
         elif labels and not path.exists():
             found.append((name, f"of {which} is missing"))
         elif path.exists() and truth_digest(path) != rows[which]["sha256"]:
@@ -145,6 +151,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(handle))
     except (OSError, UnicodeDecodeError, csv.Error) as bad:
         raise ValueError(f"{path.name} can't be read") from bad
+    if len({row.get("id") for row in rows}) < len(rows):
+        raise ValueError(f"{path.name} names an image twice")
     if any(not row.get(k) for row in rows for k in ("id", "truth", "sha256")):
         raise ValueError(f"{path.name} has other columns than id, split, truth, sha256")
     return rows

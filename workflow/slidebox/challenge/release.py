@@ -157,11 +157,16 @@ def _settle(result: Release, staging: Path, hidden: Path, target: Path, secret: 
     if target.exists():
         changed = what_changed(target, staging)
         if changed:
+            mend = "give the change a new version"
+            follow = {"commitment.json", "CHANGELOG.md", "ro-crate-metadata.json"}
+            if "commitment.json" in changed and follow.issuperset(changed):
+                key = secret.parent / "secret.key"
+                mend = f"it looks as if {key} were another than then: restore it from a copy"
             result.findings.append(
                 Finding("RELEASE_IMMUTABLE", "error",
                         f"{result.slug} {result.version} is released with other content: "
                         + ", ".join(changed[:10]) + (" ..." if len(changed) > 10 else ""),
-                        "challenge.yaml", field="version", mend="give the change a new version")
+                        "challenge.yaml", field="version", mend=mend)
             )  # fmt: skip
             return result
         if not (secret / "truth.csv").is_file():

@@ -81,10 +81,13 @@ def verify(release: Path | str) -> list[Finding]:
         raise NotARelease(f"{release} isn't revealed yet")
     opened = open_release(release)
     labels = (folder / "labels").is_dir()
+    wrong = against_commitment(release, folder, opened.slug, opened.version, labels)
+    parts = {"truth.csv", "commitment.key", "labels"}
+    wrong += [(p.name, "never had it") for p in sorted(folder.iterdir()) if p.name not in parts]
     return [
         Finding("COMMITMENT_BROKEN", "error", f"the revealed truth {what}", f"revealed/{name}",
                 mend="ask the organisers; scores against this truth aren't comparable")
-        for name, what in against_commitment(release, folder, opened.slug, opened.version, labels)
+        for name, what in wrong
     ]  # fmt: skip
 
 
@@ -112,6 +115,11 @@ def check_release(
     except NotARelease as bad:
         return [*findings, Finding("RELEASE_DAMAGED", "error", str(bad), release.name,
                                    mend="restore it from a copy")], []  # fmt: skip
+    if versions.is_version(release.name) and release.name != opened.version:
+        findings.append(
+            Finding("RELEASE_DAMAGED", "error", f"says that it is version {opened.version}",
+                    f"{release.name}/challenge.yaml", mend="give the folder the name that it had")
+        )  # fmt: skip
     said = [] if findings else [f"{opened.slug} {opened.version}: all files are as released"]
     if (release / "revealed").is_dir():
         found = verify(release)

@@ -27,7 +27,7 @@ def parse(version: str) -> tuple[int, int, int]:
     return int(major), int(minor), int(patch)
 
 
-def _is_version(text: str) -> bool:
+def is_version(text: str) -> bool:
     return text.count(".") == 2 and all(p.isascii() and p.isdigit() for p in text.split("."))
 
 
@@ -37,7 +37,7 @@ def released(folder: Path) -> list[str]:
 
 
 def _numbers(folders) -> list[str]:
-    return sorted({p.name for p in folders if _is_version(p.name)}, key=parse)
+    return sorted({p.name for p in folders if is_version(p.name)}, key=parse)
 
 
 def taken(old: str, new: str) -> str:
