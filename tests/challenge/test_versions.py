@@ -25,6 +25,7 @@ from archives import Bench, challenge_folder, discs, nuclei, tiff
 
 from slidebox import challenge
 from slidebox.challenge import changes, pixels
+from slidebox.challenge.commitment import truth_digest
 from slidebox.challenge.versions import needed
 from slidebox.vault import Vault
 
@@ -540,3 +541,16 @@ def test_a_time_lapse_has_one_digest_in_either_format(tmp_path, axes, shape):
         source, axes=axes.replace("c", ""), shape=frames.shape, read=lambda i: frames[i]
     )
     assert whole == pixels.write_frames(tmp_path / "f", "t{}.tif", plain, "x")
+
+
+def test_both_copies_of_tracked_masks_are_held_to_the_commitment(tmp_path):
+    """Segments are scored by SEG, tracks by TRA: neither may be another than the other."""
+    data = np.random.default_rng(0).integers(0, 9, (2, 8, 9)).astype(np.uint16)
+    source = pixels.Source("tyx", data.shape, data.dtype, {}, False, lambda i: data[i])
+    folder = tmp_path / "m_GT"
+    pixels.write_frames(folder / "TRA", "man_track{}.tif", source, "x/t")
+    pixels.write_frames(folder / "SEG", "man_seg{}.tif", source, "x/s")
+    (folder / "TRA" / "man_track.txt").write_text("1 0 1 0\n")
+    assert truth_digest(folder)
+    tifffile.imwrite(folder / "SEG" / "man_seg001.tif", data[1] + 1)
+    assert not truth_digest(folder)
