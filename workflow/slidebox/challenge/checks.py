@@ -7,23 +7,24 @@ from pathlib import Path
 
 from ..atomic import write_text
 from ..findings import Finding, has_errors
-from . import controls, leakage, reach, versions
+from . import changes, controls, leakage, reach, versions
 from .init import DESCRIPTION, ORGANISER, README
 from .model import Challenge
+from .versions import History
 from .writer import Writer
 
 Progress = Callable[[str, int, int], None]
 
 
-def before_release(writer: Writer, folder: Path, private: Path, tell: Progress) -> list[Finding]:
-    """All findings on a release whose files are written but not yet in their place.
-
-    Parameters
-    ----------
-    folder : the challenge's public folder with its earlier versions.
-    """
+def before_release(writer: Writer, history: History, tell: Progress) -> list[Finding]:
+    """All findings on a release whose files are written but not yet in their place; when there is
+    no error, its CHANGELOG.md too."""
     findings = [*_placeholders(writer.challenge, writer.folder)]
-    findings += versions.check(writer, folder, private)
+    old = changes.of_release(history.old, history.secret) if history.old else None
+    new, found = changes.of_writer(writer), []
+    if old:
+        found = changes.between(old, new)
+        findings += versions.check(history, found)
     if writer.challenge.leakage.check:
         findings += leakage.check(writer, tell)
     else:
@@ -34,9 +35,12 @@ def before_release(writer: Writer, folder: Path, private: Path, tell: Progress) 
     findings += reach.check(writer, tell)
     if not has_errors(findings):
         findings += controls.check(writer, tell)
-        # Only now it's known whether another scorer gives other values
-        findings += versions.check(writer, folder, private)
-        write_text(writer.staging / "CHANGELOG.md", versions.changelog(writer, folder, private))
+        if old:  # only now it's known whether another scorer gives other values
+            new.controls = changes.controls_in(writer.staging, writer.hidden)
+            found = changes.between(old, new)
+            findings += versions.check(history, found)
+        text = changes.changelog(history, writer.challenge.changes, found)
+        write_text(writer.staging / "CHANGELOG.md", text)
     return findings
 
 

@@ -11,14 +11,14 @@ import yaml
 
 from ..atomic import write_json, write_text
 from ..scoring.release import MANIFEST, sha256_file
-from . import baseline, describe, strata, versions, wheel
+from . import baseline, describe, strata, wheel
 from .commitment import challenge_key, commitment
 from .integrity import released_files
 from .writer import COLUMNS, Writer
 
 
-def write(writer: Writer, secret: Path, earlier: Path, private: Path) -> None:
-    """Write all that isn't pixels, but for what lists or describes files."""
+def write(writer: Writer, secret: Path) -> None:
+    """Write all that isn't pixels, but for the changes and what lists or describes files."""
     staging = writer.staging
     resolved = writer.resolved()
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=100)
@@ -32,7 +32,6 @@ def write(writer: Writer, secret: Path, earlier: Path, private: Path) -> None:
     if writer.challenge.task in baseline.TASKS:
         write_text(staging / "baseline.py", wheel.baseline())
     _commit(writer, secret)
-    write_text(staging / "CHANGELOG.md", versions.changelog(writer, earlier, private))
     spread = strata.spread(writer.challenge, writer.pairs, writer.split_of)
     write_text(staging / "splits.svg", strata.svg(spread))
     tables = strata.markdown(spread) + describe.SPLITS

@@ -88,7 +88,9 @@ class Data(_Part):
     """Which images and truth, and how they are released."""
 
     sources: list[Source] = Field(min_length=1)
-    channels: list[int] | None = Field(None, description="channels to keep; default: all")
+    channels: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None, min_length=1, description="channels to keep, counted from 0; default: all"
+    )
     tiles: Tiles | None = None
     crop: Crop | None = None
     images: Literal["tiff", "ome-zarr"] = Field(
@@ -238,6 +240,8 @@ class Challenge(_Part):
         for name in self.hidden:
             if name not in self.splits.rules:
                 problems.append((("hidden",), f"{name!r} is no split; there are {splits}"))
+        if len(set(self.data.channels or [])) < len(self.data.channels or []):
+            problems.append((("data", "channels"), "names a channel twice"))
         for key in ("tiles", "crop"):
             if getattr(self.data, key) and self.task in ("tracking", "points"):
                 problems.append((("data", key), f"can't be used with {self.task}"))

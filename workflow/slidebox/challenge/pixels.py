@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import itertools
+import math
 import re
 import uuid
 from collections.abc import Iterator
@@ -60,9 +61,15 @@ def opened(
         image = file.series[series]
         axes, shape = image.axes, list(image.shape)
         keep = None
-        if channels is not None and "c" in axes:
-            keep = list(channels)
-            shape[axes.index("c")] = len(keep)
+        if channels is not None:
+            there = shape[axes.index("c")] if "c" in axes else 1
+            if wrong := [k for k in channels if k >= there]:
+                raise Unfit(
+                    f"data.channels asks for {wrong}, the image has {there}, counted from 0"
+                )
+            if "c" in axes:
+                keep = list(channels)
+                shape[axes.index("c")] = len(keep)
         y, x, height, width = box or (0, 0, shape[-2], shape[-1])
         shape[-2:] = [height, width]
 
@@ -72,12 +79,12 @@ def opened(
                 index[axes.index("c")] = keep[index[axes.index("c")]]
             return image.read(tuple(index), y, y + height)[:, x : x + width]
 
+        names = [c.name or f"Channel {k}" for k, c in enumerate(image.channels)]
         yield Source(
             axes, tuple(shape), image.dtype,
             {a: v for a, v in image.pixel_size.items() if v},
             bool(image.rgb) and keep is None, read,
-            [c.name or f"Channel {k}" for k, c in enumerate(image.channels)
-             if keep is None or k in keep],
+            [names[k] for k in (keep or range(len(names))) if k < len(names)],
             image.time_step,
         )  # fmt: skip
 
@@ -108,6 +115,26 @@ class Tally:
         for plane in planes:
             self.digest.update(np.ascontiguousarray(plane, self.dtype).data)
             yield plane
+
+    def hexdigest(self) -> str:
+        return self.digest.hexdigest()
+
+
+class FrameTally:
+    """sha256 over the `Tally` of each frame of a time-lapse (t first)."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.shape, self.dtype = shape[1:], dtype
+        self.planes = math.prod(shape[1:-2])
+        self.digest = hashlib.sha256()
+
+    def pass_on(self, planes: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        tally = Tally(self.shape, self.dtype)
+        for done, plane in enumerate(planes, 1):
+            yield from tally.pass_on(iter([plane]))
+            if done % self.planes == 0:
+                self.digest.update(tally.hexdigest().encode())
+                tally = Tally(self.shape, self.dtype)
 
     def hexdigest(self) -> str:
         return self.digest.hexdigest()
@@ -177,14 +204,19 @@ def write_tiff(path: Path, source: Source, identity: str) -> str:
     return tally.hexdigest()
 
 
-def write_zarr(path: Path, source: Source, identity: str) -> str:
+def write_zarr(path: Path, source: Source, identity: str, frames: bool = False) -> str:
     """Write an OME-Zarr 0.5 image of one level, a chunk a plane; digest of the pixels.
 
-    One plane in memory. Its files depend on pixels and metadata alone.
+    One plane in memory. Its files depend on pixels and metadata alone. With `frames` the digest is
+    that of `write_frames`: the same image has one digest, whatever format it's released in.
     """
     import zarr
 
     tally = Tally(source.shape, source.dtype)
+    if frames and source.axes.startswith("t"):
+        # Frames have no axis of one channel
+        shape = [n for a, n in zip(source.axes, source.shape, strict=True) if (a, n) != ("c", 1)]
+        tally = FrameTally(tuple(shape), source.dtype)
     group = zarr.open_group(path, mode="w", zarr_format=3)
     sides = [min(n, LARGEST_CHUNK) for n in source.shape[-2:]]
     array = group.create_array(

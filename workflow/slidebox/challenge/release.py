@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ..atomic import fsync_dir
+from ..atomic import fsync_dir, owner, sweep
 from ..findings import Finding, has_errors
 from ..scoring.release import MANIFEST
 from . import documents, splits, versions
 from .archive import Archive
 from .assemble import assemble
 from .checks import before_release
+from .commitment import KeyDamaged
 from .differences import what_changed
-from .integrity import verify_folder, verify_private
-from .model import Invalid, load
+from .model import Challenge, Invalid, load
 from .writer import Progress, Writer
 
 
@@ -82,37 +86,59 @@ def release(
     except Invalid as bad:
         return Release(folder.name, "", bad.findings)
     result = Release(challenge.slug, challenge.version)
-    archive = Archive(public, Path(vault))
-    target = out / challenge.slug / challenge.version
-    pinned = released_studies(target)
-    pairs, result.findings = assemble(challenge, archive, pinned)
+    memory = private / "challenges" / challenge.slug
+    with _alone(memory):
+        return _release(result, challenge, folder, Archive(public, Path(vault)), out, memory, tell,
+                        threads)  # fmt: skip
+
+
+def _release(
+    result: Release, challenge: Challenge, folder: Path, archive: Archive, out: Path, memory: Path,
+    tell: Progress, threads: int,
+) -> Release:  # fmt: skip
+    target, secret = out / challenge.slug / challenge.version, memory / challenge.version
+    history, result.findings = versions.look_back(
+        challenge.version, target.parent, archive.public / "challenges" / challenge.slug, memory
+    )
     if has_errors(result.findings):
         return result
-    before = splits_before(out / challenge.slug, challenge.version)
-    split_of, found = splits.divide(challenge, pairs, before)
+    pinned = released_studies(target) or released_studies(secret)
+    pairs, found = assemble(challenge, archive, pinned)
     result.findings += found
     if has_errors(result.findings):
         return result
-    secret = private / "challenges" / challenge.slug / challenge.version
-    staging = target.parent / f".{challenge.version}.{os.getpid()}.tmp"
-    hidden = secret.parent / f".{challenge.version}.{os.getpid()}.tmp"
+    split_of, found = splits.divide(challenge, pairs, splits_before(history))
+    result.findings += found
+    if has_errors(result.findings):
+        return result
+    staging, hidden = (p.with_name(f".{p.name}.{owner()}.tmp") for p in (target, secret))
     for path in (staging, hidden):
+        sweep(path.parent)  # what killed runs left
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
     hidden.chmod(0o700)
     try:
-        writer = Writer(challenge, folder, archive, pairs, split_of, staging, hidden, public)
+        writer = Writer(
+            challenge, folder, archive, pairs, split_of, staging, hidden, archive.public
+        )
         writer.pinned, writer.threads = pinned, threads
         writer.images(tell, result.findings)
         if has_errors(result.findings):
             return result
-        documents.write(writer, secret, out / challenge.slug, private)
-        result.findings += before_release(writer, out / challenge.slug, private, tell)
+        documents.write(writer, secret)
+        result.findings += before_release(writer, history, tell)
         if has_errors(result.findings):
             _keep_pictures(hidden, secret)
             return result
         documents.seal(writer)
         return _settle(result, staging, hidden, target, secret)
+    except KeyDamaged as bad:
+        result.findings.append(
+            Finding("RELEASE_DAMAGED", "error", str(bad), str(secret.parent / "secret.key"),
+                    mend="restore it from a copy: releases can't be built again without it; for "
+                    "a new challenge, remove it")
+        )  # fmt: skip
+        return result
     finally:
         for path in (staging, hidden):
             shutil.rmtree(path, ignore_errors=True)
@@ -132,20 +158,21 @@ def _settle(result: Release, staging: Path, hidden: Path, target: Path, secret: 
     if target.exists():
         changed = what_changed(target, staging)
         if changed:
+            mend = "give the change a new version"
+            follow = {"commitment.json", "CHANGELOG.md", "ro-crate-metadata.json"}
+            if "commitment.json" in changed and follow.issuperset(changed):
+                key = secret.parent / "secret.key"
+                mend = f"it looks as if {key} were another than then: restore it from a copy"
             result.findings.append(
                 Finding("RELEASE_IMMUTABLE", "error",
                         f"{result.slug} {result.version} is released with other content: "
                         + ", ".join(changed[:10]) + (" ..." if len(changed) > 10 else ""),
-                        "challenge.yaml", field="version", mend="give the change a new version")
+                        "challenge.yaml", field="version", mend=mend)
             )  # fmt: skip
             return result
-        result.findings += verify_folder(target)
-        if (secret / MANIFEST).is_file():
-            result.findings += verify_private(target, secret)
-        if has_errors(result.findings):
-            return result
         if not (secret / "truth.csv").is_file():
-            _rename(hidden, secret)
+            _durable(hidden)
+            _replace(hidden, secret)
     else:
         if secret.exists():  # the public folder was removed, or a run stopped between the renames
             changed = what_changed(secret, staging) if (secret / MANIFEST).is_file() else []
@@ -157,9 +184,11 @@ def _settle(result: Release, staging: Path, hidden: Path, target: Path, secret: 
                             field="version", mend="restore the folder, or take a new version")
                 )  # fmt: skip
                 return result
-            shutil.rmtree(secret)
-        _rename(hidden, secret)
-        _rename(staging, target)
+        # All bytes first: between the two names is the one moment at which a release is half there
+        _durable(hidden)
+        _durable(staging)
+        _replace(hidden, secret)
+        _replace(staging, target)
         result.new = True
     result.folder, result.private = target, secret
     return result
@@ -174,19 +203,41 @@ def released_studies(target: Path) -> dict[str, int] | None:
     return {s["accession"]: s["version"] for s in sources}
 
 
-def splits_before(folder: Path, version: str) -> dict[str, str]:
-    """Split of each id in the last release before `version`, if that is of the same MAJOR."""
-    old = versions.previous(folder, version)
-    if old is None or versions.taken(old, version) == "MAJOR":
+def splits_before(history: versions.History) -> dict[str, str]:
+    """Split of each id in the release before, if that is of the same MAJOR."""
+    if history.old is None or versions.taken(history.old.name, history.version) == "MAJOR":
         return {}
-    with (folder / old / "splits.csv").open(encoding="utf-8", newline="") as handle:
+    with (history.old / "splits.csv").open(encoding="utf-8", newline="") as handle:
         return {row["id"]: row["split"] for row in csv.DictReader(handle)}
 
 
-def _rename(source: Path, target: Path) -> None:
-    for path in source.rglob("*"):
+@contextmanager
+def _alone(memory: Path) -> Iterator[None]:
+    """One release of a challenge at a time; others wait, and then find what the first one made."""
+    memory.mkdir(parents=True, exist_ok=True)
+    with (memory / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:  # a file system without locks: nobody is kept out
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+        yield
+
+
+def _durable(folder: Path) -> None:
+    for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as handle:
                 os.fsync(handle.fileno())
-    source.rename(target)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Give a folder its name; one that has it goes aside as a whole first."""
+    if target.exists():
+        aside = source.with_name(f".{target.name}.old.{owner()}.tmp")
+        target.rename(aside)
+        source.rename(target)
+        shutil.rmtree(aside)
+    else:
+        source.rename(target)
     fsync_dir(target.parent)

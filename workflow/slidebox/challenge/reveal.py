@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import os
 import shutil
 from pathlib import Path
 
-from ..atomic import write_text
+from ..atomic import owner, sweep, write_text
 from ..findings import Finding
 from ..scoring.opening import open_release
 from ..scoring.release import MANIFEST, NotARelease, find_private
 from . import versions
-from .commitment import commitment, truth_digest
-from .integrity import verify_folder, verify_private
+from .integrity import against_commitment, read_table, verify_folder, verify_private
 
 
 def reveal(
@@ -35,12 +31,13 @@ def reveal(
     if not (release / "commitment.json").is_file():
         raise NotARelease(f"{release} has no hidden truth to reveal")
     secret = find_private(Path(private), opened.slug, opened.version)
-    if (secret / MANIFEST).is_file() and (damaged := verify_private(release, secret)):
-        raise NotARelease("; ".join(f"{f.file} {f.message}" for f in damaged[:5]))
+    if damaged := verify_private(release, secret, opened.slug, opened.version):
+        raise NotARelease("; ".join(f"{f.file}: {f.message}" for f in damaged[:5]))
     if held := _still_hidden(release, secret):
         raise NotARelease(f"{held} hides some of this truth too: reveal it first")
     target = release / "revealed"
-    staging = release / f".revealed.{os.getpid()}.tmp"
+    sweep(release)  # what a killed run left
+    staging = release / f".revealed.{owner()}.tmp"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
@@ -59,8 +56,7 @@ def _still_hidden(release: Path, secret: Path) -> str | None:
     """A later release of the same challenge with the same hidden truth that isn't revealed."""
 
     def truth(folder: Path) -> set[tuple[str, str]]:
-        with (folder / "truth.csv").open(encoding="utf-8", newline="") as handle:
-            return {(r["id"], r["sha256"]) for r in csv.DictReader(handle)}
+        return {(r["id"], r["sha256"]) for r in read_table(folder / "truth.csv")}
 
     here = versions.released(release.parent)
     for later in here[here.index(release.name) + 1 :] if release.name in here else []:
@@ -81,35 +77,19 @@ def verify(release: Path | str) -> list[Finding]:
     well.
     """
     release = Path(release)
-    opened = open_release(release)
-    promised = json.loads((release / "commitment.json").read_text("utf-8"))["truth"]
     folder = release / "revealed"
-    if not (folder / "commitment.key").is_file():
+    if not folder.is_dir():
         raise NotARelease(f"{release} isn't revealed yet")
-    key = bytes.fromhex((folder / "commitment.key").read_text("ascii").strip())
-    with (folder / "truth.csv").open(encoding="utf-8", newline="") as handle:
-        rows = {r["id"]: r for r in csv.DictReader(handle)}
-    findings = []
-
-    def broken(which: str, what: str) -> None:
-        findings.append(
-            Finding("COMMITMENT_BROKEN", "error", what, which,
-                    mend="ask the organisers; scores against this truth aren't comparable")
-        )  # fmt: skip
-
-    for which in sorted(promised.keys() | rows.keys()):
-        if which not in rows or which not in promised:
-            broken(which, "was committed to and isn't revealed" if which in promised else
-                   "is revealed and wasn't committed to")  # fmt: skip
-            continue
-        row = rows[which]
-        if commitment(key, opened.slug, opened.version, row) != promised[which]:
-            broken(which, "isn't the truth that was committed to")
-            continue
-        path = folder / row["truth"]
-        if path.exists() and truth_digest(path) != row["sha256"]:
-            broken(which, "has other pixels than its digest says")
-    return findings
+    opened = open_release(release)
+    labels = (folder / "labels").is_dir()
+    wrong = against_commitment(release, folder, opened.slug, opened.version, labels)
+    parts = {"truth.csv", "commitment.key", "labels"}
+    wrong += [(p.name, "never had it") for p in sorted(folder.iterdir()) if p.name not in parts]
+    return [
+        Finding("COMMITMENT_BROKEN", "error", f"the revealed truth {what}", f"revealed/{name}",
+                mend="ask the organisers; scores against this truth aren't comparable")
+        for name, what in wrong
+    ]  # fmt: skip
 
 
 def check_release(
@@ -121,19 +101,37 @@ def check_release(
     Returns
     -------
     What is wrong, and a line for each check that found nothing.
+
+    Raises
+    ------
+    NotARelease
+        There is nothing that looks like a release.
     """
     release = Path(release)
-    opened = open_release(release)
+    if not any((release / name).is_file() for name in (MANIFEST, "challenge.yaml", "splits.csv")):
+        raise NotARelease(f"{release} is no release of a challenge: it has no {MANIFEST}")
     findings = verify_folder(release)
+    try:
+        opened = open_release(release)
+    except NotARelease as bad:
+        return [*findings, Finding("RELEASE_DAMAGED", "error", str(bad), release.name,
+                                   mend="restore it from a copy")], []  # fmt: skip
+    if versions.is_version(release.name) and release.name != opened.version:
+        findings.append(
+            Finding("RELEASE_DAMAGED", "error", f"says that it is version {opened.version}",
+                    f"{release.name}/challenge.yaml", mend="give the folder the name that it had")
+        )  # fmt: skip
     said = [] if findings else [f"{opened.slug} {opened.version}: all files are as released"]
     if (release / "revealed").is_dir():
         found = verify(release)
         findings += found
-        said += [] if found else ["the revealed truth is what was committed to"]
+        what = "truth is" if (release / "revealed" / "labels").is_dir() else "digests are"
+        said += [] if found else [f"the revealed {what} what was committed to"]
     elif (release / "commitment.json").is_file() and private is None:
         said.append("its hidden truth isn't revealed: the commitment can't be checked yet")
     if private is not None:
-        found = verify_private(release, find_private(Path(private), opened.slug, opened.version))
+        secret = find_private(Path(private), opened.slug, opened.version)
+        found = verify_private(release, secret, opened.slug, opened.version)
         findings += found
         said += [] if found else ["the hidden truth in private is what was committed to"]
     return findings, said

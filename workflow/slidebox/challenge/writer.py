@@ -68,7 +68,9 @@ class Writer:
             sizes, axes, shape = source.pixel_size, source.axes, source.shape
             if challenge.data.images == "ome-zarr":
                 image_name += ".ome.zarr"
-                digest = pixels.write_zarr(self.staging / image_name, source, identity)
+                digest = pixels.write_zarr(
+                    self.staging / image_name, source, identity, challenge.task == "tracking"
+                )
             elif challenge.task == "tracking":
                 if "c" in source.axes and source.shape[source.axes.index("c")] == 1:
                     source = _squeeze(source, "c")
