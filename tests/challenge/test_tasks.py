@@ -216,3 +216,24 @@ def test_volumes_keep_their_axes_and_voxel_size(tmp_path):
     assert (item.axes, item.shape, item.spacing) == ("zyx", (3, 48, 48), (1.5, 0.2, 0.2))
     found = scoring.score(folder, folder / "train" / "labels", "train").scores["metrics"]
     assert (found["AP"]["value"], found["HD95"]["value"]) == (1.0, 0.0)
+
+
+def test_frames_that_nobody_joined_are_told(tmp_path):
+    bench, files, rows = Bench(tmp_path), {}, []
+    frames, masks, _ = lapse(0)
+    for t in range(3):
+        files[f"m/t{t}.tif"] = tiff(tmp_path / "in" / f"t{t}.tif", frames[t])
+        files[f"m/l{t}.tif"] = tiff(tmp_path / "in" / f"l{t}.tif", masks[t])
+        rows += [{"path": f"m/t{t}.tif", "part": "Movie"},
+                 {"path": f"m/l{t}.tif", "part": "Tracks", "role": "labels",
+                  "source_image": f"m/t{t}.tif"}]  # fmt: skip
+    bench.add_study("SB-TASK", files, rows)
+    folder = tmp_path / "challenges" / "task"
+    folder.mkdir(parents=True)
+    (folder / "challenge.yaml").write_text(BASE.format(slug="task", task="tracking", scoring=""))
+    result = challenge.release(
+        folder, public=bench.public, vault=bench.vault, private=bench.private
+    )
+    told = [f for f in result.findings if f.severity == "error"]
+    assert {f.code for f in told} == {"NO_TIME_AXIS"} and len(told) == 3
+    assert "t<000-099>.tif" in told[0].mend

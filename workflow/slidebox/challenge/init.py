@@ -57,7 +57,8 @@ SCORING = {
 # What the archive must hold, in the words of files.tsv
 TRUTH = {
     "instance-segmentation": "an image of labels with the size of its image (2D or 3D): 0 is "
-    "background, each object has a number of its own",
+    "background, each object has a number of its own; or a mask an object, all of them in one "
+    "annotation set",
     "semantic-segmentation": "an image of classes with the size of its image: 0 is background, the "
     "other values are the classes",
     "tracking": "the labels of all frames, where a cell keeps its number (one file with a time "
@@ -199,10 +200,10 @@ UNKNOWN = {
 def _of_study(study: Study, task: str) -> dict[str, str]:
     """The template's places from what the archive has of a study."""
     images = [f for f in study.filesets if f.get("role") == "image" and not f.get("source_image")]
-    sets: dict[str, int] = {}
+    sets: dict[str, list[str]] = {}
     for fileset in study.filesets:
         if fileset.get("source_image") and fileset.get("role") in TRUTH_ROLES[task]:
-            sets[fileset["part"]] = sets.get(fileset["part"], 0) + 1
+            sets.setdefault(fileset["part"], []).append(fileset["source_image"])
     secret = [name for name in sets if name in study.restricted]
     parts = Counter(str(f.get("part")) for f in images)
     values: dict[str, set[str]] = {}
@@ -212,8 +213,9 @@ def _of_study(study: Study, task: str) -> dict[str, str]:
     lines = [f"{study.accession}, version {study.version}, has"]
     lines += [f"- images: {n} in {_quoted(name)}" for name, n in sorted(parts.items())]
     lines += [
-        f"- truth: {n} in {_quoted(name)}" + (", restricted" if name in secret else "")
-        for name, n in sets.items()
+        f"- truth: {_number(about)} in {_quoted(name)}"
+        + (", restricted" if name in secret else "")
+        for name, about in sets.items()
     ] or [f"- no truth for {task}: no file of it names an image in source_image"]
     own = {k for f in images for k in (f.get("attributes") or {})}
     for key, found in sorted(values.items()):
@@ -239,6 +241,12 @@ def _of_study(study: Study, task: str) -> dict[str, str]:
         + f"annotations: [{', '.join(map(_quoted, sets)) or 'Masks'}]",
         "hidden": ", ".join(names),
     }  # fmt: skip
+
+
+def _number(about: list[str]) -> str:
+    """How many truths there are, where an image may have several."""
+    images = len(set(about))
+    return str(images) if images == len(about) else f"{len(about)} files of {images} images"
 
 
 def _range(study: Study | None) -> int:

@@ -90,7 +90,12 @@ def archived(
     channels: list[int] | None = None,
     box: tuple[int, int, int, int] | None = None,
 ) -> Iterator[Source]:
-    """The same of a fileset in the vault, with all of its files."""
+    """The same of a fileset in the vault, with all of its files; masks of objects as labels."""
+    if fileset.get("objects"):
+        from . import objects
+
+        yield objects.read(study, fileset, series, box).labels()
+        return
     with study.view(fileset) as path, opened(path, series, channels, box) as source:
         yield source
 
@@ -111,6 +116,18 @@ class Tally:
 
     def hexdigest(self) -> str:
         return self.digest.hexdigest()
+
+
+def squeeze(source: Source, axis: str) -> Source:
+    """The same image without an axis of one entry; Unfit when it has more."""
+    at = source.axes.index(axis)
+    if source.shape[at] != 1:
+        raise Unfit(f"axis {axis} has {source.shape[at]} entries, not one")
+    return Source(
+        source.axes.replace(axis, ""), source.shape[:at] + source.shape[at + 1 :], source.dtype,
+        source.pixel_size, False,
+        lambda index: source.read((*index[:at], 0, *index[at:])), [], source.time_step,
+    )  # fmt: skip
 
 
 def as_labels(source: Source) -> Source:

@@ -421,7 +421,7 @@ class Writer:
                 digest = pixels.write_zarr(self.staging / image_name, source, identity)
             elif challenge.task == "tracking":
                 if "c" in source.axes and source.shape[source.axes.index("c")] == 1:
-                    source = _squeeze(source, "c")
+                    source = pixels.squeeze(source, "c")
                 digest = pixels.write_frames(self.staging / image_name, "t{}.tif", source, identity)
             else:
                 image_name += ".tif"
@@ -442,7 +442,7 @@ class Writer:
                     raw
                     if challenge.task == "restoration"
                     else pixels.as_labels(
-                        _squeeze(raw, "c")
+                        pixels.squeeze(raw, "c")
                         if raw.axes.startswith("c") and raw.shape[0] == 1
                         else raw
                     )
@@ -626,17 +626,6 @@ def attribution(record: dict[str, Any]) -> str:
     names = [a.get("name", "") for a in record.get("authors", [])]
     listed = ", ".join(names[:3]) + (" et al." if len(names) > 3 else "")
     return f"{listed}: {record.get('title', '')}" if listed else record.get("title", "")
-
-
-def _squeeze(source: pixels.Source, axis: str) -> pixels.Source:
-    at = source.axes.index(axis)
-    if source.shape[at] != 1:
-        raise pixels.Unfit(f"axis {axis} has {source.shape[at]} entries, not one")
-    return pixels.Source(
-        source.axes.replace(axis, ""), source.shape[:at] + source.shape[at + 1 :], source.dtype,
-        source.pixel_size, False,
-        lambda index: source.read((*index[:at], 0, *index[at:])), [], source.time_step,
-    )  # fmt: skip
 
 
 def _write_points(path: Path, axes: str, points: list[tuple[float, ...]]) -> str:
