@@ -34,9 +34,7 @@ def masked(tmp_path, change=lambda k, masks: masks, restricted=()):
 
 
 def release(bench, folder):
-    return challenge.release(
-        folder, public=bench.public, vault=bench.vault, private=bench.private
-    )
+    return challenge.release(folder, public=bench.public, vault=bench.vault, private=bench.private)
 
 
 def test_masks_of_objects_become_labels_hidden_ones_too(tmp_path):

@@ -572,6 +572,20 @@ def test_the_baseline_scores_on_hidden_truth(made, tmp_path):
     assert found.scores["metrics"]["AP"]["value"] > 0.2
 
 
+def test_the_baseline_finds_dark_objects_too():
+    image, truth = discs(3)
+    for picture in (image, 2000 - image.astype(np.float32)):
+        found = baseline.segment(picture)
+        assert 2 * ((found > 0) & (truth > 0)).sum() > 0.9 * ((found > 0).sum() + (truth > 0).sum())
+
+
+def test_the_baseline_names_what_it_needs(made, tmp_path, monkeypatch, capsys):
+    _, result = made
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    assert baseline.main([str(tmp_path / "p"), "--release", str(result.folder)]) == 2
+    assert "pip install scikit-image" in capsys.readouterr().err
+
+
 def test_the_wheel_stands_alone(made, tmp_path):
     """score.py runs with nothing of slidebox but the release's own wheel."""
     _, result = made

@@ -57,8 +57,13 @@ class Pair:
     def truth_path(self) -> Path:
         return self.study.content(self.truth["path"])
 
+    def value(self, key: str) -> str:
+        """A field's value; of ``a | b`` that of the first which the image has. '' for none."""
+        names = [key, *map(str.strip, key.split("|"))]
+        return next((v for name in names if (v := self.fields.get(name))), "")
+
     def group(self, by: list[str]) -> str:
-        return " / ".join(self.fields.get(key, "") for key in by)
+        return " / ".join(self.value(key) for key in by)
 
 
 def _problem(code: str, message: str, file: str | None = None, mend: str | None = None,

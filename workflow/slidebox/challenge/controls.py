@@ -205,6 +205,7 @@ def _judged(
             Finding("CONTROL_FAILED", "error",
                     f"{name} scores {other:.4g} by {metric.name} in split {split}, the "
                     f"truth itself {best:.4g}: this metric can't rank", "challenge.yaml",
-                    field="scoring", mend="mend the metric or its corner cases")
+                    field="scoring", mend="mend the metric or its corner cases; images without any "
+                    "object can't rank: has the split others?")
         )  # fmt: skip
     return findings

@@ -213,14 +213,20 @@ def _of_study(study: Study, task: str) -> dict[str, str]:
     lines = [f"{study.accession}, version {study.version}, has"]
     lines += [f"- images: {n} in {_quoted(name)}" for name, n in sorted(parts.items())]
     lines += [
-        f"- truth: {_number(about)} in {_quoted(name)}"
-        + (", restricted" if name in secret else "")
+        f"- truth: {_number(about)} in {_quoted(name)}" + (", restricted" if name in secret else "")
         for name, about in sets.items()
     ] or [f"- no truth for {task}: no file of it names an image in source_image"]
     own = {k for f in images for k in (f.get("attributes") or {})}
     for key, found in sorted(values.items()):
-        some = ", ".join(sorted(found)[:4]) + (", ..." if len(found) > 4 else "")
-        lines.append(f"- field {key}: {len(found)} value{'s' * (len(found) > 1)} ({some[:60]})")
+        some = ", ".join(sorted(found)[:4])
+        if len(found) > 4 or len(some) > 60:
+            some = some[:60] + " ..."
+        if len(found) > 1:
+            lines.append(f"- field {key}: {len(found)} values ({some})")
+    same = ", ".join(key for key, found in sorted(values.items()) if len(found) == 1)
+    if same:
+        lines += textwrap.wrap(f"- fields with one value for all images: {same}", 97,
+                               subsequent_indent="  ")  # fmt: skip
     column = min(own or {"part"})
     train = "1.0" if secret else "0.8"
     rules = [f"    train: {{share: {train}}}"]

@@ -118,7 +118,8 @@ class Splits(_Part):
 
     group_by: list[str] = Field(
         default=["study", "image"],
-        description="fields whose combination is a group: specimen, study, biosample, a column ...",
+        description="fields whose combination is a group: specimen, study, biosample, a column "
+        "...; 'donor | image' is the first of them that an image has",
     )
     stratify_by: list[str] = Field(
         default_factory=list, description="fields whose values every split should have alike"

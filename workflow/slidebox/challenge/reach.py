@@ -32,6 +32,7 @@ BLOCK = 4 << 20
 LONGEST = 1 << 12  # of a name or digest in a text
 STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.\d+\.tmp/")
 AXES = ("yx", "zyx", "tyx", "tzyx")
+FEWEST_TRACKS = 5  # lines of a table below which others' may be the same by chance
 HIDDEN_PLANES, PLANES = 256, 32  # of one image that are compared by their looks
 
 
@@ -53,13 +54,32 @@ def partition_digest(planes: Iterable[np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def _hidden(writer: Writer) -> Iterator[tuple[str, dict, Path]]:
-    """(id, file, path in the vault) of every file of hidden truth."""
-    for pair in writer.pairs:
-        if writer.is_hidden(pair):
-            for fileset in (pair.truth, pair.tracks):
-                for file in (fileset or {}).get("files", []):
-                    yield pair.id, file, pair.study.content(file["path"])
+def _files(pair: Pair) -> Iterator[tuple[str, Path]]:
+    """(name, path in the vault) of every file of a pair's truth."""
+    for fileset in (pair.truth, pair.tracks):
+        for file in (fileset or {}).get("files", []):
+            yield file["path"], pair.study.content(file["path"])
+
+
+def _says_nothing(path: Path, task: str) -> bool:
+    """Whether a written truth has no object: such are all alike, and no secret."""
+    if task == "points":
+        return len(path.read_text("ascii").splitlines()) < 2
+    if task == "tracking":
+        return not (path / "TRA" / "man_track.txt").read_text("ascii").strip()
+    if task == "restoration":
+        return False
+    with pixels.opened(path) as truth:
+        return not any(plane.any() for plane in truth.planes())
+
+
+def _small_table(path: Path, task: str) -> bool:
+    """Whether a table of tracks is as any short time-lapse's: `1 0 9 0`."""
+    return (
+        task == "tracking"
+        and path.stat().st_size < 1 << 10
+        and len(path.read_bytes().split(b"\n")) < FEWEST_TRACKS
+    )
 
 
 def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding]:
@@ -114,19 +134,21 @@ class _Search:
                     for other in open_ids)
         }  # fmt: skip
         self.sources = {pair.study.accession for pair in writer.pairs}
-        for which, file, path in _hidden(writer):
-            self._bytes(which, file["path"], path)
         for row in writer.secrets:
-            self._word(bytes.fromhex(row["sha256"]), row["id"])
+            if not _says_nothing(writer.hidden / row["truth"], task):
+                self._word(bytes.fromhex(row["sha256"]), row["id"])
         hidden = {
             (p.study.accession, p.study.version, p.truth["path"], p.series): p
             for p in reversed(writer.pairs) if writer.is_hidden(p)
         }  # fmt: skip
         for pair in hidden.values():  # once for all tiles of an image
-            (self._table if task == "points" else self._image)(pair, task)
+            told = (self._table if task == "points" else self._image)(pair, task)
+            for name, path in _files(pair):
+                self.names[name.encode()] = pair.id
+                if told and not _small_table(path, task):
+                    self._bytes(pair.id, path)
 
-    def _bytes(self, which: str, name: str, path: Path) -> None:
-        self.names[name.encode()] = which
+    def _bytes(self, which: str, path: Path) -> None:
         digests = {}
         for kind in ("sha256", "sha512", "sha1", "md5"):
             with path.open("rb") as handle:
@@ -143,13 +165,14 @@ class _Search:
                      base64.urlsafe_b64encode(digest).rstrip(b"=")):  # fmt: skip
             self.words[word] = which
 
-    def _image(self, pair: Pair, task: str) -> None:
+    def _image(self, pair: Pair, task: str) -> bool:
+        """Whether there is something to hide: an empty image is no secret."""
         series = pair.series if len(pair.truth.get("series") or []) > 1 else 0
         with pixels.archived(pair.study, pair.truth, series) as truth:
             planes = list(truth.planes())
             shape = _size(truth.axes, truth.shape)
         if not any(plane.any() for plane in planes):
-            return  # an empty image is no secret
+            return False
         forms = [planes]
         if task != "restoration":
             self.objects.append(tells.objects(pair.id, _names(pair), planes))
@@ -163,8 +186,10 @@ class _Search:
         for form in forms:
             self.wanted |= {self.digest(turned): pair.id for turned in _turned(form)}
         self.shapes.add(shape)
+        return True
 
-    def _table(self, pair: Pair, task: str) -> None:
+    def _table(self, pair: Pair, task: str) -> bool:
+        """Whether there is something to hide: a point."""
         count = 0
         for axes in AXES:
             with suppress(pixels.Unfit):
@@ -173,6 +198,7 @@ class _Search:
                 if points := points_kept(listed):
                     self.points[axes].append((pair.id, points))
         self.objects.append(tells.Objects(pair.id, _names(pair), count))
+        return count > 0
 
     def fileset(self, study: Study, fileset: dict) -> Iterator[Finding]:
         """A public fileset in the vault, from which it is served."""

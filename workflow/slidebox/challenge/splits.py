@@ -25,19 +25,11 @@ def divide(
     `before` (splits of ids in the last release of this MAJOR version) stay where they were. The
     rest is dealt out group by group, each to the split that lacks most of the group's strata.
     """
-    rules, findings = challenge.splits, []
+    rules = challenge.splits
     groups: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
-        for key in [*rules.group_by, *rules.stratify_by]:
-            if not pair.fields.get(key):
-                findings.append(
-                    Finding("FIELD_MISSING", "error", f"has no {key!r} to split by",
-                            f"{pair.study.accession}/{pair.image['path']}",
-                            field="splits.group_by" if key in rules.group_by else
-                            "splits.stratify_by", mend=f"fields: {', '.join(sorted(pair.fields))}")
-                )  # fmt: skip
         groups[pair.group(rules.group_by)].append(pair)
-    if findings:
+    if findings := _without_field(rules, pairs):
         return {}, findings
     placed: dict[str, str] = {}
     for name, members in sorted(groups.items()):
@@ -64,6 +56,31 @@ def divide(
     return {p.id: placed[name] for name, ps in groups.items() for p in ps}, findings
 
 
+def _without_field(rules: Splits, pairs: list[Pair]) -> list[Finding]:
+    """Fields to split by that images lack; one finding a study and field."""
+    findings = []
+    studies: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        studies[pair.study.accession].append(pair)
+    for accession, members in sorted(studies.items()):
+        for where in ("group_by", "stratify_by"):
+            for key in getattr(rules, where):
+                lack = {p.image["path"]: p for p in members if not p.value(key)}
+                if not lack:
+                    continue
+                of = len({p.image["path"] for p in members})
+                have = sorted({name for p in members for name in p.fields})
+                named = ", ".join(sorted(lack)[:3]) + (", ..." if len(lack) > 3 else "")
+                findings.append(
+                    Finding("FIELD_MISSING", "error",
+                            f"{len(lack)} of {of} images have no {key!r} to split by: {named}",
+                            accession, field=f"splits.{where}",
+                            mend=f"fields of this study: {', '.join(have)}; where studies differ, "
+                            f"\"{key} | image\" takes the first that an image has")
+                )  # fmt: skip
+    return findings
+
+
 def _fixed(challenge: Challenge, pair: Pair, group: str) -> set[str]:
     """Splits that claim an image: by a rule, or because its truth is restricted."""
     claims = set()
@@ -86,7 +103,7 @@ def _fixed(challenge: Challenge, pair: Pair, group: str) -> set[str]:
 
 
 def stratum(rules: Splits, pair: Pair) -> str:
-    return " / ".join(pair.fields.get(key, "") for key in rules.stratify_by)
+    return pair.group(rules.stratify_by)
 
 
 def _deal(rules: Splits, groups: dict[str, list[Pair]], stay: dict[str, str]) -> dict[str, str]:

@@ -32,7 +32,7 @@ def _counted(
     for field in dict.fromkeys([*challenge.splits.stratify_by, "study"]):
         counts: dict[str, Counter[str]] = {}
         for pair in pairs:
-            value = pair.fields.get(field, "")
+            value = pair.value(field)
             counts.setdefault(value, Counter())[split_of[pair.id]] += 1
         found[field] = {v: {s: counts[v][s] for s in splits} for v in sorted(counts)}
     groups: dict[str, set[str]] = {s: set() for s in splits}
