@@ -529,19 +529,8 @@ def test_splits_do_not_depend_on_the_order_of_files(bench):
 
 
 def test_strata_are_spread_evenly(tmp_path):
+    from slidebox.challenge.assemble import Pair
     from slidebox.challenge.splits import divide, folds
-
-    class Pair:
-        hidden, annotation = False, "x"
-        study = SimpleNamespace(accession="S")
-
-        def __init__(self, k):
-            self.id = f"i{k}"
-            self.image = self.truth = {"path": "p"}
-            self.fields = {"donor": f"d{k // 2}", "stain": "DAPI" if k % 40 < 10 else "Hoechst"}
-
-        def group(self, by):
-            return self.fields["donor"]
 
     text = challenge_folder(tmp_path).joinpath("challenge.yaml").read_text()
     data = yaml.safe_load(text)
@@ -549,7 +538,12 @@ def test_strata_are_spread_evenly(tmp_path):
                       "rules": {"train": {"share": 0.8}, "test": {"share": 0.2}}}  # fmt: skip
     data["hidden"] = []
     made = challenge.Challenge.model_validate(data)
-    pairs = [Pair(k) for k in range(200)]
+    study = SimpleNamespace(accession="S")
+    pairs = [
+        Pair(f"i{k}", study, {"path": f"{k}"}, {"path": "t"}, "x", False,
+             {"donor": f"d{k // 2}", "stain": "DAPI" if k % 40 < 10 else "Hoechst"})
+        for k in range(200)
+    ]  # fmt: skip
     placed, findings = divide(made, pairs)
     assert not findings
     for stain, total in (("DAPI", 50), ("Hoechst", 150)):
@@ -562,6 +556,42 @@ def test_strata_are_spread_evenly(tmp_path):
     for p in pairs:
         donors.setdefault(p.fields["donor"], set()).add((placed[p.id], fold[p.id]))
     assert all(len(v) == 1 for v in donors.values())
+
+
+def test_fields_of_studies_that_differ(tmp_path):
+    """One finding a study and field; `a | b` is the first that an image has."""
+    bench = nuclei(tmp_path, each=1)
+    image, labels = discs(77)
+    bench.add_study(
+        "SB-OTHER",
+        {"o.tif": tiff(tmp_path / "o.tif", image), "l.tif": tiff(tmp_path / "l.tif", labels)},
+        [{"path": "o.tif", "part": "Images", "donor": "D"},
+         {"path": "l.tif", "part": "L", "role": "labels", "source_image": "o.tif"}],
+        record={"biosamples": [{"name": "Cells", "organism": [{"name": "Mus musculus"}],
+                                "biological_entity": "liver"}]},
+    )  # fmt: skip
+    two = "- accession: SB-NUCLEI\n    - accession: SB-OTHER"
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: t.replace("- accession: SB-NUCLEI", two).replace(
+            "group_by: specimen", "group_by: [donor]\n  stratify_by: [biological_entity]"),
+    )  # fmt: skip
+    result = release(bench, folder)
+    told = {(f.code, f.file, f.field): f for f in result.findings if f.severity == "error"}
+    assert told.keys() == {
+        ("FIELD_MISSING", "SB-NUCLEI", "splits.group_by"),
+        ("FIELD_MISSING", "SB-NUCLEI", "splits.stratify_by"),
+    }
+    one = told["FIELD_MISSING", "SB-NUCLEI", "splits.group_by"]
+    assert "6 of 6 images" in one.message and "donor | image" in one.mend
+    path = folder / "challenge.yaml"
+    text = path.read_text().replace("[donor]", "[donor | specimen]")
+    path.write_text(text.replace("[biological_entity]", '["biological_entity | study"]'))
+    result = release(bench, folder)
+    assert result.ok, result.findings
+    rows = {r["id"]: r for r in rows_of(result.folder)}
+    assert rows["o"]["group"] == "D" and rows["o"]["stratum"] == "liver"
+    assert rows["spA_0"]["group"] == "A" and rows["spA_0"]["stratum"] == "SB-NUCLEI"
 
 
 def test_the_baseline_scores_on_hidden_truth(made, tmp_path):
