@@ -89,6 +89,9 @@ class Data(_Part):
 
     sources: list[Source] = Field(min_length=1)
     channels: list[int] | None = Field(None, description="channels to keep; default: all")
+    columns: dict[Literal["z", "y", "x"], str] | None = Field(
+        None, description="points: the column of each axis in the tables of truth, by its name"
+    )
     tiles: Tiles | None = None
     crop: Crop | None = None
     images: Literal["tiff", "ome-zarr"] = Field(
@@ -240,8 +243,10 @@ class Challenge(_Part):
             if name not in self.splits.rules:
                 problems.append((("hidden",), f"{name!r} is no split; there are {splits}"))
         for key in ("tiles", "crop"):
-            if getattr(self.data, key) and self.task in ("tracking", "points"):
+            if getattr(self.data, key) and self.task == "tracking":
                 problems.append((("data", key), f"can't be used with {self.task}"))
+        if self.data.columns and self.task != "points":
+            problems.append((("data", "columns"), f"can't be used with {self.task}"))
         if self.data.tiles and self.data.crop:
             problems.append((("data",), "give tiles or crop, not both"))
         try:

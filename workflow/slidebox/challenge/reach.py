@@ -123,6 +123,7 @@ class _Search:
         self.names: dict[bytes, str] = {}
         self.wanted: dict[str, str] = {}
         self.runs: set[int] = set()
+        self.columns = writer.challenge.data.columns
         self.shapes: set[tuple[int, ...]] = set()
         self.points: dict[str, list[tuple[str, set]]] = {axes: [] for axes in AXES}
         self.objects: list[tells.Objects] = []
@@ -196,7 +197,7 @@ class _Search:
         count = 0
         for axes in AXES:
             with suppress(pixels.Unfit):
-                listed = pixels.read_points(pair.study.content(pair.truth["path"]), axes)
+                listed = pixels.read_points(pair.truth_path, axes, self.columns)
                 count = count or len(listed)
                 if points := points_kept(listed):
                     self.points[axes].append((pair.id, points))
@@ -255,7 +256,7 @@ class _Search:
                 yield _error(where, f"{what} of the hidden truth of {which}", AGAIN)
             if ending in tells.PACKED:
                 yield from self._blobs(path, where)
-        if ending in POINTS and (found := sorted(_with_points(path, self.points))):
+        if ending in POINTS and (found := sorted(_with_points(path, self.points, self.columns))):
             yield _error(where, "has the points of the hidden truth of " + ", ".join(found),
                          "choose another test set: these points are public")  # fmt: skip
 
@@ -474,15 +475,18 @@ def _plain(array) -> pixels.Source:
     )  # fmt: skip
 
 
-def _with_points(path: Path, wanted: dict[str, list[tuple[str, set]]]) -> set[str]:
-    """Ids whose points a table has, up to a tenth of them."""
+def _with_points(
+    path: Path, wanted: dict[str, list[tuple[str, set]]], columns: dict[str, str] | None
+) -> set[str]:
+    """Ids whose points a table has, up to a tenth of them; in usual columns or the challenge's."""
     found = set()
     for axes, hidden in wanted.items():
-        try:
-            points = points_kept(pixels.read_points(path, axes)) if hidden else set()
-        except (pixels.Unfit, UnicodeDecodeError, OSError, csv.Error):
-            continue
-        found |= {which for which, mine in hidden if len(mine & points) >= 0.9 * len(mine)}
+        for names in [None, columns] if columns else [None]:
+            try:
+                points = points_kept(pixels.read_points(path, axes, names)) if hidden else set()
+            except (pixels.Unfit, UnicodeDecodeError, OSError, csv.Error):
+                continue
+            found |= {which for which, mine in hidden if len(mine & points) >= 0.9 * len(mine)}
     return found
 
 

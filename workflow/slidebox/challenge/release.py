@@ -429,8 +429,14 @@ class Writer:
         spatial = {a: n for a, n in zip(axes, shape, strict=True) if a != "c"}
         if challenge.task == "points":
             truth_name += ".csv"
-            points = pixels.read_points(pair.truth_path, "".join(spatial))
-            self._inside(pair, points, spatial, sizes)
+            points = pixels.read_points(pair.truth_path, "".join(spatial), challenge.data.columns)
+            whole = dict(spatial)
+            if pair.box:
+                whole |= zip("yx", pair.image["series"][pair.series]["shape"][-2:], strict=True)
+            self._inside(pair, points, whole, sizes)
+            if pair.box:
+                unit = sizes if challenge.scoring.unit == "micrometer" else {}
+                points = pixels.points_in(pair.box, points, "".join(spatial), unit)
             truth_digest = _write_points(truth_root / truth_name, "".join(spatial), points)
         else:
             with pixels.archived(
