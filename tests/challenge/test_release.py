@@ -440,6 +440,49 @@ def test_a_hostile_metric_is_a_finding(bench, tmp_path, monkeypatch, body, told)
     assert all(f.code in ("METRIC_FAILED", "CONTROL_FAILED") for f in errors)
 
 
+OWN = """  primary: own
+  custom:
+    - {name: own, file: own.py, function: f, direction: DIRECTION, range: [0, 1]}"""
+
+
+@pytest.mark.parametrize(
+    "body, line, told",
+    [
+        (None, None, "there is no file own.py"),
+        ("def f(truth, pred, info)\n    return 1.0\n", 1, "is no Python: expected ':'"),
+        ("def g(truth, pred, info):\n    return 1.0\n", None, "has no function f; it has g"),
+        ("import numpy, os\n\ndef f(t, p, i):\n    from skimage import metrics\n", 4,
+         "imports skimage"),
+        ("from .other import x\ndef f(t, p, i):\n    return x\n", 1, "imports ."),
+    ],
+)  # fmt: skip
+def test_a_metric_that_cannot_run_elsewhere_is_told_first(bench, tmp_path, body, line, told):
+    own = OWN.replace("DIRECTION", "higher")
+    folder = challenge_folder(tmp_path, change=lambda t: t.replace("  primary: AP", own))
+    if body is not None:
+        (folder / "own.py").write_text(body)
+    [found] = [f for f in release(bench, folder).findings if f.severity == "error"]
+    assert found.code == "METRIC_FAILED" and told in found.message and found.line == line
+
+
+def test_a_metric_in_the_wrong_direction_and_a_released_one(bench, tmp_path):
+    """What runs leaves no compiled file behind: each would have other bytes."""
+    body = "import scipy\ndef f(t, p, i):\n    return float(((t > 0) == (p > 0)).mean())\n"
+    for direction in ("lower", "higher"):
+        own = OWN.replace("DIRECTION", direction)
+        folder = challenge_folder(
+            tmp_path,
+            change=lambda t, own=own: t.replace("  primary: AP", own) + "leakage: {check: false}\n",
+        )
+        (folder / "own.py").write_text(body)
+        result = release(bench, folder)
+        if direction == "lower":
+            failed = [f for f in result.findings if f.code == "CONTROL_FAILED"]
+            assert failed and "is it true that lower is better" in failed[0].mend
+    assert result.ok, result.findings
+    assert [p.name for p in (result.folder / "metrics").rglob("*")] == ["own.py"]
+
+
 @pytest.mark.parametrize("primary, blind", [("HD95", True), ("AP", False)])
 def test_a_metric_of_matches_alone_is_warned_of_when_it_ranks(tmp_path, primary, blind):
     bench = nuclei(tmp_path, each=1)
@@ -592,6 +635,21 @@ def test_fields_of_studies_that_differ(tmp_path):
     rows = {r["id"]: r for r in rows_of(result.folder)}
     assert rows["o"]["group"] == "D" and rows["o"]["stratum"] == "liver"
     assert rows["spA_0"]["group"] == "A" and rows["spA_0"]["stratum"] == "SB-NUCLEI"
+    assert "| biological_entity or study |" in (result.folder / "README.md").read_text()
+    lack = {f.message for f in result.findings if f.code == "STRATUM_MISSING"}
+    assert "split 'test' has no image of 'liver'" in lack
+
+
+def test_one_group_alone_fills_no_two_splits(bench, tmp_path):
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: (
+            t.replace("group_by: specimen", "group_by: folder").replace(
+            '{annotations: "Nuclei, test"}', "{share: 0.1}").replace("share: 0.7", "share: 0.5")
+        ),
+    )  # fmt: skip
+    told = [f for f in release(bench, folder).findings if f.code == "SPLIT_EMPTY"]
+    assert len(told) == 2 and "all images are one group by folder (images)" in told[0].mend
 
 
 def test_the_baseline_scores_on_hidden_truth(made, tmp_path):

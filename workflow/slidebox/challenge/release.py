@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from ..atomic import fsync_dir, write_json, write_text
 from ..findings import Finding, has_errors
 from ..scoring.release import sha256_file
-from . import baseline, pixels, splits, strata, wheel
+from . import baseline, metrics, pixels, splits, strata, wheel
 from .archive import Archive
 from .assemble import Pair, assemble, resolve
 from .model import Challenge, Invalid, load
@@ -132,6 +132,7 @@ def release(
     target = out / challenge.slug / challenge.version
     pinned = released_studies(target)
     pairs, result.findings = assemble(challenge, archive, pinned)
+    result.findings += metrics.problems(challenge, folder)
     if has_errors(result.findings):
         return result
     before = splits_before(out / challenge.slug, challenge.version)

@@ -173,9 +173,40 @@ def _coverage(challenge: Challenge, groups: dict[str, list[Pair]], placed: dict[
             findings.append(
                 Finding("SPLIT_EMPTY", "error", f"split {split!r} has no image",
                         "challenge.yaml", field=f"splits.rules.{split}",
-                        mend=f"there are {len(groups)} groups of {challenge.splits.group_by}")
+                        mend=_few(challenge, groups))
             )  # fmt: skip
+    findings += _strata_missing(challenge, groups, placed)
     return findings
+
+
+def _few(challenge: Challenge, groups: dict[str, list[Pair]]) -> str:
+    """What to do when a split gets no group."""
+    by = " / ".join(challenge.splits.group_by)
+    some = ", ".join(sorted(groups)[:3]) + (", ..." if len(groups) > 3 else "")
+    if len(groups) == 1:
+        return f"all images are one group by {by} ({some}): group by something finer"
+    return f"there are {len(groups)} groups by {by} ({some}), some of them taken by other rules"
+
+
+def _strata_missing(
+    challenge: Challenge, groups: dict[str, list[Pair]], placed: dict[str, str]
+) -> list[Finding]:
+    """Strata of which a split has nothing; one finding a split."""
+    if not challenge.splits.stratify_by:
+        return []
+    have: dict[str, set[str]] = {split: set() for split in placed.values()}
+    for name, members in groups.items():
+        if name in placed:
+            have[placed[name]] |= {stratum(challenge.splits, p) for p in members}
+    everything = set().union(*have.values())
+    return [
+        Finding("STRATUM_MISSING", "warning",
+                f"split {split!r} has no image of "
+                + ", ".join(map(repr, sorted(everything - mine)[:6])),
+                "challenge.yaml", field="splits.stratify_by",
+                mend="more groups, other shares or other rules could give it some")
+        for split, mine in sorted(have.items()) if everything - mine
+    ]  # fmt: skip
 
 
 def folds(challenge: Challenge, pairs: list[Pair], split_of: dict[str, str]) -> dict[str, str]:
