@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -769,6 +770,45 @@ def test_init_writes_a_challenge_that_loads(tmp_path, task):
         challenge.init(tmp_path / "my-challenge")
     with pytest.raises(ValueError, match="can't name"):
         challenge.init(tmp_path / "My Challenge")
+
+
+def choices(text: str):
+    """challenge.yaml once for each choice in its comments, with that one taken."""
+    lines = text.splitlines()
+    for at, line in enumerate(lines):
+        if re.match(r" +# (- )?[a-z_]+: ?[\w\[{\"']|  +# [a-z]+: +#", line):
+            indent = line.index("#")
+            end = at + 1
+            while (
+                end < len(lines)
+                and re.match(rf" {{{indent}}}#   *[a-z-]+", lines[end])
+                and (
+                    lines[end][indent + 2] == " "
+                    and line.partition(":")[2].strip()[:1] in ("#", "")
+                )
+            ):
+                end += 1
+            taken = [x.replace("# ", "", 1) for x in lines[at:end]]
+            yield line.strip(), "\n".join([*lines[:at], *taken, *lines[end:]])
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["instance-segmentation", "semantic-segmentation", "tracking", "points", "restoration"],
+)
+def test_each_choice_in_the_comments_of_init_can_be_taken(tmp_path, task):
+    path = challenge.init(tmp_path / "my-challenge", task=task)
+    text, taken = path.read_text(), []
+    for line, changed in choices(text):
+        path.write_text(changed)
+        made = challenge.load(path.parent)
+        taken.append(line.split()[1])
+        assert yaml.safe_load(changed) != yaml.safe_load(text), line
+        assert made.task == task
+    assert {"version:", "images:", "channels:", "stratify_by:", "test:", "folds:"} <= set(taken)
+    assert ("tiles:" in taken) == (task != "tracking") and ("columns:" in taken) == (
+        task == "points"
+    )
 
 
 def test_what_init_writes_can_be_released_as_it_is(bench, tmp_path):
