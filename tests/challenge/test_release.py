@@ -602,6 +602,33 @@ def test_strata_are_spread_evenly(tmp_path):
     assert all(len(v) == 1 for v in donors.values())
 
 
+def test_several_strata_are_spread_each(tmp_path):
+    """30 combinations of two fields, most of them of few images: each field's values alike."""
+    from slidebox.challenge.assemble import Pair
+    from slidebox.challenge.splits import divide, folds
+
+    data = yaml.safe_load(challenge_folder(tmp_path).joinpath("challenge.yaml").read_text())
+    data["splits"] = {"group_by": "image", "stratify_by": ["stain", "day"], "folds": 5,
+                      "rules": {"train": {"share": 0.8}, "test": {"share": 0.2}}}  # fmt: skip
+    data["hidden"] = []
+    made = challenge.Challenge.model_validate(data)
+    study = SimpleNamespace(accession="S")
+    pairs = [
+        Pair(f"i{k}", study, {"path": f"{k}"}, {"path": "t"}, "x", False,
+             {"image": f"i{k}", "stain": "ABC"[k % 7 % 3], "day": f"d{k % 10}"})
+        for k in range(75)
+    ]  # fmt: skip
+    placed, _ = divide(made, pairs)
+    fold = folds(made, pairs, placed)
+    for field in ("stain", "day"):
+        for value in {p.fields[field] for p in pairs}:
+            mine = [p.id for p in pairs if p.fields[field] == value]
+            test = sum(placed[i] == "test" for i in mine)
+            assert abs(test - 0.2 * len(mine)) < 1.6, (field, value, test, len(mine))
+            sizes = [sum(fold[i] == str(k) for i in mine) for k in range(5)]
+            assert max(sizes) - min(sizes) <= 2, (field, value, sizes)
+
+
 def test_fields_of_studies_that_differ(tmp_path):
     """One finding a study and field; `a | b` is the first that an image has."""
     bench = nuclei(tmp_path, each=1)

@@ -23,7 +23,7 @@ def divide(
 
     Fixed rules come first; a group one of whose images is fixed goes there as a whole. Groups of
     `before` (splits of ids in the last release of this MAJOR version) stay where they were. The
-    rest is dealt out group by group, each to the split that lacks most of the group's strata.
+    rest is dealt out group by group, each to the split that needs its strata most.
     """
     rules = challenge.splits
     groups: dict[str, list[Pair]] = defaultdict(list)
@@ -106,37 +106,53 @@ def stratum(rules: Splits, pair: Pair) -> str:
     return pair.group(rules.stratify_by)
 
 
+def kinds(rules: Splits, pair: Pair) -> list[str]:
+    """What an image counts as: one of its stratum; with several fields also one of each field's
+    value and of all, since strata may be too small to be shared out."""
+    if len(rules.stratify_by) < 2:
+        return [stratum(rules, pair)]
+    values = [f"{key}={pair.value(key)}" for key in rules.stratify_by]
+    return [stratum(rules, pair), *values, "all"]
+
+
 def _deal(rules: Splits, groups: dict[str, list[Pair]], stay: dict[str, str]) -> dict[str, str]:
+    """Split of each group: what keeps every kind's shares nearest to those wanted, so far."""
     shares = {name: rule.share for name, rule in rules.rules.items() if rule.share}
     if not shares:
         return {}
-    total = sum(shares.values())
-    wanted: Counter[tuple[str, str]] = Counter()
-    have: Counter[tuple[str, str]] = Counter()
-    strata = {name: Counter(stratum(rules, p) for p in ps) for name, ps in groups.items()}
-    for counts in strata.values():
-        for key, n in counts.items():
-            for split, share in shares.items():
-                wanted[split, key] += n * share / total
-    # Large groups first, while there is room for them; a keyed hash decides among equals.
-    order = sorted(groups, key=lambda g: (-len(groups[g]), order_key(rules.seed, g)))
-    placed = dict(stay)
-    for name, split in stay.items():
-        for key, n in strata[name].items():
-            have[split, key] += n
-    for name in (n for n in order if n not in stay):
+    whole = sum(shares.values())
+    counts = {name: Counter(k for p in ps for k in kinds(rules, p)) for name, ps in groups.items()}
+    total = sum(counts.values(), Counter())
+    dealt: Counter[str] = Counter()
+    have: dict[str, Counter[str]] = {split: Counter() for split in shares}
 
-        def lack(split: str, name: str = name) -> tuple[float, str]:
-            need = sum(
-                n * (wanted[split, key] - have[split, key]) / max(wanted[split, key], 1e-9)
-                for key, n in strata[name].items()
-            )
-            return (-need, order_key(rules.seed, f"{split}\0{name}"))
+    def cost(split: str, name: str) -> float:
+        """By how much the squared distances from the wanted counts grow, by kind."""
+        grown = 0.0
+        for kind, n in counts[name].items():
+            wanted = shares[split] / whole * (dealt[kind] + n)
+            grown += n * (2 * (have[split][kind] - wanted) + n) / total[kind]
+        return round(grown, 9)  # sums may differ in their last digits
 
-        split = min(shares, key=lack)
+    def put(name: str, split: str) -> None:
         placed[name] = split
-        for key, n in strata[name].items():
-            have[split, key] += n
+        have[split].update(counts[name])
+        dealt.update(counts[name])
+
+    placed: dict[str, str] = {}
+    for name, split in sorted(stay.items()):
+        put(name, split)
+    # Large groups first, while there is room for them; a keyed hash decides among equals.
+    order = [
+        name for name in sorted(groups, key=lambda g: (-len(groups[g]), order_key(rules.seed, g)))
+        if name not in stay
+    ]  # fmt: skip
+    for at, name in enumerate(order):
+        empty = [split for split in shares if not have[split]]
+        # The last groups are for splits that have none yet
+        among = empty if empty and len(order) - at <= len(empty) else shares
+        key = {s: (cost(s, name), order_key(rules.seed, f"{s}\0{name}")) for s in among}
+        put(name, min(key, key=key.get))
     return placed
 
 
@@ -220,16 +236,21 @@ def folds(challenge: Challenge, pairs: list[Pair], split_of: dict[str, str]) -> 
         if split_of[pair.id] == first:
             groups[pair.group(rules.group_by)].append(pair)
     sizes = [0] * rules.folds
+    total = Counter(k for ps in groups.values() for p in ps for k in kinds(rules, p))
     have: Counter[tuple[int, str]] = Counter()
     out = {p.id: "" for p in pairs}
     for name in sorted(groups, key=lambda g: (-len(groups[g]), order_key(rules.seed, g))):
-        kinds = Counter(stratum(rules, p) for p in groups[name])
+        counts = Counter(k for p in groups[name] for k in kinds(rules, p))
         fold = min(
             range(rules.folds),
-            key=lambda f: (sum(have[f, k] * n for k, n in kinds.items()), sizes[f], f),
+            key=lambda f: (
+                round(sum(have[f, k] * n / total[k] for k, n in counts.items()), 9),
+                sizes[f],
+                f,
+            ),
         )
         sizes[fold] += len(groups[name])
-        for key, n in kinds.items():
+        for key, n in counts.items():
             have[fold, key] += n
         for pair in groups[name]:
             out[pair.id] = str(fold)
