@@ -549,6 +549,46 @@ def test_all_wrong_fields_are_named_at_once(bench, tmp_path):
     assert "1.0.0" in next(f.mend for f in result.findings if f.field == "version")
 
 
+@pytest.mark.parametrize(
+    "old, new, field, code, there",
+    [
+        ("data:", "data:\n  channels: [9]", None, "PAIR_UNFIT", ""),
+        ("- accession: SB-NUCLEI", "- accession: SB-NUCLEI\n      images: {parts: [Fields]}",
+         "data.sources.images.parts", "CHOICE_UNMET", "Fields of view"),
+        ("- accession: SB-NUCLEI", "- accession: SB-NUCLEI\n      images: {paths: ['plate*']}",
+         "data.sources.images.paths", "CHOICE_UNMET", "images/spA_0.tif"),
+        ("- accession: SB-NUCLEI",
+         "- accession: SB-NUCLEI\n      images: {where: {specimen: [A, Q]}}",
+         "data.sources.images.where", "CHOICE_UNMET", "A, B, C"),
+        ("{share: 0.3}", "{groups: [A, Q]}", "splits.rules.validation.groups", "RULE_UNMET",
+         "A, B"),
+        ("{share: 0.3}", "{images: ['sp?']}", "splits.rules.validation.images", "RULE_UNMET",
+         "images/spA_0.tif"),
+        ("{share: 0.3}", "{annotations: Nuclei}", "splits.rules.validation.annotations",
+         "RULE_UNMET", "Nuclei, test"),
+        ("  rules:", "  folds: 9\n  rules:", "splits.folds", "FOLDS_EMPTY", "at most 3"),
+    ],
+)  # fmt: skip
+def test_what_a_choice_does_not_find_is_told(tmp_path, old, new, field, code, there):
+    bench = nuclei(tmp_path, each=1)
+    if code == "PAIR_UNFIT":  # an image with channels
+        image, labels = discs(50)
+        bench.add_study(
+            "SB-NUCLEI",
+            {"c.tif": tiff(tmp_path / "c.tif", np.stack([image, image]), metadata={"axes": "CYX"}),
+             "l.tif": tiff(tmp_path / "l.tif", labels)},
+            [{"path": "c.tif", "part": "Images", "specimen": "A"},
+             {"path": "l.tif", "part": "Nuclei, test", "role": "labels", "source_image": "c.tif"}],
+            restricted=("Nuclei, test",),
+        )  # fmt: skip
+        rules = lambda t: t.replace("    train: {share: 0.7}\n    validation: {share: 0.3}\n", "")  # noqa: E731
+    else:
+        rules = lambda t: t  # noqa: E731
+    folder = challenge_folder(tmp_path, change=lambda t: rules(t).replace(old, new, 1))
+    found = [f for f in release(bench, folder).findings if f.code == code]
+    assert [f.field for f in found] == [field] and there in (found[0].mend or "")
+
+
 def test_settings_that_do_not_go_together_are_named_at_once(bench, tmp_path, capsys):
     folder = challenge_folder(
         tmp_path,

@@ -134,6 +134,7 @@ def _of_study(challenge: Challenge, source: Source, study: Study, findings: list
                 _problem("ANNOTATION_UNKNOWN", f"{study.accession} has no annotation set {name!r}",
                          "challenge.yaml", f"it has {', '.join(sorted(known)) or 'none'}")
             )  # fmt: skip
+    findings += _choice(source, study)
     wanted = set(source.annotations) if source.annotations is not None else known
     truths: dict[str, list[dict]] = {}
     tables: dict[str, list[dict]] = {}
@@ -257,6 +258,37 @@ def _masks(study: Study, truth: dict[str, Any], where: str, findings: list) -> b
             _problem("MASKS_ODD", "; ".join(odd), where, "look whether that is meant", "warning")
         )  # fmt: skip
     return True
+
+
+def _choice(source: Source, study: Study) -> list[Finding]:
+    """Conditions on images of a named study that none of them meets."""
+    if not source.accession:
+        return []
+    images = [f for f in study.filesets if f.get("role") == "image" and not f.get("source_image")]
+    fields = [study.fields(image) for image in images]
+    findings = []
+
+    def told(key: str, what: str, there: set[str]) -> None:
+        some = ", ".join(sorted(there)[:SHOWN]) + (", ..." if len(there) > SHOWN else "")
+        findings.append(
+            _problem("CHOICE_UNMET", f"no image of {study.accession} {what}", "challenge.yaml",
+                     f"there is {some or 'none'}", field=f"data.sources.images.{key}")
+        )  # fmt: skip
+
+    parts = {str(image.get("part")) for image in images}
+    for part in source.images.parts or []:
+        if part not in parts:
+            told("parts", f"is of a part {part!r}", parts)
+    for glob in source.images.paths or []:
+        if not any(fnmatchcase(image["path"], glob) for image in images):
+            told("paths", f"has a path like {glob!r}", {image["path"] for image in images})
+    for key, value in source.images.where.items():
+        values = {found[key] for found in fields if key in found}
+        for one in [value] if isinstance(value, str) else value:
+            if one not in values:
+                told("where", f"has {key!r} {one!r}",
+                     values or {name for found in fields for name in found})  # fmt: skip
+    return findings
 
 
 def selected(source: Source, image: dict[str, Any], fields: dict[str, str]) -> bool:

@@ -88,7 +88,9 @@ class Data(_Part):
     """Which images and truth, and how they are released."""
 
     sources: list[Source] = Field(min_length=1)
-    channels: list[int] | None = Field(None, description="channels to keep; default: all")
+    channels: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None, description="channels to keep, from 0; default: all"
+    )
     columns: dict[Literal["z", "y", "x"], str] | None = Field(
         None, description="points: the column of each axis in the tables of truth, by its name"
     )

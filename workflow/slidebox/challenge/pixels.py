@@ -63,6 +63,11 @@ def opened(
         keep = None
         if channels is not None and "c" in axes:
             keep = list(channels)
+            if not keep or max(keep) >= shape[axes.index("c")]:
+                raise Unfit(
+                    f"has {shape[axes.index('c')]} channels, numbered from 0: data.channels "
+                    f"{keep} aren't there"
+                )
             shape[axes.index("c")] = len(keep)
         y, x, height, width = box or (0, 0, shape[-2], shape[-1])
         shape[-2:] = [height, width]

@@ -29,7 +29,7 @@ def divide(
     groups: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
         groups[pair.group(rules.group_by)].append(pair)
-    if findings := _without_field(rules, pairs):
+    if findings := [*_without_field(rules, pairs), *_unmet(rules, pairs, groups)]:
         return {}, findings
     placed: dict[str, str] = {}
     for name, members in sorted(groups.items()):
@@ -81,6 +81,36 @@ def _without_field(rules: Splits, pairs: list[Pair]) -> list[Finding]:
     return findings
 
 
+def _unmet(rules: Splits, pairs: list[Pair], groups: dict[str, list[Pair]]) -> list[Finding]:
+    """What rules name and no image has: mostly a slip."""
+    findings = []
+
+    def told(split: str, key: str, what: str, there: set[str]) -> None:
+        some = ", ".join(sorted(there)[:6]) + (", ..." if len(there) > 6 else "")
+        findings.append(
+            Finding("RULE_UNMET", "error", what, "challenge.yaml",
+                    field=f"splits.rules.{split}.{key}", mend=f"there is {some}")
+        )  # fmt: skip
+
+    for split, rule in rules.rules.items():
+        for name in rule.groups or []:
+            if name not in groups:
+                told(split, "groups", f"no group of {' / '.join(rules.group_by)} is {name!r}",
+                     set(groups))  # fmt: skip
+        for glob in rule.images or []:
+            if not any(_matches(pair, glob) for pair in pairs):
+                told(split, "images", f"no image's path or id is like {glob!r}",
+                     {p.image["path"] for p in pairs})  # fmt: skip
+        if rule.annotations is not None and rule.annotations not in {p.annotation for p in pairs}:
+            told(split, "annotations", f"no image's truth is in {rule.annotations!r}",
+                 {p.annotation for p in pairs})  # fmt: skip
+    return findings
+
+
+def _matches(pair: Pair, glob: str) -> bool:
+    return fnmatchcase(pair.id, glob) or fnmatchcase(pair.image["path"], glob)
+
+
 def _fixed(challenge: Challenge, pair: Pair, group: str) -> set[str]:
     """Splits that claim an image: by a rule, or because its truth is restricted."""
     claims = set()
@@ -88,13 +118,7 @@ def _fixed(challenge: Challenge, pair: Pair, group: str) -> set[str]:
         if (
             (rule.annotations is not None and pair.annotation == rule.annotations)
             or (rule.groups is not None and group in rule.groups)
-            or (
-                rule.images is not None
-                and any(
-                    fnmatchcase(pair.id, g) or fnmatchcase(pair.image["path"], g)
-                    for g in rule.images
-                )
-            )
+            or (rule.images is not None and any(_matches(pair, glob) for glob in rule.images))
         ):
             claims.add(split)
     if not claims and pair.hidden and len(challenge.hidden) == 1:
@@ -191,6 +215,14 @@ def _coverage(challenge: Challenge, groups: dict[str, list[Pair]], placed: dict[
                         "challenge.yaml", field=f"splits.rules.{split}",
                         mend=_few(challenge, groups))
             )  # fmt: skip
+    first = next(iter(challenge.splits.rules))
+    there = sum(split == first for split in placed.values())
+    if 0 < there < challenge.splits.folds:
+        findings.append(
+            Finding("FOLDS_EMPTY", "error",
+                    f"split {first!r} has {there} groups, too few for {challenge.splits.folds} "
+                    "folds", "challenge.yaml", field="splits.folds", mend=f"at most {there}")
+        )  # fmt: skip
     findings += _strata_missing(challenge, groups, placed)
     return findings
 
