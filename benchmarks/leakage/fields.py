@@ -15,6 +15,7 @@ from slidebox.images import UnreadableImage, can_read, open_image
 LARGE, TILE = 512, 384  # planes whose sides all reach LARGE are cut into tiles that don't overlap
 TILES, SERIES, NEIGHBOURS = 8, 4, 6  # at most: of a plane, of a file, of a stack along one axis
 SMALLEST = 16
+SIGNAL = 2.0  # least variation of what is shown, in units of what noise alone would give
 COUNTED = re.compile(r"^(.*?)(\d{1,6})$")  # section_012, Frames000003
 
 
@@ -30,6 +31,7 @@ class Field:
     plane : which plane it is a tile of; () if it is no tile.
     image : (y, x) float32.
     neighbours : (kind, (y, x), (y, x)): planes next to each other in z or t, or two channels.
+    empty : pairs of neighbours that were left out, as one of them shows noise alone.
     """
 
     name: str
@@ -37,6 +39,22 @@ class Field:
     plane: tuple
     image: np.ndarray
     neighbours: list[tuple[str, np.ndarray, np.ndarray]] = field(default_factory=list)
+    empty: int = 0
+
+    def add(self, kind: str, one: np.ndarray, two: np.ndarray) -> None:
+        if shows(one) and shows(two):
+            self.neighbours.append((kind, one, two))
+        else:
+            self.empty += 1
+
+
+def shows(plane: np.ndarray) -> bool:
+    """Whether a (y, x) plane shows more than noise, which means of 4 x 4 pixels divide by four."""
+    steps = plane[1:, 1:] - plane[1:, :-1] - plane[:-1, 1:] + plane[:-1, :-1]
+    noise = 1.4826 * np.median(np.abs(steps)) / 2
+    y, x = (n // 4 * 4 for n in plane.shape)
+    means = plane[:y, :x].reshape(y // 4, 4, x // 4, 4).mean((1, 3))
+    return bool(means.std() > max(SIGNAL * noise / 4, 1e-6))
 
 
 def paths(folder: Path) -> list[Path]:
@@ -73,7 +91,7 @@ def _of_run(run: list[Path]) -> Field:
     made = Field(middle.name, str(middle.parent), (), plane(middle))
     axis = "next t" if re.search(r"[tT]\w*\d+$|rames?\d+$", middle.stem) else "next z"
     for k in _spread(len(run) - 1):
-        made.neighbours.append((axis, plane(run[k]), plane(run[k + 1])))
+        made.add(axis, plane(run[k]), plane(run[k + 1]))
     return made
 
 
@@ -101,7 +119,7 @@ def _of_file(path: Path, *, tiles: bool = True) -> Iterator[Field]:
             name = f"{path.name}#{number}"
             if tiles and min(whole.shape) >= LARGE:
                 yield from _tiles(whole, name, str(path))
-            elif whole.std():
+            elif len(np.unique(whole)) > 2:  # others are masks, or a scanner's map of a slide
                 yield Field(name, str(path), (), whole)
             else:
                 continue
@@ -110,11 +128,9 @@ def _of_file(path: Path, *, tiles: bool = True) -> Iterator[Field]:
             near = Field(f"{name} planes", str(path), (), np.zeros((0, 0), np.float32))
             for axis in "zt":
                 for k in _spread(sizes.get(axis, 1) - 1):
-                    near.neighbours.append(
-                        (f"next {axis}", plane(**{axis: k}), plane(**{axis: k + 1}))
-                    )
+                    near.add(f"next {axis}", plane(**{axis: k}), plane(**{axis: k + 1}))
             if sizes.get("c", 1) > 1:
-                near.neighbours.append(("another channel", plane(), plane(c=1)))
+                near.add("another channel", plane(), plane(c=1))
             if near.neighbours:
                 yield near
 

@@ -53,9 +53,8 @@ def views(field: Field, rng: np.random.Generator) -> Iterator[tuple[str, int, np
                 yield "other half", 0, copies[0]
             yield kind, 1, copies[-1]
     for kind, one, two in field.neighbours:
-        if one.std() and two.std():
-            yield "plane", 0, one
-            yield kind, 1, two
+        yield "plane", 0, one
+        yield kind, 1, two
 
 
 def strangers(one: Field, two: Field) -> bool:
@@ -94,7 +93,9 @@ def measure(given: argparse.Namespace) -> int:
         elif strangers(known[origin[a]][1], known[origin[b]][1]):
             wrong[min(origin[a], origin[b]), max(origin[a], origin[b])] += 1
     copies = [k for k in range(len(made)) if side[k]]
-    print(f"{len(known)} fields of {len(given.folders)} folders, {len(copies)} planted duplicates")
+    empty = sum(field.empty for _, field in known)
+    print(f"{len(known)} fields of {len(given.folders)} folders, {len(copies)} planted duplicates"
+          + (f"; {empty} neighbours that show noise alone left out" if empty else ""))  # fmt: skip
     for what in dict.fromkeys(kind[k] for k in copies):
         mine = [k for k in copies if kind[k] == what]
         missed = Counter(known[origin[k]][0] for k in mine if k not in hit)

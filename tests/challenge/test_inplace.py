@@ -22,7 +22,10 @@ def scenes(count: int, size=(100, 140)) -> list[np.ndarray]:
 def kept(images) -> list[Features]:
     """Features as if no keypoint had been found."""
     none = np.zeros(0, np.complex64)
-    return [Features(preview(i), none, none, np.zeros((0, 128), np.uint8)) for i in images]
+    return [
+        Features(shown, shown, none, none, np.zeros((0, 128), np.uint8))
+        for shown in map(preview, images)
+    ]
 
 
 @pytest.mark.parametrize("quarters", range(4))

@@ -25,7 +25,7 @@ from slidebox import challenge
 from slidebox.challenge import reach, splits
 from slidebox.challenge.assemble import assemble
 from slidebox.challenge.model import load
-from slidebox.challenge.release import Writer
+from slidebox.challenge.writer import Writer
 from slidebox.vault import Vault
 
 

@@ -22,7 +22,7 @@ from packaging.specifiers import SpecifierSet
 
 from slidebox import challenge, scoring
 from slidebox.challenge import baseline, versions, wheel
-from slidebox.challenge.release import what_changed
+from slidebox.challenge.differences import what_changed
 from slidebox.commands.common import print_findings
 from slidebox.scoring import NotARelease, task_instances
 from slidebox.vault import Vault

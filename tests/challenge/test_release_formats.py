@@ -19,7 +19,7 @@ from ome_zarr_models import open_ome_zarr
 
 from slidebox import challenge, scoring
 from slidebox.challenge import baseline
-from slidebox.challenge.release import verify_folder
+from slidebox.challenge.integrity import verify_folder
 from slidebox.vault import Vault
 
 

@@ -125,3 +125,20 @@ def test_strips_are_found_again_and_not_taken_for_each_other(change):
     found = [similar.features(s) for s in [*whole, *map(change, whole)]]
     pairs = {(m.a, m.b) for m in similar.find(found, [0] * 6 + [1] * 6)}
     assert pairs == {(k, 6 + k) for k in range(6)}
+
+
+def test_dim_cells_beside_a_bright_one_are_found_where_it_is_cut_off(pictures):
+    whole = np.zeros((512, 512), np.float32)
+    for k, picture in enumerate(pictures[4:]):
+        whole[k // 2 * 256 :, k % 2 * 256 :][:256, :256] = picture[:256, :256]
+    crop = whole[:, 150:].copy()
+    cv2.circle(whole, (75, 256), 60, float(40 * whole.max()), -1)
+    (match,) = similar.find([similar.features(whole), similar.features(crop)], [0, 1])
+    assert match.scale == pytest.approx(1, abs=0.02)
+
+
+def test_a_few_spots_on_nothing_are_no_outliers():
+    image = np.zeros((300, 300), np.uint16)
+    for y, x in ((40, 60), (44, 210), (180, 120), (250, 33)):
+        image[y : y + 3, x : x + 3] = 900
+    assert keypoints.preview(image).max() == 255

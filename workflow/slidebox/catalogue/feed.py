@@ -17,7 +17,8 @@ from typing import Any
 
 from slidebox import atomic
 from slidebox.catalogue import numbered, pages
-from slidebox.catalogue.known import Entry, Known, digest
+from slidebox.catalogue.entry import Entry
+from slidebox.catalogue.known import Known, digest
 
 ITEMS = 100
 

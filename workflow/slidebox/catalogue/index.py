@@ -13,8 +13,9 @@ from typing import Any
 
 from slidebox import atomic
 from slidebox.catalogue import numbered, pages, tables
+from slidebox.catalogue.entry import Entry
 from slidebox.catalogue.feed import write_feed
-from slidebox.catalogue.known import Entry, Known, digest
+from slidebox.catalogue.known import Known, digest
 from slidebox.catalogue.search import INNER, segments_of, write_search
 from slidebox.catalogue.sheet import write_csv
 from slidebox.catalogue.sitemap import write_sitemap

@@ -11,31 +11,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slidebox import atomic
+from slidebox.catalogue.entry import Entry
 from slidebox.catalogue.search import read_card
 
 FORM = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A public study: what orders, counts and tells it apart. ``digest`` is that of its card."""
-
-    accession: str
-    date: str
-    images: int
-    bytes: int
-    versions: list[list[Any]]  # [number, when it was created]
-    digest: str
-    card_file: str
-
-    def card(self) -> dict[str, Any]:
-        """The whole card (:mod:`slidebox.catalogue.cards`)."""
-        return json.loads(Path(self.card_file).read_bytes())
 
 
 class Known:

@@ -32,15 +32,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slidebox import atomic
 from slidebox.catalogue import facts
 from slidebox.catalogue.cards import study_card
+from slidebox.catalogue.entry import Entry
 from slidebox.catalogue.words import Union, pack, study_words, unpack, varint
-
-if TYPE_CHECKING:
-    from slidebox.catalogue.known import Entry
 
 # A key that is typed costs a request a segment, one more study the making of a segment.
 SEGMENT = 500  # studies at least, and as many more on average

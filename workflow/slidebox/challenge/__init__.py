@@ -2,9 +2,10 @@
 
 from .archive import Archive
 from .init import init
+from .inputs import release_inputs, release_key
 from .leaderboard import leaderboard, leaderboard_inputs
 from .model import Challenge, Invalid, json_schema, load
-from .release import Release, release, release_inputs, release_key
+from .release import Release, release
 from .reveal import check_release, reveal, verify
 
 __all__ = [

@@ -27,8 +27,9 @@ import yaml
 
 from ..atomic import write_json, write_text
 from ..scoring import catalog
+from ..scoring.opening import open_release
 from ..scoring.overlays import write_png
-from ..scoring.release import NotARelease, Release, find_private, open_release
+from ..scoring.release import NotARelease, Release, find_private
 from . import describe, wheel
 from .wheel import EPOCH
 

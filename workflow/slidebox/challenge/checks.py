@@ -10,7 +10,7 @@ from ..findings import Finding, has_errors
 from . import controls, leakage, reach, versions
 from .init import DESCRIPTION, ORGANISER, README
 from .model import Challenge
-from .release import Writer
+from .writer import Writer
 
 Progress = Callable[[str, int, int], None]
 

@@ -14,12 +14,14 @@ import numpy as np
 
 from ..atomic import write_json
 from ..findings import Finding
-from ..scoring import catalog, coco, results, run
+from ..scoring import catalog, coco, results, summary
 from ..scoring.arrays import whole
 from ..scoring.custom import run_custom
+from ..scoring.opening import open_release
 from ..scoring.predictions import Refused
-from ..scoring.release import Item, Release, open_release
-from .release import Writer
+from ..scoring.release import Item, Release
+from ..scoring.tasks import task_module
+from .writer import Writer
 
 PART = "one true object"
 # Neither right nor wrong: by its value a scorer that counts in another way is noticed
@@ -46,7 +48,7 @@ def predictions(release: Release, item: Item, truth: Any) -> dict[str, Any]:
     """Control predictions of an item; what they are depends on the task."""
     rng = np.random.default_rng(0)
     task, shape = release.task, item.shape
-    empty = run.task_module(task).empty_prediction(item)
+    empty = task_module(task).empty_prediction(item)
     if task == "instance-segmentation":
         return {
             "truth": truth, "empty": empty, PART: _one_of(truth),
@@ -95,7 +97,7 @@ def values(release: Release, items: list[Item]) -> tuple[dict[str, dict[str, flo
     Refused
         With what is wrong with the truth of every item, or with a metric of one's own.
     """
-    module, settings = run.task_module(release.task), release.settings
+    module, settings = task_module(release.task), release.settings
     rows: dict[str, list[dict[str, float]]] = {}
     detections: dict[str, list] = {}
     problems: list[Finding] = []
@@ -127,10 +129,10 @@ def values(release: Release, items: list[Item]) -> tuple[dict[str, dict[str, flo
         counts = {k: np.array([row.get(k, math.nan) for row in of], float) for k in keys}
         found = coco.join(detections[name], settings) if name in detections else None
         absent = [False] * len(items)
-        per_image = run.per_image_values(counts, absent, release, found)
-        pool = run.pooling(counts, absent, release)
+        per_image = summary.per_image_values(counts, absent, release, found)
+        pool = summary.pooling(counts, absent, release)
         out[name] = {
-            m: float(run.of_metric(release, m, pool, per_image, groups, None, found))
+            m: float(summary.of_metric(release, m, pool, per_image, groups, None, found))
             for m in settings.metrics
         }
     return out, several

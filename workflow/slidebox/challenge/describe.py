@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import slidebox
 
@@ -12,9 +12,7 @@ from ..scoring.release import sha256_file
 from ..scoring.settings import Settings
 from . import baseline
 from .wheel import wheel_name
-
-if TYPE_CHECKING:
-    from .release import Writer
+from .writer import Writer
 
 SPDX = "https://spdx.org/licenses/"
 

@@ -23,9 +23,10 @@ SHAPE = 1.1  # ratio of two images' proportions
 TABLES, PROBES = 5, 2  # hash tables, and bits of a hash that may be on the other side
 CROWD = 24  # images with one hash that are looked at
 ALIKE = 0.6  # least correlation of the middle band
-# How far from chance the middle band must be, or both, in standard deviations of Fisher's z; set on
-# real images. Independent details that four cells of the fine and the middle band hold, from noise
-MIDDLE, BOTH = 5.0, (6.5, 3.5)
+# How far from chance the middle band must be, or the sum of both and the lesser of them, in
+# standard deviations of Fisher's z; set on real images. Independent details that four cells of the
+# fine and the middle band hold, from noise
+MIDDLE, BOTH, LESSER = 5.0, 9.0, 3.3
 DETAILS = 4.0, 0.87
 # Fisher's z by which the middle bands must agree better than in any other pose (one cell in the
 # middle, or the rim of a well, looks like any other in all of them), as they are and turned
@@ -142,7 +143,7 @@ def _alike(one: np.ndarray, two: np.ndarray, margin: float) -> float:
         value.append(_correlation(p, q))
         far.append(float(np.arctanh(value[-1])) * max(places - 3, 0) ** 0.5)
     fine, middle = (np.sign(value[1]) * z for z in far)
-    beyond = middle > MIDDLE or (fine > BOTH[0] and middle > BOTH[1])
+    beyond = middle > MIDDLE or (fine + middle > BOTH and min(fine, middle) > LESSER)
     if abs(value[1]) < ALIKE or not beyond:
         return 0.0
     other = max(abs(_correlation(p, turn(q, form % 4, form >= 4))) for form in range(1, 8))

@@ -20,7 +20,7 @@ from ..scoring.overlays import write_png
 from . import keypoints, similar
 from .fields import same_field
 from .pixels import Source, released_image
-from .release import Writer
+from .writer import Writer
 
 PICTURES = 200
 # Of a refused release; of one that stands (all pairs waived) without .refused

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,19 @@ def joined(filesets: list[dict[str, Any]]) -> dict[str, Any]:
     """One fileset for several masks of one image; `objects` are those, by name."""
     ordered = sorted(filesets, key=lambda f: f["path"])
     return {**ordered[0], "objects": ordered, "files": [f for o in ordered for f in o["files"]]}
+
+
+@contextmanager
+def archived(
+    study: Study, fileset: dict[str, Any], series: int = 0, channels: list[int] | None = None,
+    box: tuple[int, int, int, int] | None = None,
+) -> Iterator[pixels.Source]:  # fmt: skip
+    """Open a truth in the vault: a fileset as it is, or joined masks as a label image."""
+    if "objects" in fileset:
+        yield read(study, fileset, series, box).labels()
+        return
+    with pixels.archived(study, fileset, series, channels, box) as source:
+        yield source
 
 
 def read(

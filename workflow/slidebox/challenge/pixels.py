@@ -96,12 +96,7 @@ def archived(
     channels: list[int] | None = None,
     box: tuple[int, int, int, int] | None = None,
 ) -> Iterator[Source]:
-    """The same of a fileset in the vault, with all of its files; masks of objects as labels."""
-    if fileset.get("objects"):
-        from . import objects
-
-        yield objects.read(study, fileset, series, box).labels()
-        return
+    """The same of a fileset in the vault, with all of its files."""
     with study.view(fileset) as path, opened(path, series, channels, box) as source:
         yield source
 

@@ -19,10 +19,11 @@ from scipy import ndimage
 
 from ..findings import Finding
 from ..images import UnreadableImage, open_image
-from . import containers, lookalike, pixels, tells
+from ..scoring.release import sha256_file
+from . import containers, lookalike, objects, pixels, tells
 from .archive import Study
 from .assemble import Pair
-from .release import Writer, sha256_file
+from .writer import Writer
 
 TEXT = {".json", ".tsv", ".csv", ".txt", ".md", ".html", ".xml", ".yaml", ".yml", ".jsonl", ""}
 LARGEST_TEXT = 256 << 20
@@ -170,7 +171,7 @@ class _Search:
     def _image(self, pair: Pair, task: str) -> bool:
         """Whether there is something to hide: an empty image is no secret."""
         series = pair.series if len(pair.truth.get("series") or []) > 1 else 0
-        with pixels.archived(pair.study, pair.truth, series) as truth:
+        with objects.archived(pair.study, pair.truth, series) as truth:
             planes = list(truth.planes())
             shape = _size(truth.axes, truth.shape)
         if not any(plane.any() for plane in planes):

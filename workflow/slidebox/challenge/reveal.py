@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
-import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
 
 from ..atomic import write_text
 from ..findings import Finding
-from ..scoring.release import NotARelease, find_private, open_release
-from . import pixels, versions
-from .release import MANIFEST, commitment, read_json, verify_folder, verify_private
+from ..scoring.opening import open_release
+from ..scoring.release import MANIFEST, NotARelease, find_private
+from . import versions
+from .commitment import commitment, truth_digest
+from .integrity import verify_folder, verify_private
 
 
 def reveal(
@@ -80,7 +82,7 @@ def verify(release: Path | str) -> list[Finding]:
     """
     release = Path(release)
     opened = open_release(release)
-    promised = read_json(release / "commitment.json")["truth"]
+    promised = json.loads((release / "commitment.json").read_text("utf-8"))["truth"]
     folder = release / "revealed"
     if not (folder / "commitment.key").is_file():
         raise NotARelease(f"{release} isn't revealed yet")
@@ -135,24 +137,3 @@ def check_release(
         findings += found
         said += [] if found else ["the hidden truth in private is what was committed to"]
     return findings, said
-
-
-def truth_digest(path: Path) -> str:
-    """The digest of a truth that truth.csv has: of pixels, of points, or of frames and tracks."""
-    if path.suffix == ".csv":
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    if path.is_dir():
-        total = hashlib.sha256()
-        for frame in sorted((path / "TRA").glob("man_track*.tif")):
-            total.update(_pixels(frame).encode())
-        text = (path / "TRA" / "man_track.txt").read_text("ascii")
-        return hashlib.sha256((total.hexdigest() + text).encode()).hexdigest()
-    return _pixels(path)
-
-
-def _pixels(path: Path) -> str:
-    with pixels.opened(path) as source:
-        tally = pixels.Tally(source.shape, source.dtype)
-        for _ in tally.pass_on(source.planes()):
-            pass
-        return tally.hexdigest()

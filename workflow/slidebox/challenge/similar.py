@@ -25,6 +25,7 @@ CANDIDATES = 60
 LARGEST = 3.3  # scale between two previews; a few round cells fit any others at more
 SLACK = 3.0  # pixels of the preview
 NEEDED = {3: 0.93, 4: 0.86, 5: 0.78, 6: 0.65, 7: 0.55}  # detail, by places that agree
+WORTH, SHARE = 0.25, 0.25  # detail from which on a closer fit is tried, and the least overlap
 # A strip holds a row of keypoints at most, and channels of one device are all alike: laid over each
 # other exactly, copies of 36 strips agree to 0.99, different channels to 0.975, rarely 0.984
 NARROW_NEEDS = 0.98
@@ -106,16 +107,21 @@ def same(a: Features, b: Features, form: int, names: tuple[int, int] = (0, 1)) -
     if registered is None:
         return None
     places, matrix = registered
-    coarse, fine, share = agreement(a, b, matrix, bool(form & INVERTED))
-    if not enough(places, coarse, fine, share):
-        return None
-    if min(*a.preview.shape, *b.preview.shape) <= NARROW:
-        matrix = aligned(a, b, matrix, bool(form & INVERTED))
-        coarse, fine, share = agreement(a, b, matrix, bool(form & INVERTED))
-        if min(coarse, fine) < NARROW_NEEDS:
+    inverted = bool(form & INVERTED)
+    coarse, fine, share = agreement(a, b, matrix, inverted)
+    narrow = min(*a.preview.shape, *b.preview.shape) <= NARROW
+    if narrow or not enough(places, coarse, fine, share):
+        # A few keypoints say roughly how one lies on the other
+        if fine < WORTH or share < SHARE:
+            return None
+        matrix = aligned(a, b, matrix, inverted)
+        coarse, fine, share = agreement(a, b, matrix, inverted)
+        if not enough(places, coarse, fine, share):
+            return None
+        if narrow and min(coarse, fine) < NARROW_NEEDS:
             return None
     scale = float(abs(np.linalg.det(matrix[:, :2])) ** 0.5)
-    flags = bool(form & MIRRORED), bool(form & INVERTED)
+    flags = bool(form & MIRRORED), inverted
     return Match(*names, min(coarse, fine), places, matrix, scale, *flags)
 
 
@@ -125,7 +131,7 @@ def enough(places: int, coarse: float, fine: float, share: float) -> bool:
     The fewer keypoints agree, the better must the pictures: a handful of blobs on an empty ground
     fits another handful somewhere.
     """
-    if share < 0.25 or coarse < 0.55:
+    if share < SHARE or coarse < 0.55:
         return False
     return fine > NEEDED.get(places, 0.45)
 
@@ -188,14 +194,14 @@ def register(a: Features, b: Features, form: int) -> tuple[int, np.ndarray] | No
 
 
 def aligned(a: Features, b: Features, matrix: np.ndarray, inverted: bool) -> np.ndarray:
-    """The affine transform near `matrix` under which the previews correlate best (Evangelidis and
-    Psarakis 2008, doi:10.1109/TPAMI.2008.113); `matrix` where none is found."""
-    other = 255 - b.preview if inverted else b.preview
+    """The affine transform near `matrix` under which evened previews correlate best (Evangelidis
+    and Psarakis 2008, doi:10.1109/TPAMI.2008.113); `matrix` where none is found."""
+    other = 255 - b.evened if inverted else b.evened
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-4)
     try:
         # OpenCV writes into the matrix that it is given
         return cv2.findTransformECC(
-            a.preview, other, matrix.copy(), cv2.MOTION_AFFINE, stop, None, 3
+            a.evened, other, matrix.copy(), cv2.MOTION_AFFINE, stop, None, 3
         )[1]
     except cv2.error:
         return matrix
@@ -209,15 +215,15 @@ def _unit(descriptors: np.ndarray) -> np.ndarray:
 def agreement(
     a: Features, b: Features, matrix: np.ndarray, inverted: bool
 ) -> tuple[float, float, float]:
-    """Correlation of two previews and of their detail where they overlap, and the share of the
-    smaller one that does."""
-    shape = a.preview.shape
+    """Correlation of two evened previews and of their detail where they overlap, and the share of
+    the smaller one that does."""
+    shape = a.evened.shape
     warp = {"dsize": shape[::-1], "flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP}
-    y = cv2.warpAffine(b.preview, matrix, **warp).astype(np.float32)
-    mask = cv2.warpAffine(np.full(b.preview.shape, 255, np.uint8), matrix, **warp) > 253
+    y = cv2.warpAffine(b.evened, matrix, **warp).astype(np.float32)
+    mask = cv2.warpAffine(np.full(b.evened.shape, 255, np.uint8), matrix, **warp) > 253
     area = int(mask.sum())
     growth = abs(float(np.linalg.det(matrix[:, :2])))
-    share = area / max(1.0, min(a.preview.size, b.preview.size / max(growth, 1e-6)))
+    share = area / max(1.0, min(a.evened.size, b.evened.size / max(growth, 1e-6)))
     if area < 400:
         return 0.0, 0.0, 0.0
     # What the coarser of the two can show
@@ -233,7 +239,7 @@ def agreement(
         under = np.maximum(cv2.GaussianBlur(weight, size, k * sigma), 1e-3)
         smooth[k] = [
             cv2.GaussianBlur(image * weight, size, k * sigma) / under
-            for image in (a.preview.astype(np.float32), y)
+            for image in (a.evened.astype(np.float32), y)
         ]
     for one, two in (smooth[1], [f - g for f, g in zip(smooth[1], smooth[3], strict=True)]):
         p, q = one[inner], two[inner]

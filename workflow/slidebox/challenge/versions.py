@@ -9,18 +9,18 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from ..findings import Finding
-from ..scoring.release import sha256_file
+from ..scoring.release import MANIFEST, sha256_file
 from ..scoring.settings import Settings
+from .commitment import commitment
+from .integrity import verify_folder, verify_private
 from .model import Challenge
-
-if TYPE_CHECKING:
-    from .release import Writer
+from .writer import Writer
 
 LEVELS = ("PATCH", "MINOR", "MAJOR")
 NEAR = 1e-6  # what values of one control may differ by on two machines
@@ -132,8 +132,6 @@ def _controls(*folders: Path) -> dict[str, dict]:
 def _committed(public: Path, private: Path, challenge: dict, row: dict[str, str]) -> bool:
     """Whether a row of the private table is what the release was committed to: what was written
     there since counts as other truth."""
-    from .release import commitment
-
     try:
         key = bytes.fromhex((private / "commitment.key").read_text().strip())
         made = json.loads((public / "commitment.json").read_text("utf-8"))["truth"]
@@ -229,8 +227,6 @@ def bump(old: str, level: str) -> str:
 
 def check(writer: Writer, folder: Path, private: Path) -> list[Finding]:
     """Refuse a number that is too small for what changed, or lower than the newest."""
-    from .release import MANIFEST, verify_folder, verify_private
-
     challenge: Challenge = writer.challenge
     here = released(folder)
     if challenge.version in here:

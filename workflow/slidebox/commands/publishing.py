@@ -54,7 +54,7 @@ def register(command: Command) -> None:
 
 def publish(a) -> int:
     from slidebox import publish as room
-    from slidebox.publish import evict, headers, maps, stage
+    from slidebox.publish import everywhere, evict, headers, maps
 
     if a.cors:
         print(json.dumps(headers.CORS_RULES, indent=2))
@@ -75,17 +75,18 @@ def publish(a) -> int:
             back = evict.bring_back(config, a.bring_back)
             print("\n".join(evict.lines(back, "brought back")))
             return FINE
-        return _publish(a, config, room, stage, evict)
+        return _publish(a, config, everywhere, evict)
     except room.PublishError as error:
         raise CannotRun(str(error)) from None
 
 
-def _publish(a, config, room, stage, evict) -> int:
-    room.prepare(config)
-    outcomes = room.publish(config, delete=a.delete, check=a.check, progress=progress("publishing"))
+def _publish(a, config, everywhere, evict) -> int:
+    everywhere.prepare(config)
+    tell = progress("publishing")
+    outcomes = everywhere.publish(config, delete=a.delete, check=a.check, progress=tell)
     wrong = False
     for outcome in outcomes:
-        print("\n".join(stage.lines(outcome)))
+        print("\n".join(everywhere.lines(outcome)))
         print_findings(f for f in outcome.findings if f.severity == "error")
         wrong = wrong or any(f.severity == "error" for f in outcome.findings)
     if (a.evict or config.publish.evict) and not wrong:

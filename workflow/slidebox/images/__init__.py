@@ -14,10 +14,11 @@ from .ids import derivation_id, image_id
 from .label_source import LabelSource
 from .label_table import read_table
 from .model import Channel, ImageFile, Series, UnreadableImage, Well
+from .opening import misshapen, open_image
 from .opinion import second_opinion
 from .plan import Recipe
 from .publication import Busy, partial, publish_folder
-from .registry import FORMATS, Format, can_read, misshapen, open_image
+from .registry import FORMATS, Format, can_read
 from .thumbnail import write_thumbnail
 from .verify import verify
 

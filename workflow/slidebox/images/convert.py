@@ -18,9 +18,9 @@ from .allocator import keep_pages
 from .checksum import tree_checksum
 from .label_source import LabelSource, open_labels
 from .model import ImageFile, Series, UnreadableImage
+from .opening import open_image
 from .plan import MB, Plan, Recipe, make_plan
 from .publication import partial, publish_folder
-from .registry import open_image
 from .store import StoredLevel, digest_of
 from .stream import Crew, Facts, Pyramid, run
 from .thumbnail import write_thumbnail

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from xml.etree import ElementTree
 
 from . import sequence
-from .registry import FORMATS, _by_name
+from .registry import FORMATS, by_name
 
 _OME_HEAD = 4 << 20  # OME-XML of a plate can be long; what is longer isn't looked into
 _KNOWN = {e for f in FORMATS for e in f.extensions}
@@ -199,4 +199,4 @@ def _ome_xml(path: str, open_sibling: Callable[[str], BinaryIO]) -> str:
 
 def is_image_name(path: str) -> bool:
     """Whether a name looks like an image's (by extension alone)."""
-    return bool(_by_name(posixpath.basename(path)))
+    return bool(by_name(posixpath.basename(path)))

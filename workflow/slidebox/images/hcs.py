@@ -22,9 +22,10 @@ from . import nodes, ome, seal
 from .checksum import tree_checksum
 from .convert import Derived, convert, load, write_original
 from .model import ImageFile, Series, UnreadableImage, Well
+from .opening import open_image
 from .plan import MB, Recipe
 from .publication import partial, publish_folder
-from .registry import format_named, open_image
+from .registry import format_named
 from .verify import verify as verify_image
 
 KEYS = ".fields"

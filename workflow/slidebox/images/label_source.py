@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .model import ImageFile, Series, UnreadableImage
-from .registry import open_image
+from .opening import open_image
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..findings import Finding
 from .model import ImageFile, Series, UnreadableImage
-from .registry import open_image
+from .opening import open_image
 
 # Formats that both libraries read, each in its own way.
 _TIFFS = ("ome-tiff", "tiff", "lsm", "stk", "svs", "ndpi", "scn", "qptiff")

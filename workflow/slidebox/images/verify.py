@@ -12,7 +12,7 @@ import xxhash
 from ..findings import Finding
 from . import seal
 from .model import ImageFile, UnreadableImage
-from .registry import open_image
+from .opening import open_image
 from .store import StoredImage, digest_of
 
 _MOST = 20  # planes that are named one by one

@@ -23,9 +23,9 @@ from slidebox.findings import Finding
 from slidebox.images.checksum import tree_checksum
 from slidebox.ingest import queue
 from slidebox.ingest.paths import Stages, now, read_json
-from slidebox.publish import ledger_of, target_of
 from slidebox.publish.ledger import Ledger
 from slidebox.publish.target import Held, PublishError, Target
+from slidebox.publish.targets import ledger_of, target_of
 
 
 @dataclass

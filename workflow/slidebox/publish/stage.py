@@ -6,8 +6,9 @@ import logging
 import sys
 
 from slidebox.config import Config
-from slidebox.publish import PublishError, evict, prepare, publish
-from slidebox.publish.run import Outcome
+from slidebox.publish import evict
+from slidebox.publish.everywhere import lines, prepare, publish
+from slidebox.publish.target import PublishError
 
 log = logging.getLogger(__name__)
 
@@ -31,25 +32,3 @@ def stage(config: Config) -> None:
         for line in evict.lines(evict.evict(config)):
             log.info(line)
             print(line, file=sys.stderr)
-
-
-def lines(outcome: Outcome) -> list[str]:
-    """What a publication did, in words."""
-    said = [f"note: {note}" for note in outcome.notes]
-    if outcome.nothing_new:
-        said.append(f"{outcome.target}: nothing new")
-    else:
-        said += [f"{outcome.target}: {unit} taken away" for unit in outcome.taken_down]
-        said.append(
-            f"{outcome.target}: {outcome.sent} objects sent ({outcome.bytes:,} bytes), "
-            f"{outcome.deleted} deleted"
-        )
-    if outcome.stale:
-        said.append(
-            f"{outcome.target}: {outcome.stale} objects that nothing refers to any more are kept; "
-            "slidebox publish --delete, or `publish.delete`, removes them"
-        )
-    for finding in outcome.findings:
-        if finding.severity != "error":
-            said.append(f"{finding.severity}: {finding.message} ({finding.mend})")
-    return said

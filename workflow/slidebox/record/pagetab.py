@@ -8,7 +8,7 @@ sections of unknown kind under ``sections``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,17 @@ from .model import (
     Software,
     Specimen,
     StudyComponent,
+)
+from .pagetab_sections import (
+    Section,
+    dicts,
+    flat,
+    key,
+    line_of,
+    says_something,
+    term_of,
+    text_of,
+    whole,
 )
 from .positions import Positions
 
@@ -78,117 +89,6 @@ def loads(text: str, file: str) -> PageTab:
     return reader.read(tree)
 
 
-def key(name: Any) -> str:
-    """Names as they are compared: ``Image Acquisition`` is ``imageacquisition``."""
-    return re.sub(r"[^a-z0-9]", "", str(name).casefold())
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value if isinstance(value, str) else str(value)
-
-
-def _flat(items: Any) -> Iterator[dict]:
-    """Sections, files or links, those in tables too."""
-    for item in items if isinstance(items, list) else []:
-        if isinstance(item, list):
-            yield from _flat(item)
-        elif isinstance(item, dict):
-            yield item
-
-
-def _line(node: Any, name: str | None = None) -> int | None:
-    lines = getattr(node, "lines", {})
-    if name is not None and isinstance(lines, dict) and name in lines:
-        return lines[name]
-    return getattr(node, "line", None)
-
-
-class _Section:
-    """Attributes of a section (link, submission), taken one by one; the rest becomes ``extra``."""
-
-    def __init__(self, node: dict, at: str, where: Positions) -> None:
-        self.node, self.at, self.where = node, at, where
-        self.attributes = [
-            a
-            for a in node.get("attributes") or []
-            if isinstance(a, dict) and a.get("name") is not None
-        ]
-        self.extra: dict[str, Any] = {}
-        self.used: set[int] = set()
-        if line := _line(node):
-            where.lines.setdefault(at, line)
-
-    def field(self, name: str) -> str:
-        return f"{self.at}.{name}" if self.at else name
-
-    def take(self, *names: str) -> Iterator[tuple[int, dict]]:
-        """Attributes with one of these names (compared by :func:`key`) that say something."""
-        wanted = {key(n) for n in names}
-        for i, attribute in enumerate(self.attributes):
-            if i not in self.used and key(attribute["name"]) in wanted:
-                if _text(attribute.get("value")).strip() or attribute.get("valqual"):
-                    yield i, attribute
-                else:
-                    self.used.add(i)
-
-    def one(self, name: str, *names: str) -> str:
-        """Value of the first such attribute, for the field ``name``; others go to ``extra``."""
-        for i, attribute in self.take(*names):
-            self.used.add(i)
-            self._qualifiers(attribute)
-            self.where.lines[self.field(name)] = _line(attribute, "value") or 0
-            return _text(attribute.get("value"))
-        return ""
-
-    def many(self, name: str, *names: str) -> list[str]:
-        """Values of all such attributes, for the list field ``name``."""
-        return [_text(a.get("value")) for a in self.nodes(name, *names)]
-
-    def nodes(self, name: str, *names: str, qualifiers: bool = True) -> list[dict]:
-        """The same, as attributes; the caller keeps their qualifiers unless ``qualifiers``."""
-        out = []
-        for i, attribute in self.take(*names):
-            self.used.add(i)
-            if qualifiers:
-                self._qualifiers(attribute)
-            line = _line(attribute, "value") or 0
-            self.where.lines.setdefault(self.field(name), line)
-            self.where.lines[f"{self.field(name)}[{len(out)}]"] = line
-            out.append(attribute)
-        return out
-
-    def _qualifiers(self, attribute: dict) -> None:
-        told = {k: plain(v) for k, v in attribute.items() if k not in ("name", "value")}
-        told.pop("reference", None)
-        if told:
-            held = self.extra.setdefault("qualifiers", {})
-            held.setdefault(str(attribute["name"]), []).append(told)
-
-    def rest(self, *known: str) -> dict[str, Any]:
-        """All that was not taken; ``known`` are members of the section that others took."""
-        for i, attribute in enumerate(self.attributes):
-            if i in self.used:
-                continue
-            told = {k: plain(v) for k, v in attribute.items() if k != "name"}
-            if not any(v not in (None, "", []) for v in told.values()):
-                continue
-            value = told["value"] if list(told) == ["value"] else told
-            name = str(attribute["name"])
-            if name in self.extra:
-                held = self.extra[name]
-                self.extra[name] = [*(held if isinstance(held, list) else [held]), value]
-            else:
-                self.extra[name] = value
-        for name, value in self.node.items():
-            if name not in ("attributes", "type", "files", *known) and value not in (None, [], ""):
-                self.extra[name] = plain(value)
-        return self.extra
-
-
 class _Reader:
     def __init__(self, where: Positions) -> None:
         self.where = where
@@ -201,12 +101,12 @@ class _Reader:
         self.out.findings.append(finding(code, message, self.where.file, line, at, mend))
 
     def read(self, tree: dict) -> PageTab:
-        root = _Section(tree, "", self.where)
+        root = Section(tree, "", self.where)
         study = tree["section"]
-        section = _Section(study, "", self.where)
+        section = Section(study, "", self.where)
         record = self.record
-        record.accession = _text(tree.get("accno"))
-        if line := _line(tree, "accno"):
+        record.accession = text_of(tree.get("accno"))
+        if line := line_of(tree, "accno"):
             self.where.lines["accession"] = line
         record.title = section.one("title", "Title") or root.one("title", "Title")
         record.release_date = section.one(
@@ -222,8 +122,8 @@ class _Reader:
         )
         record.funding_statement = section.one("funding_statement", "Funding statement")
         record.rules_of_use = section.one("rules_of_use", "Rules of use")
-        self._links(_flat(study.get("links")))
-        self._modules(_flat(study.get("subsections")))
+        self._links(flat(study.get("links")))
+        self._modules(flat(study.get("subsections")))
         self._files(study, "")
         self._resolve()
         record.extra = section.rest("links", "subsections") | record.extra
@@ -252,22 +152,22 @@ class _Reader:
         }
         for node in sections:
             kind = key(node.get("type"))
-            if not _says(node):
+            if not says_something(node):
                 if node.get("accno"):
                     self.record.extra.setdefault("empty_sections", []).append(plain(node))
             elif kind in makers:
                 if kind not in ("studycomponent", "annotations", "annotation"):
                     self._files(node, "")
                 makers[kind](node)
-            elif any(key(a.get("name")) == "filelist" for a in _dicts(node.get("attributes"))):
+            elif any(key(a.get("name")) == "filelist" for a in dicts(node.get("attributes"))):
                 self._component(node)
             else:
                 self.record.extra.setdefault("sections", []).append(plain(node))
 
-    def _start(self, node: dict, kind: str) -> _Section:
-        return _Section(node, f"{kind}[{len(getattr(self.record, kind))}]", self.where)
+    def _start(self, node: dict, kind: str) -> Section:
+        return Section(node, f"{kind}[{len(getattr(self.record, kind))}]", self.where)
 
-    def _end(self, section: _Section, kind: str, part: Any, *known: str) -> None:
+    def _end(self, section: Section, kind: str, part: Any, *known: str) -> None:
         part.extra = section.rest(*known) | part.extra
         getattr(self.record, kind).append(part)
 
@@ -292,16 +192,16 @@ class _Reader:
             url=s.one("url", "URL", "Website"),
         )
         if node.get("accno"):
-            self.organisations[_text(node["accno"])] = organisation.name
+            self.organisations[text_of(node["accno"])] = organisation.name
         self._end(s, "organisations", organisation)
 
     def _resolve(self) -> None:
         """Authors' affiliations: references to organisations become their names."""
         for author, i, references in self.affiliations:
             for j, attribute in enumerate(references):
-                value = _text(attribute.get("value"))
+                value = text_of(attribute.get("value"))
                 at = f"authors[{i}].organisations[{j}]"
-                line = _line(attribute, "value")
+                line = line_of(attribute, "value")
                 marked = attribute.get("reference") or attribute.get("isReference")
                 name = self.organisations.get(value)
                 if name is None and (marked or re.fullmatch(r"o\d+", value)):
@@ -346,10 +246,10 @@ class _Reader:
     def _links(self, links: Iterable[dict]) -> None:
         for node in links:
             s = self._start(node, "links")
-            if line := _line(node, "url"):
+            if line := line_of(node, "url"):
                 self.where.lines[s.field("url")] = line
             link = Link(
-                url=_text(node.get("url")),
+                url=text_of(node.get("url")),
                 description=s.one("description", "Description"),
                 type=s.one("type", "Type"),
             )
@@ -367,9 +267,9 @@ class _Reader:
         )
         for attribute in s.nodes("organism", "Organism", qualifiers=False):
             sample.organism.append(_organism(attribute))
-        for below in _flat(node.get("subsections")):
+        for below in flat(node.get("subsections")):
             if key(below.get("type")) == "organism":
-                o = _Section(below, s.field(f"organism[{len(sample.organism)}]"), self.where)
+                o = Section(below, s.field(f"organism[{len(sample.organism)}]"), self.where)
                 organism = Organism(
                     name=o.one("name", "Scientific name", "Name"),
                     common_name=o.one("common_name", "Common name"),
@@ -377,8 +277,8 @@ class _Reader:
                 )
                 organism.extra = o.rest()
                 sample.organism.append(organism)
-            elif _says(below) or below.get("accno"):
-                sample.extra.setdefault("sections", []).append(_whole(below))
+            elif says_something(below) or below.get("accno"):
+                sample.extra.setdefault("sections", []).append(whole(below))
         self._end(s, "biosamples", sample, "subsections")
         return sample.name
 
@@ -402,22 +302,22 @@ class _Reader:
             acquisition_parameters=s.one("acquisition_parameters", "Image acquisition parameters"),
         )
         for attribute in s.nodes("imaging_methods", "Imaging method", qualifiers=False):
-            term, extra = _term(attribute)
+            term, extra = term_of(attribute)
             acquisition.imaging_methods.append(
-                ImagingMethod(name=_text(attribute.get("value")), fbbi=term, extra=extra)
+                ImagingMethod(name=text_of(attribute.get("value")), fbbi=term, extra=extra)
             )
-        for below in _flat(node.get("subsections")):
+        for below in flat(node.get("subsections")):
             if key(below.get("type")) == "imagingmethod":
                 at = s.field(f"imaging_methods[{len(acquisition.imaging_methods)}]")
-                m = _Section(below, at, self.where)
+                m = Section(below, at, self.where)
                 method = ImagingMethod(
                     name=m.one("name", "Ontology Value", "Name"),
                     fbbi=m.one("fbbi", "Ontology Term ID", "TermId"),
                 )
                 method.extra = m.rest()
                 acquisition.imaging_methods.append(method)
-            elif _says(below) or below.get("accno"):
-                acquisition.extra.setdefault("sections", []).append(_whole(below))
+            elif says_something(below) or below.get("accno"):
+                acquisition.extra.setdefault("sections", []).append(whole(below))
         self._end(s, "image_acquisitions", acquisition, "subsections")
         return acquisition.name
 
@@ -438,10 +338,10 @@ class _Reader:
             name=s.one("name", "Title", "Name") or name,
             overview=s.one("overview", "Image analysis overview"),
         )
-        for below in _flat(node.get("subsections")):
+        for below in flat(node.get("subsections")):
             if key(below.get("type")).startswith("software"):
                 at = s.field(f"software[{len(analysis.software)}]")
-                w = _Section(below, at, self.where)
+                w = Section(below, at, self.where)
                 software = Software(
                     name=w.one("name", "Name", "Title", "Software"),
                     version=w.one("version", "Version"),
@@ -450,8 +350,8 @@ class _Reader:
                 )
                 software.extra = w.rest()
                 analysis.software.append(software)
-            elif _says(below) or below.get("accno"):
-                analysis.extra.setdefault("sections", []).append(_whole(below))
+            elif says_something(below) or below.get("accno"):
+                analysis.extra.setdefault("sections", []).append(whole(below))
         self._end(s, "image_analyses", analysis, "subsections")
         return analysis.name
 
@@ -463,7 +363,7 @@ class _Reader:
             file_list=s.one("file_list", "File List"),
         )
         if key(node.get("type")) != "studycomponent":
-            s.extra["type"] = _text(node.get("type"))
+            s.extra["type"] = text_of(node.get("type"))
         # modules that stand inside the component instead of beside it: taken out, with their link
         inside = {
             "biosample": ("biosample", self._biosample),
@@ -473,23 +373,23 @@ class _Reader:
             "imageanalysis": ("image_analysis", self._analysis),
         }
         found: dict[str, list[str]] = {}
-        for below in _flat(node.get("subsections")):
+        for below in flat(node.get("subsections")):
             kind = key(below.get("type"))
             if kind in ("associations", "association"):
                 self._association(below, s, component)
             elif kind in inside:
                 name, maker = inside[kind]
-                label = _text(below.get("accno")) or f"{component.name} {name}"
+                label = text_of(below.get("accno")) or f"{component.name} {name}"
                 found.setdefault(name, []).append(maker(below, label))
                 self.say(
                     "MODULE_NESTED",
-                    f"{_text(below.get('type'))} stands inside the study component "
+                    f"{text_of(below.get('type'))} stands inside the study component "
                     f"{component.name[:80]!r}, not beside it",
-                    _line(below),
+                    line_of(below),
                     s.at,
                 )
-            elif _says(below) or below.get("accno"):
-                component.extra.setdefault("sections", []).append(_whole(below))
+            elif says_something(below) or below.get("accno"):
+                component.extra.setdefault("sections", []).append(whole(below))
         for i in range(max((len(v) for v in found.values()), default=0)):
             names = {k: v[min(i, len(v) - 1)] for k, v in found.items()}
             component.associations.append(Association(**names))
@@ -498,14 +398,14 @@ class _Reader:
         self._end(s, "study_components", component, "subsections")
 
     def _unnamed(self, node: dict) -> str:
-        kind = _text(node.get("type"))
+        kind = text_of(node.get("type"))
         if key(kind) == "studycomponent":
             return ""
         taken = {c.name for c in self.record.study_components}
         return next(n for n in (kind, *(f"{kind} {i}" for i in range(2, 10_000))) if n not in taken)
 
-    def _association(self, node: dict, s: _Section, component: StudyComponent) -> None:
-        a = _Section(node, s.field(f"associations[{len(component.associations)}]"), self.where)
+    def _association(self, node: dict, s: Section, component: StudyComponent) -> None:
+        a = Section(node, s.field(f"associations[{len(component.associations)}]"), self.where)
         association = Association(
             biosample=a.one("biosample", "Biosample"),
             specimen=a.one("specimen", "Specimen"),
@@ -535,52 +435,20 @@ class _Reader:
         self._list(s, annotations)
         self._end(s, "annotation_sets", annotations)
 
-    def _list(self, s: _Section, part: StudyComponent | AnnotationSet) -> None:
+    def _list(self, s: Section, part: StudyComponent | AnnotationSet) -> None:
         if part.file_list:
             at = s.field("file_list")
             self.out.lists.append((part.name, part.file_list, at, self.where.line(at)))
 
     def _files(self, node: dict, part: str) -> None:
-        for one in _flat(node.get("files")):
-            self.out.files.append((part, one, _line(one, "path")))
-
-
-def _dicts(items: Any) -> list[dict]:
-    return [i for i in items or [] if isinstance(i, dict)]
-
-
-def _whole(node: dict) -> dict:
-    """A section as it is; of one that says nothing its accno is left."""
-    return plain(node) if _says(node) else {k: node[k] for k in ("accno", "type") if k in node}
-
-
-def _says(node: dict) -> bool:
-    """Whether a section holds anything but its type and accno."""
-    if any(
-        _text(a.get("value")).strip() or a.get("valqual") for a in _dicts(node.get("attributes"))
-    ):
-        return True
-    if any(_says(n) for n in _flat(node.get("subsections"))):
-        return True
-    return bool(node.get("files") or node.get("links"))
-
-
-def _term(attribute: dict) -> tuple[str, dict[str, Any]]:
-    """(term id of a value's qualifiers, the other qualifiers)."""
-    term, extra = "", {}
-    for qualifier in _dicts(attribute.get("valqual")):
-        if key(qualifier.get("name")) in ("termid", "ontologytermid") and not term:
-            term = _text(qualifier.get("value"))
-        else:
-            extra[_text(qualifier.get("name"))] = plain(qualifier.get("value"))
-    extra |= {k: plain(v) for k, v in attribute.items() if k not in ("name", "value", "valqual")}
-    return term, extra
+        for one in flat(node.get("files")):
+            self.out.files.append((part, one, line_of(one, "path")))
 
 
 def _organism(attribute: dict) -> Organism:
     """``Mus musculus (mouse)`` with its qualifiers."""
-    text = _text(attribute.get("value"))
-    term, extra = _term(attribute)
+    text = text_of(attribute.get("value"))
+    term, extra = term_of(attribute)
     found = re.fullmatch(r"\s*([^()]+?)\s*\(([^()]+)\)\s*", text)
     if found:
         return Organism(name=found[1], common_name=found[2], ncbi_taxon=term, extra=extra)

@@ -4,8 +4,10 @@ Needs nothing of the rest of Slidebox but the form of findings and atomic files.
 """
 
 from .compare import CannotCompare, Comparison, compare
-from .release import NotARelease, Release, open_release
-from .run import ScoreResult, score
+from .opening import open_release
+from .release import NotARelease, Release
+from .results import ScoreResult
+from .run import score
 from .settings import Settings
 
 __all__ = [

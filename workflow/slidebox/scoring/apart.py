@@ -22,6 +22,7 @@ from typing import Any
 from ..atomic import write_json
 from ..findings import Finding
 from . import run
+from .tasks import TASKS
 
 ANSWER, LOG, SCRATCH = ".answer.json", "scoring.log", ".scratch"
 
@@ -100,7 +101,7 @@ def _why(ended: str, limits: Apart) -> Finding:
 
 def serve() -> None:
     """The server: a job a line on stdin, how it ended a line on stdout."""
-    for name in ("cli", *run.TASKS.values()):  # loaded before the forks
+    for name in ("cli", *TASKS.values()):  # loaded before the forks
         import_module(f".{name}", __package__)
     for line in sys.stdin:
         job = json.loads(line)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from ..atomic import write_json
 from ..findings import Finding
-from .release import NotARelease, open_release
-from .run import ScoreResult, score
+from .opening import open_release
+from .release import NotARelease
+from .results import ScoreResult
+from .run import score
 
 EXAMPLES = """examples:
   slidebox-score RELEASE predictions/ --check          only check, no truth needed

@@ -5,17 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import Any, Protocol
 
 from .settings import Settings, Task
-
-if TYPE_CHECKING:
-    from .remote import Source
-
 
 MANIFEST = "SHA256SUMS"
 
@@ -55,6 +50,13 @@ class Item:
     def spacing(self) -> tuple[float, ...]:
         """Pixel size along each axis of `shape`, micrometers; 1 where it's not known."""
         return tuple(self.pixel_size.get(a, 1.0) for a in self.axes)
+
+
+class Source(Protocol):
+    """Where the files of a release are that is elsewhere (`remote.Source`)."""
+
+    def bring(self, names: Iterable[str], progress: Any = None) -> None:
+        """Have these files (and all below, of a folder) in the release's folder, verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,31 +138,6 @@ def _hidden_truth(secret: Path, item: str) -> Path | None:
             if row["id"] == item:
                 return secret / row["truth"]
     return None
-
-
-def open_release(where: Path | str) -> Release:
-    """Read a release's challenge.yaml and splits.csv: a folder, a ZIP or an http(s) address.
-
-    Raises
-    ------
-    NotARelease
-        It isn't one, or its settings can't be read by this scorer.
-    """
-    from .remote import Source, is_elsewhere
-
-    source = Source(where) if is_elsewhere(where) else None
-    folder = source.folder if source else Path(where)
-    for name in ("challenge.yaml", "splits.csv"):
-        if not (folder / name).is_file():
-            raise NotARelease(f"{folder} is no release of a challenge: it has no {name}")
-    try:
-        challenge = yaml.safe_load((folder / "challenge.yaml").read_text("utf-8"))
-        settings = Settings(**challenge["scoring"]).resolved(challenge["task"])
-        with (folder / "splits.csv").open(encoding="utf-8", newline="") as handle:
-            rows = tuple(csv.DictReader(handle))
-    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise NotARelease(f"{folder}/challenge.yaml can't be used: {error}") from error
-    return Release(folder, challenge, settings, rows, source)
 
 
 def sha256_file(path: Path) -> str:

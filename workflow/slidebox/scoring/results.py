@@ -1,24 +1,49 @@
-"""What scoring writes: scores.json, tables, pictures and the report."""
+"""What scoring found, and what it writes of it: scores.json, tables, pictures and the report."""
 
 from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..atomic import write_json, write_text
+from ..findings import Finding, has_errors
 from . import arrays, catalog, coco
 from .predictions import Submission
 from .release import Item, Release
 
-if TYPE_CHECKING:
-    from .run import Progress, ScoreResult
-
 PICTURES = 48
 DETECTIONS = "scores_detections.csv"
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class ScoreResult:
+    """What scoring found.
+
+    Attributes
+    ----------
+    findings : problems of the predictions; with an error nothing is scored.
+    scores : what scores.json holds, or None.
+    rows : one dict an image: id, group, metrics and raw counts.
+    detections : of COCO's metrics, what became of each detection.
+    out : folder of the results, if one was written.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    scores: dict[str, Any] | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    detections: coco.Detected | None = None
+    out: Path | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not has_errors(self.findings)
 
 
 def clean(value: Any) -> Any:

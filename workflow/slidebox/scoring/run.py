@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,51 +12,18 @@ from typing import Any
 import numpy as np
 
 from ..findings import Finding, has_errors
-from . import arrays, catalog, coco, results, statistics
+from . import arrays, coco, results
 from .custom import run_custom
+from .opening import open_release
 from .orientation import looks_transposed
 from .predictions import Refused, Submission, names, opened
-from .release import Item, NotARelease, Release, open_release, sha256_file, sha256_tree
+from .release import Item, NotARelease, Release, sha256_file, sha256_tree
+from .results import Progress, ScoreResult
+from .summary import per_group, per_image_values, pooling, summarise
+from .tasks import task_module
 
-TASKS = {
-    "instance-segmentation": "task_instances",
-    "semantic-segmentation": "task_semantic",
-    "tracking": "task_tracking",
-    "points": "task_points",
-    "restoration": "task_restoration",
-}
 SUFFIX = {"tracking": "_RES/", "points": ".csv"}
 LABELS = ("instance-segmentation", "semantic-segmentation")
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass
-class ScoreResult:
-    """What scoring found.
-
-    Attributes
-    ----------
-    findings : problems of the predictions; with an error nothing is scored.
-    scores : what scores.json holds, or None.
-    rows : one dict an image: id, group, metrics and raw counts.
-    detections : of COCO's metrics, what became of each detection.
-    out : folder of the results, if one was written.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    scores: dict[str, Any] | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    detections: coco.Detected | None = None
-    out: Path | None = None
-
-    @property
-    def ok(self) -> bool:
-        return not has_errors(self.findings)
-
-
-def task_module(task: str) -> ModuleType:
-    """The module that reads, measures and values a task."""
-    return import_module(f".{TASKS[task]}", __package__)
 
 
 def score(
@@ -254,7 +218,7 @@ def _score(
         },
         "scorer": scorer_version(),
         "bootstrap": settings.bootstrap.model_dump(),
-        "per_group": _per_group(per_image, groups, settings),
+        "per_group": per_group(per_image, groups, settings),
         "findings": [f.to_dict() for f in findings],
     }
     if out is not None:
@@ -282,118 +246,6 @@ def _read_tables(
                 findings.extend(refused.findings)
                 unread = True
     return unread
-
-
-def left_out(counts: dict[str, np.ndarray], missing: list[bool], release: Release) -> np.ndarray:
-    """Images that are in no average, because the challenge skips empty ones. (N,) bool."""
-    module, settings = task_module(release.task), release.settings
-    gone = np.array(missing, bool)
-    if not hasattr(module, "objects"):
-        return np.zeros(gone.size, bool)
-    true, pred = module.objects(counts)
-    out = np.zeros(gone.size, bool)
-    if settings.both_empty == "skip":
-        out |= (true == 0) & (pred == 0)
-    if settings.empty_truth == "skip":
-        out |= (true == 0) & (pred > 0)
-    if settings.empty_prediction == "skip":
-        out |= (true > 0) & (pred == 0)
-    return out & ~gone
-
-
-def pooling(
-    counts: dict[str, np.ndarray], missing: list[bool], release: Release
-) -> dict[str, np.ndarray]:
-    """Counts as they are added up over images: those of what is left out are nan."""
-    out = left_out(counts, missing, release)
-    return {k: np.where(out, np.nan, v) for k, v in counts.items()} if out.any() else counts
-
-
-def per_image_values(
-    counts: dict[str, np.ndarray], missing: list[bool], release: Release,
-    found: coco.Detected | None = None,
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """Every metric of every image; a missing prediction has the worst value there is."""
-    module, settings = task_module(release.task), release.settings
-    values = module.values(counts, settings)
-    for custom in settings.custom:
-        values[custom.name] = counts[f"custom:{custom.name}"]
-    gone, out = np.array(missing), left_out(counts, missing, release)
-    for name in settings.metrics:
-        if name in coco.NAMES:
-            values[name] = coco.per_image(name, found, counts, settings)
-        worst = catalog.lookup(release.task, name, settings).worst
-        values[name] = np.where(out, np.nan, values[name])
-        if math.isfinite(worst):
-            values[name] = np.where(gone, worst, values[name])
-    return values
-
-
-def summarise(
-    release: Release,
-    counts: dict[str, np.ndarray],
-    per_image: dict[str, np.ndarray],
-    groups: list[str],
-    found: coco.Detected | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Value and interval of every metric over the split."""
-    settings, boot = release.settings, release.settings.bootstrap
-    _, weights = statistics.group_weights(groups, boot.resamples, boot.seed)
-    out = {}
-    for name in settings.metrics:
-        metric = catalog.lookup(release.task, name, settings)
-        value = float(of_metric(release, name, counts, per_image, groups, None, found))
-        samples = of_metric(release, name, counts, per_image, groups, weights, found)
-        bounds = statistics.interval(np.atleast_1d(samples), boot.confidence)
-        out[name] = {
-            "value": value if math.isfinite(value) else None,
-            "interval": bounds if boot.resamples and len(set(groups)) > 1 else None,
-            "direction": metric.direction,
-            "unit": metric.unit,
-            "what": metric.what,
-        }
-    return out
-
-
-def of_metric(
-    release: Release,
-    name: str,
-    counts: dict[str, np.ndarray],
-    per_image: dict[str, np.ndarray],
-    groups: list[str],
-    weights: np.ndarray | None = None,
-    found: coco.Detected | None = None,
-) -> np.ndarray | float:
-    """A metric over a split, as the challenge averages it; one value a resample if `weights`.
-
-    `counts` are those of `pooling`; `found` are the detections of COCO's metrics, whose pooled
-    ranking is resampled less often.
-    """
-    settings, module = release.settings, task_module(release.task)
-    if name in coco.NAMES and settings.average == "dataset":
-        if weights is None:
-            return coco.value(name, found, counts, settings)
-        return coco.resampled(name, found, counts, settings, groups, weights)
-    alone = set(getattr(module, "IMAGE_ONLY", ()))
-    if settings.average == "dataset" and name not in getattr(module, "IMAGE_METRICS", ()):
-        additive = {k: v for k, v in counts.items() if k not in alone and ":" not in k}
-        total = statistics.pooled(additive, groups, lambda c: module.values(c, settings), weights)
-        if name in total:
-            return total[name] if weights is not None else float(total[name][0])
-    average = "image" if settings.average == "dataset" else settings.average
-    return statistics.averages(per_image[name], groups, average, weights)
-
-
-def _per_group(per_image: dict[str, np.ndarray], groups: list[str], settings: Any) -> list[dict]:
-    rows = []
-    for name in sorted(set(groups)):
-        inside = np.array([g == name for g in groups])
-        row: dict[str, Any] = {"group": name, "images": int(inside.sum())}
-        for metric in settings.metrics:
-            value = statistics.averages(per_image[metric][inside], ["x"] * inside.sum(), "image")
-            row[metric] = value if math.isfinite(value) else None
-        rows.append(row)
-    return rows
 
 
 def truth_digest(items: list[Item]) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from slidebox.findings import Finding
 from slidebox.vault import inventory, ledger, names, root, structure
 from slidebox.vault.errors import Damaged, error
-from slidebox.vault.inventory import Inventory
+from slidebox.vault.inventory import Inventory, whole_inventory
 from slidebox.vault.mirror import Mirror
 from slidebox.vault.parallel import each
 from slidebox.vault.restore import sha512_of
@@ -181,8 +181,6 @@ class Visit:
 
     def run(self, budget: Budget, limit: float | None, *, first: bool) -> None:
         """Judge the structure, read what has waited since before ``limit``, keep the ledger."""
-        from slidebox.vault.vault import whole_inventory
-
         if first:
             self.report.findings += structure.validate_object(self.folder, digests=False)
         try:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from slidebox.vault import disk
+from slidebox.vault.errors import Damaged, error
 
 NAME = "inventory.json"
 SIDECAR = "inventory.json.sha512"
@@ -154,6 +155,32 @@ def load(folder: Path) -> Inventory:
     if fault is not None:
         raise BadInventory(f"{where}: {type(fault).__name__}: {fault}") from fault
     return _inventory(data, where)
+
+
+def whole_inventory(folder: Path, accession: str) -> Inventory:
+    """An object's inventory; when the root's is damaged, the last one that is whole.
+
+    A reader that meets a version just being published sees the one before, or the new one.
+    """
+    try:
+        return load(folder)
+    except BadInventory as reason:
+        first = reason
+    numbers = sorted(
+        (int(name[1:]) for name in os.listdir(folder) if name[:1] == "v" and name[1:].isdigit()),
+        reverse=True,
+    )
+    for number in numbers:
+        with contextlib.suppress(BadInventory):
+            return load(folder / f"v{number}")
+    raise Damaged(
+        error(
+            "INVENTORY_DAMAGED",
+            f"{accession}: {first}, and no version has one that is whole",
+            file=str(folder),
+            mend=f"slidebox repair {accession}",
+        )
+    ) from first
 
 
 def parse(raw: bytes, where: str) -> Inventory:

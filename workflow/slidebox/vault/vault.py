@@ -22,7 +22,7 @@ from slidebox.vault.audit import AuditReport, Budget, root_findings
 from slidebox.vault.audit import audit as auditing
 from slidebox.vault.commit import VOLATILE_META, Commit, Progress, disk_error
 from slidebox.vault.errors import Damaged, NotFound, Refused, VaultError, error
-from slidebox.vault.inventory import BadInventory, Inventory
+from slidebox.vault.inventory import BadInventory, Inventory, whole_inventory
 from slidebox.vault.lock import lock
 from slidebox.vault.mirror import Mirror, Mirrored
 from slidebox.vault.repair import Repaired
@@ -531,32 +531,6 @@ class Vault:
                     mend=f"its versions are 1 to {inv.head}",
                 )
             ) from None
-
-
-def whole_inventory(folder: Path, accession: str) -> Inventory:
-    """An object's inventory; when the root's is damaged, the last one that is whole.
-
-    A reader that meets a version just being published sees the one before, or the new one.
-    """
-    try:
-        return inventory.load(folder)
-    except BadInventory as reason:
-        first = reason
-    numbers = sorted(
-        (int(name[1:]) for name in os.listdir(folder) if name[:1] == "v" and name[1:].isdigit()),
-        reverse=True,
-    )
-    for number in numbers:
-        with contextlib.suppress(BadInventory):
-            return inventory.load(folder / f"v{number}")
-    raise Damaged(
-        error(
-            "INVENTORY_DAMAGED",
-            f"{accession}: {first}, and no version has one that is whole",
-            file=str(folder),
-            mend=f"slidebox repair {accession}",
-        )
-    ) from first
 
 
 def _file(folder: Path, inv: Inventory, path: str, digest: str) -> VaultFile:

@@ -7,65 +7,21 @@ plane that the index names and that isn't there, or is damaged, is an error of i
 from __future__ import annotations
 
 import itertools
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .. import units
 from ..model import Channel, ImageFile, Series, UnreadableImage, Well
 from ..registry import open_one, version
-
-Where = tuple[int, int, int]  # t, c, z, from 0
-
-
-@dataclass(slots=True)
-class FieldIndex:
-    """A field as an index has it: its planes' files, what is known of its place and time."""
-
-    row: int
-    column: int
-    number: int
-    """As the instrument counts, mostly from 1."""
-    first: int = 1
-    """The instrument's first number: the field's path on the plate counts from 0."""
-    kind: str = ""
-    """What tells several images of one field apart, e.g. ``projection``: each kind is a plate of
-    its own, because readers lay all images of a well side by side.
-    """
-    planes: dict[Where, Path] = field(default_factory=dict)
-    position: dict[str, float] | None = None
-    z_step: float | None = None
-    time_step: float | None = None
-    start_time: str | None = None
-
-
-@dataclass(slots=True)
-class PlateIndex:
-    """What an index file says: layout from 0, channels, sizes in um, fields in any order."""
-
-    name: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    channels: list[Channel]
-    pixel_size: dict[str, float | None]
-    fields: list[FieldIndex]
-    texts: dict[str, str] = field(default_factory=dict)
-    acquisition: dict[str, object] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    whole: bool = True
-    """Rows and columns are the plate's; else only those that hold images."""
-    from_planes: bool = False
-    """Sizes, wavelengths and positions stand in the planes' own files."""
+from . import plate_harmony, plate_voyager, plate_xpress
+from .plate_index import FieldIndex, PlateIndex, Where, row_letters
 
 
 def open_file(path: Path, name: str) -> ImageFile:
     """A plate by its index file, or an ImageXpress folder without one."""
-    from . import plate_harmony, plate_voyager, plate_xpress
-
     parse: Callable[[Path], PlateIndex] = {
         "harmony": plate_harmony.parse,
         "cellvoyager": plate_voyager.parse,
@@ -75,8 +31,8 @@ def open_file(path: Path, name: str) -> ImageFile:
     for one in index.fields:  # an aborted measurement lists what it never wrote
         if not any(file.exists() for file in one.planes.values()):
             index.notes.append(
-                f"well {_letters(one.row)}{one.column + 1} field {one.number} is in the index and "
-                "has no file"
+                f"well {row_letters(one.row)}{one.column + 1} field {one.number} is in the index "
+                "and has no file"
             )
     index.fields = [f for f in index.fields if any(p.exists() for p in f.planes.values())]
     if not index.fields:
@@ -102,8 +58,6 @@ def find_index(folder: Path) -> tuple[Path, str] | None:
 
 
 def _index_in(folder: Path) -> tuple[Path, str] | None:
-    from . import plate_xpress
-
     for base in (folder, folder / "Images", folder / "images"):
         for name in ("Index.idx.xml", "Index.xml", "index.xml", "index.idx.xml"):
             if (base / name).is_file():
@@ -296,57 +250,3 @@ def _peek(path: Path | None) -> Series | None:
             return file.series[0]
     except UnreadableImage:
         return None
-
-
-def _letters(row: int) -> str:
-    """Letters of a row from 0: A, B, ..., Z, AA, ..."""
-    text, row = "", row + 1
-    while row:
-        row, rest = divmod(row - 1, 26)
-        text = chr(ord("A") + rest) + text
-    return text
-
-
-def row_number(letters: str) -> int:
-    """Number from 0 of a row's letters."""
-    number = 0
-    for letter in letters.upper():
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number - 1
-
-
-def layout(rows: int, columns: int, wells: Iterable[tuple[int, int]]):
-    """Names of rows and columns of a plate, grown where wells lie outside it."""
-    wells = list(wells)
-    rows = max([rows, *(r + 1 for r, _ in wells)])
-    columns = max([columns, *(c + 1 for _, c in wells)])
-    return tuple(_letters(r) for r in range(rows)), tuple(str(c + 1) for c in range(columns))
-
-
-def local(tag: str) -> str:
-    """An XML name without its namespace."""
-    return tag.rpartition("}")[2]
-
-
-def child(element, name: str):
-    return next((e for e in element if local(e.tag) == name), None)
-
-
-def text(element, name: str) -> str | None:
-    found = child(element, name) if element is not None else None
-    return (found.text or "").strip() or None if found is not None else None
-
-
-def micrometers(element, name: str, convert=units.micrometers) -> float | None:
-    """A length of a child element with its unit, in um."""
-    found = child(element, name)
-    if found is None or found.text is None:
-        return None
-    return convert(found.text.strip(), found.get("Unit") or "m")
-
-
-def whole(value: str | None, what: str, path: Path) -> int:
-    try:
-        return int(re.sub(r"\.0+$", "", (value or "").strip()))
-    except ValueError:
-        raise UnreadableImage(f"{what} is {value!r}, not a number", file=str(path)) from None

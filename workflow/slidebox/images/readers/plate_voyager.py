@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 from .. import units
 from ..model import Channel, UnreadableImage
-from . import plate as plates
-from .plate import FieldIndex, PlateIndex, local, whole
+from . import plate_index as plates
+from .plate_index import FieldIndex, PlateIndex, local, whole
 
 
 def parse(path: Path) -> PlateIndex:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..model import Channel, UnreadableImage, Well, well
-from . import plate as plates
-from .plate import FieldIndex, PlateIndex, Where
+from . import plate_index as plates
+from .plate_index import FieldIndex, PlateIndex, Where
 
 NAME = re.compile(
     r"^(?P<plate>.+)_(?P<row>[A-P]|A[A-F])(?P<column>\d{2})(?:_s(?P<site>\d+))?(?:_w(?P<wave>\d+))?"
