@@ -29,9 +29,8 @@ from slidebox.vault import Vault
 
 
 def release(bench: Bench, folder: Path, **more):
-    return challenge.release(
-        folder, public=bench.public, vault=bench.vault, private=bench.private, **more
-    )
+    where = {"public": bench.public, "vault": bench.vault, "private": bench.private}
+    return challenge.release(folder, **where | more)
 
 
 def codes(result):
@@ -610,6 +609,34 @@ def test_splits_do_not_depend_on_the_order_of_files(bench):
     forward, _ = divide(made, pairs)
     backward, _ = divide(made, pairs[::-1])
     assert forward == backward
+
+
+def test_a_release_does_not_depend_on_the_order_of_the_file_list(bench, tmp_path, monkeypatch):
+    from slidebox.challenge.archive import Archive
+
+    folder = challenge_folder(
+        tmp_path, change=lambda t: t.replace("  rules:", "  folds: 2\n  rules:")
+    )
+    first = release(bench, folder, out=tmp_path / "one")
+    study = Archive.study
+
+    def backwards(self, *args):
+        found = study(self, *args)
+        found.filesets.reverse()
+        return found
+
+    monkeypatch.setattr(Archive, "study", backwards)
+    second = release(bench, folder, out=tmp_path / "two")
+    assert first.ok and second.ok
+    names = [(r.folder / "SHA256SUMS").read_text() for r in (first, second)]
+    assert names[0] == names[1]
+    other = challenge_folder(
+        tmp_path, change=lambda t: t.replace("  rules:", "  seed: 2\n  rules:")
+    )
+    third = release(bench, other, out=tmp_path / "three", private=tmp_path / "p")
+    assert [r["split"] for r in rows_of(third.folder)] != [
+        r["split"] for r in rows_of(first.folder)
+    ]
 
 
 def test_strata_are_spread_evenly(tmp_path):
