@@ -30,6 +30,7 @@ import zarr
 from archives import Bench, challenge_folder, discs, nuclei, tiff
 from scipy import ndimage
 
+from slidebox import challenge
 from slidebox.challenge import reach, splits
 from slidebox.challenge.assemble import assemble
 from slidebox.challenge.model import load
@@ -489,3 +490,54 @@ def test_restoration_truth_saved_as_another_type(tmp_path):
     assert [line for line in said if "x.npy" in line]
     assert [line for line in said if "bright.png" in line and "nearly the same" in line]
     assert not [line for line in said if "noisier" in line]
+
+
+def released(bench, folder):
+    made = challenge.release(folder, public=bench.public, vault=bench.vault, private=bench.private)
+    return made.ok, [(f.code, f.file, f.message) for f in made.findings if f.severity == "error"]
+
+
+def test_images_without_an_object_are_no_secret(tmp_path):
+    """Empty labels, and tiles without an object, are the same in every split."""
+    bench, files, rows = Bench(tmp_path), {}, []
+    for k, name in enumerate("abcd"):
+        image, labels = discs(20 + k, 8)
+        labels[48:] = 0  # tiles without an object
+        labels[:] = labels if k < 2 else 0
+        files[f"{name}.tif"] = tiff(tmp_path / "in" / f"{name}.tif", image)
+        files[f"{name}_l.tif"] = tiff(tmp_path / "in" / f"{name}_l.tif", labels)
+        part = "Nuclei, test" if k % 2 else "Nuclei, training"
+        rows += [{"path": f"{name}.tif", "part": "Images", "specimen": name},
+                 {"path": f"{name}_l.tif", "part": part, "role": "labels",
+                  "source_image": f"{name}.tif"}]  # fmt: skip
+    bench.add_study("SB-NUCLEI", files, rows, restricted=("Nuclei, test",))
+    tiles = "tiles: {size: [48, 48]}\nsplits:"
+    for more in ("splits:", "  " + tiles):
+        shutil.rmtree(bench.public / "challenges", ignore_errors=True)
+        shutil.rmtree(bench.private, ignore_errors=True)
+        folder = challenge_folder(
+            tmp_path,
+            change=lambda t, m=more: t.replace("splits:", m).replace("    validation:", "    #"),
+        )
+        assert released(bench, folder) == (True, [])
+    shutil.copy(tmp_path / "in" / "b_l.tif", bench.public / "copy.tif")  # one with objects
+    ok, errors = released(bench, challenge_folder(tmp_path, version="1.0.1"))
+    assert not ok and ("HIDDEN_REACHABLE", "public/copy.tif") in {e[:2] for e in errors}
+
+
+def test_tables_without_a_point_are_no_secret(tmp_path):
+    bench, folder, text = points(tmp_path)
+    head = text.split()[0].encode() + b"\n"
+    files, rows = {}, []
+    for k in range(4):
+        image, _ = discs(30 + k)
+        files |= {f"e{k}.tif": tiff(tmp_path / "in" / f"e{k}.tif", image), f"e{k}.csv": head}
+        rows += [{"path": f"e{k}.tif", "part": "Images", "specimen": f"e{k}"},
+                 {"path": f"e{k}.csv", "part": "Test" if k % 2 else "Clicks", "role": "table",
+                  "source_image": f"e{k}.tif"}]  # fmt: skip
+    bench.add_study("SB-EMPTY", files, rows, restricted=("Test",))
+    text = (folder / "challenge.yaml").read_text()
+    (folder / "challenge.yaml").write_text(
+        text.replace("- accession: SB-NUCLEI", "- accession: SB-NUCLEI\n    - accession: SB-EMPTY")
+    )
+    assert found(bench, folder) == []

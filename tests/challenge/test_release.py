@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -28,9 +29,8 @@ from slidebox.vault import Vault
 
 
 def release(bench: Bench, folder: Path, **more):
-    return challenge.release(
-        folder, public=bench.public, vault=bench.vault, private=bench.private, **more
-    )
+    where = {"public": bench.public, "vault": bench.vault, "private": bench.private}
+    return challenge.release(folder, **where | more)
 
 
 def codes(result):
@@ -423,6 +423,49 @@ def test_a_hostile_metric_is_a_finding(bench, tmp_path, monkeypatch, body, told)
     assert all(f.code in ("METRIC_FAILED", "CONTROL_FAILED") for f in errors)
 
 
+OWN = """  primary: own
+  custom:
+    - {name: own, file: own.py, function: f, direction: DIRECTION, range: [0, 1]}"""
+
+
+@pytest.mark.parametrize(
+    "body, line, told",
+    [
+        (None, None, "there is no file own.py"),
+        ("def f(truth, pred, info)\n    return 1.0\n", 1, "is no Python: expected ':'"),
+        ("def g(truth, pred, info):\n    return 1.0\n", None, "has no function f; it has g"),
+        ("import numpy, os\n\ndef f(t, p, i):\n    from skimage import metrics\n", 4,
+         "imports skimage"),
+        ("from .other import x\ndef f(t, p, i):\n    return x\n", 1, "imports ."),
+    ],
+)  # fmt: skip
+def test_a_metric_that_cannot_run_elsewhere_is_told_first(bench, tmp_path, body, line, told):
+    own = OWN.replace("DIRECTION", "higher")
+    folder = challenge_folder(tmp_path, change=lambda t: t.replace("  primary: AP", own))
+    if body is not None:
+        (folder / "own.py").write_text(body)
+    [found] = [f for f in release(bench, folder).findings if f.severity == "error"]
+    assert found.code == "METRIC_FAILED" and told in found.message and found.line == line
+
+
+def test_a_metric_in_the_wrong_direction_and_a_released_one(bench, tmp_path):
+    """What runs leaves no compiled file behind: each would have other bytes."""
+    body = "import scipy\ndef f(t, p, i):\n    return float(((t > 0) == (p > 0)).mean())\n"
+    for direction in ("lower", "higher"):
+        own = OWN.replace("DIRECTION", direction)
+        folder = challenge_folder(
+            tmp_path,
+            change=lambda t, own=own: t.replace("  primary: AP", own) + "leakage: {check: false}\n",
+        )
+        (folder / "own.py").write_text(body)
+        result = release(bench, folder)
+        if direction == "lower":
+            failed = [f for f in result.findings if f.code == "CONTROL_FAILED"]
+            assert failed and "is it true that lower is better" in failed[0].mend
+    assert result.ok, result.findings
+    assert [p.name for p in (result.folder / "metrics").rglob("*")] == ["own.py"]
+
+
 @pytest.mark.parametrize("primary, blind", [("HD95", True), ("AP", False)])
 def test_a_metric_of_matches_alone_is_warned_of_when_it_ranks(tmp_path, primary, blind):
     bench = nuclei(tmp_path, each=1)
@@ -488,6 +531,46 @@ def test_all_wrong_fields_are_named_at_once(bench, tmp_path):
     assert "1.0.0" in next(f.mend for f in result.findings if f.field == "version")
 
 
+@pytest.mark.parametrize(
+    "old, new, field, code, there",
+    [
+        ("data:", "data:\n  channels: [9]", None, "PAIR_UNFIT", ""),
+        ("- accession: SB-NUCLEI", "- accession: SB-NUCLEI\n      images: {parts: [Fields]}",
+         "data.sources.images.parts", "CHOICE_UNMET", "Fields of view"),
+        ("- accession: SB-NUCLEI", "- accession: SB-NUCLEI\n      images: {paths: ['plate*']}",
+         "data.sources.images.paths", "CHOICE_UNMET", "images/spA_0.tif"),
+        ("- accession: SB-NUCLEI",
+         "- accession: SB-NUCLEI\n      images: {where: {specimen: [A, Q]}}",
+         "data.sources.images.where", "CHOICE_UNMET", "A, B, C"),
+        ("{share: 0.3}", "{groups: [A, Q]}", "splits.rules.validation.groups", "RULE_UNMET",
+         "A, B"),
+        ("{share: 0.3}", "{images: ['sp?']}", "splits.rules.validation.images", "RULE_UNMET",
+         "images/spA_0.tif"),
+        ("{share: 0.3}", "{annotations: Nuclei}", "splits.rules.validation.annotations",
+         "RULE_UNMET", "Nuclei, test"),
+        ("  rules:", "  folds: 9\n  rules:", "splits.folds", "FOLDS_EMPTY", "at most 3"),
+    ],
+)  # fmt: skip
+def test_what_a_choice_does_not_find_is_told(tmp_path, old, new, field, code, there):
+    bench = nuclei(tmp_path, each=1)
+    if code == "PAIR_UNFIT":  # an image with channels
+        image, labels = discs(50)
+        bench.add_study(
+            "SB-NUCLEI",
+            {"c.tif": tiff(tmp_path / "c.tif", np.stack([image, image]), metadata={"axes": "CYX"}),
+             "l.tif": tiff(tmp_path / "l.tif", labels)},
+            [{"path": "c.tif", "part": "Images", "specimen": "A"},
+             {"path": "l.tif", "part": "Nuclei, test", "role": "labels", "source_image": "c.tif"}],
+            restricted=("Nuclei, test",),
+        )  # fmt: skip
+        rules = lambda t: t.replace("    train: {share: 0.7}\n    validation: {share: 0.3}\n", "")  # noqa: E731
+    else:
+        rules = lambda t: t  # noqa: E731
+    folder = challenge_folder(tmp_path, change=lambda t: rules(t).replace(old, new, 1))
+    found = [f for f in release(bench, folder).findings if f.code == code]
+    assert [f.field for f in found] == [field] and there in (found[0].mend or "")
+
+
 def test_settings_that_do_not_go_together_are_named_at_once(bench, tmp_path, capsys):
     folder = challenge_folder(
         tmp_path,
@@ -511,20 +594,37 @@ def test_splits_do_not_depend_on_the_order_of_files(bench):
     assert forward == backward
 
 
+def test_a_release_does_not_depend_on_the_order_of_the_file_list(bench, tmp_path, monkeypatch):
+    from slidebox.challenge.archive import Archive
+
+    folder = challenge_folder(
+        tmp_path, change=lambda t: t.replace("  rules:", "  folds: 2\n  rules:")
+    )
+    first = release(bench, folder, out=tmp_path / "one")
+    study = Archive.study
+
+    def backwards(self, *args):
+        found = study(self, *args)
+        found.filesets.reverse()
+        return found
+
+    monkeypatch.setattr(Archive, "study", backwards)
+    second = release(bench, folder, out=tmp_path / "two")
+    assert first.ok and second.ok
+    names = [(r.folder / "SHA256SUMS").read_text() for r in (first, second)]
+    assert names[0] == names[1]
+    other = challenge_folder(
+        tmp_path, change=lambda t: t.replace("  rules:", "  seed: 2\n  rules:")
+    )
+    third = release(bench, other, out=tmp_path / "three", private=tmp_path / "p")
+    assert [r["split"] for r in rows_of(third.folder)] != [
+        r["split"] for r in rows_of(first.folder)
+    ]
+
+
 def test_strata_are_spread_evenly(tmp_path):
+    from slidebox.challenge.assemble import Pair
     from slidebox.challenge.splits import divide, folds
-
-    class Pair:
-        hidden, annotation = False, "x"
-        study = SimpleNamespace(accession="S")
-
-        def __init__(self, k):
-            self.id = f"i{k}"
-            self.image = self.truth = {"path": "p"}
-            self.fields = {"donor": f"d{k // 2}", "stain": "DAPI" if k % 40 < 10 else "Hoechst"}
-
-        def group(self, by):
-            return self.fields["donor"]
 
     text = challenge_folder(tmp_path).joinpath("challenge.yaml").read_text()
     data = yaml.safe_load(text)
@@ -532,7 +632,12 @@ def test_strata_are_spread_evenly(tmp_path):
                       "rules": {"train": {"share": 0.8}, "test": {"share": 0.2}}}  # fmt: skip
     data["hidden"] = []
     made = challenge.Challenge.model_validate(data)
-    pairs = [Pair(k) for k in range(200)]
+    study = SimpleNamespace(accession="S")
+    pairs = [
+        Pair(f"i{k}", study, {"path": f"{k}"}, {"path": "t"}, "x", False,
+             {"donor": f"d{k // 2}", "stain": "DAPI" if k % 40 < 10 else "Hoechst"})
+        for k in range(200)
+    ]  # fmt: skip
     placed, findings = divide(made, pairs)
     assert not findings
     for stain, total in (("DAPI", 50), ("Hoechst", 150)):
@@ -547,12 +652,104 @@ def test_strata_are_spread_evenly(tmp_path):
     assert all(len(v) == 1 for v in donors.values())
 
 
+def test_several_strata_are_spread_each(tmp_path):
+    """30 combinations of two fields, most of them of few images: each field's values alike."""
+    from slidebox.challenge.assemble import Pair
+    from slidebox.challenge.splits import divide, folds
+
+    data = yaml.safe_load(challenge_folder(tmp_path).joinpath("challenge.yaml").read_text())
+    data["splits"] = {"group_by": "image", "stratify_by": ["stain", "day"], "folds": 5,
+                      "rules": {"train": {"share": 0.8}, "test": {"share": 0.2}}}  # fmt: skip
+    data["hidden"] = []
+    made = challenge.Challenge.model_validate(data)
+    study = SimpleNamespace(accession="S")
+    pairs = [
+        Pair(f"i{k}", study, {"path": f"{k}"}, {"path": "t"}, "x", False,
+             {"image": f"i{k}", "stain": "ABC"[k % 7 % 3], "day": f"d{k % 10}"})
+        for k in range(75)
+    ]  # fmt: skip
+    placed, _ = divide(made, pairs)
+    fold = folds(made, pairs, placed)
+    for field in ("stain", "day"):
+        for value in {p.fields[field] for p in pairs}:
+            mine = [p.id for p in pairs if p.fields[field] == value]
+            test = sum(placed[i] == "test" for i in mine)
+            assert abs(test - 0.2 * len(mine)) < 1.6, (field, value, test, len(mine))
+            sizes = [sum(fold[i] == str(k) for i in mine) for k in range(5)]
+            assert max(sizes) - min(sizes) <= 2, (field, value, sizes)
+
+
+def test_fields_of_studies_that_differ(tmp_path):
+    """One finding a study and field; `a | b` is the first that an image has."""
+    bench = nuclei(tmp_path, each=1)
+    image, labels = discs(77)
+    bench.add_study(
+        "SB-OTHER",
+        {"o.tif": tiff(tmp_path / "o.tif", image), "l.tif": tiff(tmp_path / "l.tif", labels)},
+        [{"path": "o.tif", "part": "Images", "donor": "D"},
+         {"path": "l.tif", "part": "L", "role": "labels", "source_image": "o.tif"}],
+        record={"biosamples": [{"name": "Cells", "organism": [{"name": "Mus musculus"}],
+                                "biological_entity": "liver"}]},
+    )  # fmt: skip
+    two = "- accession: SB-NUCLEI\n    - accession: SB-OTHER"
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: t.replace("- accession: SB-NUCLEI", two).replace(
+            "group_by: specimen", "group_by: [donor]\n  stratify_by: [biological_entity]"),
+    )  # fmt: skip
+    result = release(bench, folder)
+    told = {(f.code, f.file, f.field): f for f in result.findings if f.severity == "error"}
+    assert told.keys() == {
+        ("FIELD_MISSING", "SB-NUCLEI", "splits.group_by"),
+        ("FIELD_MISSING", "SB-NUCLEI", "splits.stratify_by"),
+    }
+    one = told["FIELD_MISSING", "SB-NUCLEI", "splits.group_by"]
+    assert "6 of 6 images" in one.message and "donor | image" in one.mend
+    path = folder / "challenge.yaml"
+    text = path.read_text().replace("[donor]", "[donor | specimen]")
+    path.write_text(text.replace("[biological_entity]", '["biological_entity | study"]'))
+    result = release(bench, folder)
+    assert result.ok, result.findings
+    rows = {r["id"]: r for r in rows_of(result.folder)}
+    assert rows["o"]["group"] == "D" and rows["o"]["stratum"] == "liver"
+    assert rows["spA_0"]["group"] == "A" and rows["spA_0"]["stratum"] == "SB-NUCLEI"
+    assert "| biological_entity or study |" in (result.folder / "README.md").read_text()
+    lack = {f.message for f in result.findings if f.code == "STRATUM_MISSING"}
+    assert "split 'test' has no image of 'liver'" in lack
+
+
+def test_one_group_alone_fills_no_two_splits(bench, tmp_path):
+    folder = challenge_folder(
+        tmp_path,
+        change=lambda t: (
+            t.replace("group_by: specimen", "group_by: folder").replace(
+            '{annotations: "Nuclei, test"}', "{share: 0.1}").replace("share: 0.7", "share: 0.5")
+        ),
+    )  # fmt: skip
+    told = [f for f in release(bench, folder).findings if f.code == "SPLIT_EMPTY"]
+    assert len(told) == 2 and "all images are one group by folder (images)" in told[0].mend
+
+
 def test_the_baseline_scores_on_hidden_truth(made, tmp_path):
     bench, result = made
     folder = baseline.predict(result.folder, tmp_path / "p", "test")
     found = scoring.score(result.folder, folder, private=bench.private)
     assert found.ok and found.scores["split"] == "test"
     assert found.scores["metrics"]["AP"]["value"] > 0.2
+
+
+def test_the_baseline_finds_dark_objects_too():
+    image, truth = discs(3)
+    for picture in (image, 2000 - image.astype(np.float32)):
+        found = baseline.segment(picture)
+        assert 2 * ((found > 0) & (truth > 0)).sum() > 0.9 * ((found > 0).sum() + (truth > 0).sum())
+
+
+def test_the_baseline_names_what_it_needs(made, tmp_path, monkeypatch, capsys):
+    _, result = made
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    assert baseline.main([str(tmp_path / "p"), "--release", str(result.folder)]) == 2
+    assert "pip install scikit-image" in capsys.readouterr().err
 
 
 def test_the_wheel_stands_alone(made, tmp_path):
@@ -650,6 +847,45 @@ def test_init_writes_a_challenge_that_loads(tmp_path, task):
         challenge.init(tmp_path / "my-challenge")
     with pytest.raises(ValueError, match="can't name"):
         challenge.init(tmp_path / "My Challenge")
+
+
+def choices(text: str):
+    """challenge.yaml once for each choice in its comments, with that one taken."""
+    lines = text.splitlines()
+    for at, line in enumerate(lines):
+        if re.match(r" +# (- )?[a-z_]+: ?[\w\[{\"']|  +# [a-z]+: +#", line):
+            indent = line.index("#")
+            end = at + 1
+            while (
+                end < len(lines)
+                and re.match(rf" {{{indent}}}#   *[a-z-]+", lines[end])
+                and (
+                    lines[end][indent + 2] == " "
+                    and line.partition(":")[2].strip()[:1] in ("#", "")
+                )
+            ):
+                end += 1
+            taken = [x.replace("# ", "", 1) for x in lines[at:end]]
+            yield line.strip(), "\n".join([*lines[:at], *taken, *lines[end:]])
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["instance-segmentation", "semantic-segmentation", "tracking", "points", "restoration"],
+)
+def test_each_choice_in_the_comments_of_init_can_be_taken(tmp_path, task):
+    path = challenge.init(tmp_path / "my-challenge", task=task)
+    text, taken = path.read_text(), []
+    for line, changed in choices(text):
+        path.write_text(changed)
+        made = challenge.load(path.parent)
+        taken.append(line.split()[1])
+        assert yaml.safe_load(changed) != yaml.safe_load(text), line
+        assert made.task == task
+    assert {"version:", "images:", "channels:", "stratify_by:", "test:", "folds:"} <= set(taken)
+    assert ("tiles:" in taken) == (task != "tracking") and ("columns:" in taken) == (
+        task == "points"
+    )
 
 
 def test_what_init_writes_can_be_released_as_it_is(bench, tmp_path):
@@ -803,8 +1039,9 @@ def test_an_upgrade_or_a_newer_study_leaves_a_release_as_it_is(bench, tmp_path, 
     before = tree(first.folder)
     monkeypatch.setattr(wheel, "script", lambda: "# another scorer\n")
     image, labels = discs(77)
-    more = {"images/spB_9.tif": tiff(tmp_path / "n" / "i.tif", image),
-            "labels/spB_9_lab.tif": tiff(tmp_path / "n" / "l.tif", labels)}  # fmt: skip
+    name = next(f"sp{r['group']}_9" for r in rows_of(first.folder) if r["split"] == "train")
+    more = {f"images/{name}.tif": tiff(tmp_path / "n" / "i.tif", image),
+            f"labels/{name}_lab.tif": tiff(tmp_path / "n" / "l.tif", labels)}  # fmt: skip
     vault = Vault(bench.vault)
     files = {f.path: Path(f.content).read_bytes() for f in vault.files("SB-NUCLEI")} | more
     rows = [
@@ -826,6 +1063,6 @@ def test_an_upgrade_or_a_newer_study_leaves_a_release_as_it_is(bench, tmp_path, 
     challenge_folder(tmp_path, version="1.1.0")
     newer = release(bench, folder)
     assert newer.ok, [f.message for f in newer.findings]
-    assert "spB_9: added to train (MINOR)" in (newer.folder / "CHANGELOG.md").read_text()
+    assert f"{name}: added to train (MINOR)" in (newer.folder / "CHANGELOG.md").read_text()
     old = {r["id"]: r["split"] for r in rows_of(first.folder)}
     assert old.items() <= {r["id"]: r["split"] for r in rows_of(newer.folder)}.items()

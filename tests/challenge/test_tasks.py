@@ -28,10 +28,10 @@ scoring:
 """
 
 
-def made(tmp_path, bench, task, scoring_text="", metric=""):
+def made(tmp_path, bench, task, scoring_text="", metric="", change=lambda text: text):
     folder = tmp_path / "challenges" / "task"
     folder.mkdir(parents=True)
-    text = BASE.format(slug="task", task=task, scoring=scoring_text)
+    text = change(BASE.format(slug="task", task=task, scoring=scoring_text))
     (folder / "challenge.yaml").write_text(text)
     if metric:
         (folder / "own.py").write_text(metric)
@@ -118,6 +118,70 @@ def test_points_from_a_table(tmp_path):
     folder = made(tmp_path, bench, "points", "  tolerance: 2")
     result = scoring.score(folder, folder / "train" / "labels", "train")
     assert result.scores["metrics"]["F"]["value"] == 1.0
+
+
+def spots(tmp_path, write):
+    """Four images of discs whose middles are tables that `write` makes of (y, x) rows."""
+    bench, files, rows, points = Bench(tmp_path), {}, [], {}
+    for k in range(4):
+        image, labels = discs(k)
+        files[f"s{k}.tif"] = tiff(tmp_path / "x" / f"s{k}.tif", image)
+        points[f"s{k}"] = [np.argwhere(labels == n).mean(0) for n in np.unique(labels)[1:]]
+        files[f"s{k}.csv"] = write(points[f"s{k}"]).encode()
+        rows += [
+            {"path": f"s{k}.tif", "part": "Images"},
+            {"path": f"s{k}.csv", "part": "Spots", "role": "table", "source_image": f"s{k}.tif"},
+        ]
+    bench.add_study("SB-TASK", files, rows)
+    return bench, points
+
+
+def trackmate(points):
+    """As TrackMate exports spots: three more lines of words below the header."""
+    text = "LABEL,ID,POSITION_X,POSITION_Y\nLabel,Spot ID,X,Y\nLabel,Spot ID,X,Y\n,,(px),(px)\n"
+    return text + "".join(f"ID{k},{k},{x},{y}\n" for k, (y, x) in enumerate(points))
+
+
+def semicolons(points):
+    return "id;y [px];x [px]\n" + "".join(f"{k};{y};{x}\n" for k, (y, x) in enumerate(points))
+
+
+@pytest.mark.parametrize(
+    "write, columns", [(trackmate, "{y: POSITION_Y, x: POSITION_X}"),
+                       (semicolons, "{y: 'y [px]', x: 'x [px]'}")]
+)  # fmt: skip
+def test_points_in_columns_of_other_names(tmp_path, write, columns):
+    bench, points = spots(tmp_path, write)
+    folder = tmp_path / "challenges" / "task"
+    folder.mkdir(parents=True)
+    text = BASE.format(slug="task", task="points", scoring="  tolerance: 2")
+    (folder / "challenge.yaml").write_text(text)
+    where = {"public": bench.public, "vault": bench.vault, "private": bench.private}
+    told = challenge.release(folder, **where).findings
+    assert {f.code for f in told} == {"PAIR_UNFIT"} and "data.columns: {x: ...}" in told[0].message
+    text = text.replace("splits:\n", f"  columns: {columns}\nsplits:\n")
+    (folder / "challenge.yaml").write_text(text)
+    result = challenge.release(folder, **where)
+    assert result.ok, result.findings
+    for path in result.folder.rglob("labels/*.csv"):
+        found = np.loadtxt(path, delimiter=",", skiprows=1)
+        np.testing.assert_allclose(found, points[path.stem])
+
+
+def test_points_of_tiles_count_from_their_corner(tmp_path):
+    bench, points = spots(tmp_path, lambda p: "y,x\n" + "".join(f"{y},{x}\n" for y, x in p))
+    tiles = "  tiles: {size: [48, 48]}\nsplits:\n"
+    folder = made(
+        tmp_path, bench, "points", "  tolerance: 2", change=lambda t: t.replace("splits:\n", tiles)
+    )
+    together = {}
+    for path in folder.rglob("labels/*.csv"):
+        name, y, x = path.stem.split("_")
+        for row in np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2):
+            assert (row >= -0.5).all() and (row < 47.5).all()
+            together.setdefault(name, []).append(row + np.array([int(y[1:]), int(x[1:])]))
+    for name, expected in points.items():
+        np.testing.assert_allclose(sorted(map(tuple, together[name])), sorted(map(tuple, expected)))
 
 
 def test_points_outside_of_their_image_are_told(tmp_path):
@@ -216,3 +280,24 @@ def test_volumes_keep_their_axes_and_voxel_size(tmp_path):
     assert (item.axes, item.shape, item.spacing) == ("zyx", (3, 48, 48), (1.5, 0.2, 0.2))
     found = scoring.score(folder, folder / "train" / "labels", "train").scores["metrics"]
     assert (found["AP"]["value"], found["HD95"]["value"]) == (1.0, 0.0)
+
+
+def test_frames_that_nobody_joined_are_told(tmp_path):
+    bench, files, rows = Bench(tmp_path), {}, []
+    frames, masks, _ = lapse(0)
+    for t in range(3):
+        files[f"m/t{t}.tif"] = tiff(tmp_path / "in" / f"t{t}.tif", frames[t])
+        files[f"m/l{t}.tif"] = tiff(tmp_path / "in" / f"l{t}.tif", masks[t])
+        rows += [{"path": f"m/t{t}.tif", "part": "Movie"},
+                 {"path": f"m/l{t}.tif", "part": "Tracks", "role": "labels",
+                  "source_image": f"m/t{t}.tif"}]  # fmt: skip
+    bench.add_study("SB-TASK", files, rows)
+    folder = tmp_path / "challenges" / "task"
+    folder.mkdir(parents=True)
+    (folder / "challenge.yaml").write_text(BASE.format(slug="task", task="tracking", scoring=""))
+    result = challenge.release(
+        folder, public=bench.public, vault=bench.vault, private=bench.private
+    )
+    told = [f for f in result.findings if f.severity == "error"]
+    assert {f.code for f in told} == {"NO_TIME_AXIS"} and len(told) == 3
+    assert "t<000-099>.tif" in told[0].mend

@@ -68,7 +68,8 @@ class Study:
         """What images can be chosen, grouped and stratified by.
 
         ``study``, ``part``, ``path``, ``folder``, ``image``; the part's ``biosample``,
-        ``specimen``, ``image_acquisition`` and ``organism``; every free column of the file list
+        ``specimen`` and ``image_acquisition``, with ``organism``, ``biological_entity``,
+        ``imaging_method`` and ``imaging_instrument`` of those; every free column of the file list
         (which wins over the record's).
         """
         path = fileset["path"]
@@ -87,14 +88,18 @@ class Study:
             names = [a[key] for a in component.get("associations", []) if a.get(key)]
             if names:
                 found[key] = " + ".join(sorted(set(names)))
-        samples = {b["name"]: b for b in self.record.get("biosamples", [])}
-        organisms = {
-            _name(o)
-            for name in found.get("biosample", "").split(" + ")
-            for o in _many(samples.get(name, {}).get("organism"))
-        }
-        if organisms:
-            found["organism"] = " + ".join(sorted(organisms))
+        for kind, at, keys in (
+            ("biosamples", "biosample", ("organism", "biological_entity")),
+            ("image_acquisitions", "image_acquisition", ("imaging_methods", "imaging_instrument")),
+        ):
+            named = found.get(at, "").split(" + ")
+            for key in keys:
+                values = {
+                    _name(value) for entry in self.record.get(kind, []) if entry["name"] in named
+                    for value in _many(entry.get(key))
+                }  # fmt: skip
+                if values:
+                    found[key.removesuffix("s")] = " + ".join(sorted(values))
         for key, value in (fileset.get("attributes") or {}).items():
             if str(value).strip():
                 found[key] = str(value).strip()

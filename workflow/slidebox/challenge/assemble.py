@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..findings import Finding
+from ..images import UnreadableImage
+from . import objects, pixels
 from .archive import Archive, Study
 from .model import Challenge, Crop, Source
 
@@ -23,6 +25,7 @@ TRUTH_ROLES = {
 }
 
 
+SHOWN = 6  # names in a message
 LONGEST = 80  # characters of an id but for what makes it unique
 
 
@@ -54,8 +57,13 @@ class Pair:
     def truth_path(self) -> Path:
         return self.study.content(self.truth["path"])
 
+    def value(self, key: str) -> str:
+        """A field's value; of ``a | b`` that of the first which the image has. '' for none."""
+        names = [key, *map(str.strip, key.split("|"))]
+        return next((v for name in names if (v := self.fields.get(name))), "")
+
     def group(self, by: list[str]) -> str:
-        return " / ".join(self.fields.get(key, "") for key in by)
+        return " / ".join(self.value(key) for key in by)
 
 
 def _problem(code: str, message: str, file: str | None = None, mend: str | None = None,
@@ -126,6 +134,7 @@ def _of_study(challenge: Challenge, source: Source, study: Study, findings: list
                 _problem("ANNOTATION_UNKNOWN", f"{study.accession} has no annotation set {name!r}",
                          "challenge.yaml", f"it has {', '.join(sorted(known)) or 'none'}")
             )  # fmt: skip
+    findings += _choice(source, study)
     wanted = set(source.annotations) if source.annotations is not None else known
     truths: dict[str, list[dict]] = {}
     tables: dict[str, list[dict]] = {}
@@ -168,19 +177,26 @@ def _of_study(challenge: Challenge, source: Source, study: Study, findings: list
                          "it is left out; add a truth or narrow data.sources.images", "warning")
             )  # fmt: skip
             continue
-        if len(mine) > 1:
-            names = ", ".join(sorted(f"{f['path']} ({f['part']})" for f in mine))
-            findings.append(
-                _problem("TRUTH_AMBIGUOUS", f"has {len(mine)} truths: {names}", where,
-                         "choose annotation sets in data.sources.annotations")
-            )  # fmt: skip
+        truth = mine[0] if len(mine) == 1 else _several(challenge, study, mine, where, findings)
+        if truth is None:
             continue
-        truth = mine[0]
-        if not _fit(challenge.task, image, truth, where, findings):
+        parts = truth.get("objects", [truth])
+        unfit = [p for p in parts if not _fit(challenge.task, image, p, where, findings)]
+        if unfit:
+            continue
+        if "objects" in truth and not _masks(study, truth, where, findings):
             continue
         tracks = None
         if challenge.task == "tracking":
             rows = tables.get(path, [])
+            if not _moves(image):
+                findings.append(
+                    _problem("NO_TIME_AXIS", "is a single frame, and tracking needs them joined",
+                             where, "list the files of a movie as one line of files.tsv, their "
+                             "places between < and >: movie/t<000-099>.tif (truth: "
+                             "man_track<000-099>.tif)")
+                )  # fmt: skip
+                continue
             if len(rows) != 1:
                 findings.append(
                     _problem("TRACKS_MISSING", f"has {len(rows)} tables of tracks, not one", where,
@@ -201,6 +217,78 @@ def _of_study(challenge: Challenge, source: Source, study: Study, findings: list
                      fields | ({"series": str(series)} if series else {}), tracks, series)
             )  # fmt: skip
     return pairs
+
+
+def _several(
+    challenge: Challenge, study: Study, truths: list[dict], where: str, findings: list
+) -> dict[str, Any] | None:
+    """Several truths of one image as one: a mask an object. Else a finding, and None."""
+    sets = sorted({f["part"] for f in truths})
+    if len(sets) == 1 and challenge.task == "instance-segmentation":
+        return objects.joined(truths)
+    names = sorted(f"{f['path']} ({f['part']})" for f in truths)
+    told = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    mend = "choose one of the annotation sets in data.sources.annotations"
+    if len(sets) == 1:
+        mend = "leave one file an image in this set; give others a set of their own in study.yaml"
+    findings.append(
+        _problem("TRUTH_AMBIGUOUS", f"has {len(truths)} truths: {told}", where, mend)
+    )  # fmt: skip
+    return None
+
+
+def _masks(study: Study, truth: dict[str, Any], where: str, findings: list) -> bool:
+    """Whether files of one set for one image are masks of one object each."""
+    try:
+        found = objects.read(study, truth)
+    except (pixels.Unfit, UnreadableImage) as bad:
+        findings.append(
+            _problem("TRUTH_AMBIGUOUS",
+                     f"has {len(truth['objects'])} truths in {truth['part']!r}: {bad}", where,
+                     "several files for one image are taken for a mask an object: mend the masks, "
+                     "or keep one file of labels")
+        )  # fmt: skip
+        return False
+    odd = [f"{found.shared} pixels are in several of its masks, and stay with the first by name"]
+    odd = odd if found.shared else []
+    if found.empty:
+        odd.append(f"masks without an object: {', '.join(found.empty[:SHOWN])}")
+    if odd:
+        findings.append(
+            _problem("MASKS_ODD", "; ".join(odd), where, "look whether that is meant", "warning")
+        )  # fmt: skip
+    return True
+
+
+def _choice(source: Source, study: Study) -> list[Finding]:
+    """Conditions on images of a named study that none of them meets."""
+    if not source.accession:
+        return []
+    images = [f for f in study.filesets if f.get("role") == "image" and not f.get("source_image")]
+    fields = [study.fields(image) for image in images]
+    findings = []
+
+    def told(key: str, what: str, there: set[str]) -> None:
+        some = ", ".join(sorted(there)[:SHOWN]) + (", ..." if len(there) > SHOWN else "")
+        findings.append(
+            _problem("CHOICE_UNMET", f"no image of {study.accession} {what}", "challenge.yaml",
+                     f"there is {some or 'none'}", field=f"data.sources.images.{key}")
+        )  # fmt: skip
+
+    parts = {str(image.get("part")) for image in images}
+    for part in source.images.parts or []:
+        if part not in parts:
+            told("parts", f"is of a part {part!r}", parts)
+    for glob in source.images.paths or []:
+        if not any(fnmatchcase(image["path"], glob) for image in images):
+            told("paths", f"has a path like {glob!r}", {image["path"] for image in images})
+    for key, value in source.images.where.items():
+        values = {found[key] for found in fields if key in found}
+        for one in [value] if isinstance(value, str) else value:
+            if one not in values:
+                told("where", f"has {key!r} {one!r}",
+                     values or {name for found in fields for name in found})  # fmt: skip
+    return findings
 
 
 def selected(source: Source, image: dict[str, Any], fields: dict[str, str]) -> bool:
@@ -232,6 +320,11 @@ def _fit(task: str, image: dict, truth: dict, where: str, findings: list) -> boo
         )  # fmt: skip
         return False
     return True
+
+
+def _moves(image: dict) -> bool:
+    """Whether an image has more than one moment, as far as the archive's metadata says."""
+    return all(_sizes(s).get("t", 1) > 1 for s in image.get("series") or [])
 
 
 def _sizes(series: dict[str, Any]) -> dict[str, int]:

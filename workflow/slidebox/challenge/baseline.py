@@ -23,10 +23,11 @@ TASKS = ("instance-segmentation", "tracking")
 
 
 def segment(image: np.ndarray, smoothing: float = 1.5, smallest: int = 30) -> np.ndarray:
-    """Label bright roundish objects in a 2D or 3D image; uint16 labels of the same shape.
+    """Label roundish objects in a 2D or 3D image; uint16 labels of the same shape.
 
-    Gaussian smoothing, Otsu's threshold, holes filled, touching objects cut along the watershed of
-    the smoothed distance to the background. `smallest` is in pixels.
+    Gaussian smoothing, Otsu's threshold (objects, bright or dark, cover less of the image than the
+    background), holes filled, touching objects cut along the watershed of the smoothed distance to
+    the background. `smallest` is in pixels.
     """
     from scipy import ndimage
     from skimage import feature, filters, morphology, segmentation
@@ -34,7 +35,10 @@ def segment(image: np.ndarray, smoothing: float = 1.5, smallest: int = 30) -> np
     smooth = filters.gaussian(image.astype(np.float32), smoothing)
     if float(smooth.max()) == float(smooth.min()):
         return np.zeros(image.shape, np.uint16)
-    mask = ndimage.binary_fill_holes(smooth > filters.threshold_otsu(smooth))
+    mask = smooth > filters.threshold_otsu(smooth)
+    if mask.mean() > 0.5:  # stained tissue: dark objects on a bright ground
+        mask = ~mask
+    mask = ndimage.binary_fill_holes(mask)
     mask = morphology.remove_small_objects(mask, max_size=smallest)
     distance = filters.gaussian(ndimage.distance_transform_edt(mask), 2)
     size = max(3, round(float(np.percentile(distance[mask], 90)))) if mask.any() else 3
@@ -141,6 +145,12 @@ def main(argv: list[str] | None = None) -> int:
     args.add_argument("--split", help="which split (default: all)")
     args.add_argument("--release", type=Path, default=Path(__file__).resolve().parent)
     given = args.parse_args(argv)
+    try:
+        import skimage  # noqa: F401
+    except ModuleNotFoundError:
+        print("baseline.py needs scikit-image: `uv run baseline.py ...` brings it, or "
+              "`pip install scikit-image`", file=sys.stderr)  # fmt: skip
+        return 2
     print(f"predictions are in {predict(given.release, given.predictions, given.split)}")
     return 0
 

@@ -203,10 +203,17 @@ def _judged(
                         "points) and list this one under scoring.metrics")
             )  # fmt: skip
             continue
+        better = "higher" if metric.higher else "lower"
+        mend = (
+            f"is it true that {better} is better? Else mend the metric or its corner cases"
+            if other != best
+            else "mend the metric or its corner cases; images without an object can't rank: has "
+            "the split others?"
+        )
         findings.append(
             Finding("CONTROL_FAILED", "error",
                     f"{name} scores {other:.4g} by {metric.name} in split {split}, the "
                     f"truth itself {best:.4g}: this metric can't rank", "challenge.yaml",
-                    field="scoring", mend="mend the metric or its corner cases")
+                    field="scoring", mend=mend)
         )  # fmt: skip
     return findings

@@ -41,7 +41,8 @@ groups too:
 ![Share of each fold's images, by stratum and study](folds.svg)
 
 """
-BASELINE = """`baseline.py` is a classical method to start from: `uv run baseline.py predictions/`.
+BASELINE = """`baseline.py` is a classical method to start from: `uv run baseline.py predictions/`
+(without uv it needs `pip install scikit-image` too).
 """
 
 

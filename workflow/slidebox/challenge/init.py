@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import textwrap
 from collections import Counter
 from pathlib import Path
@@ -31,6 +32,7 @@ SCORING = {
   thresholds: ["0.5", "0.55", "0.6", "0.65", "0.7", "0.75", "0.8", "0.85", "0.9", "0.95"]
   both_empty: one              # an image without objects on both sides: one, zero or skip
   border: keep                 # or ignore: objects at the image's border count neither way
+  # sparse: true               # not all objects were annotated: more predicted ones are not wrong
 """,
     "semantic-segmentation": """  primary: Dice                # the metric that ranks
   # metrics: [{metrics}]
@@ -57,7 +59,8 @@ SCORING = {
 # What the archive must hold, in the words of files.tsv
 TRUTH = {
     "instance-segmentation": "an image of labels with the size of its image (2D or 3D): 0 is "
-    "background, each object has a number of its own",
+    "background, each object has a number of its own; or a mask an object, all of them in one "
+    "annotation set",
     "semantic-segmentation": "an image of classes with the size of its image: 0 is background, the "
     "other values are the classes",
     "tracking": "the labels of all frames, where a cell keeps its number (one file with a time "
@@ -68,10 +71,12 @@ TRUTH = {
     "restoration": "the better image, with the size of its image",
 }
 
-TEMPLATE = """# A challenge made from the archive. Check and release it with
+TEMPLATE = """# A challenge made from the archive. Fill this in, then check and release it with
 #   slidebox challenge release {folder}
-# Nothing is written while something is wrong, and all that is wrong is told at once.
-# Every key: workflow/schemas/challenge.schema.json; how to: docs/tutorials/organiser.md
+# All that is wrong is told at once, and nothing is written before it is mended. A release never
+# changes: later changes get a new version.
+# A # before a key marks a choice that can be left out. Every key:
+# workflow/schemas/challenge.schema.json; step by step: docs/tutorials/organiser.md
 
 slug: {slug}                     # the folder's name
 version: 1.0.0                 # MAJOR test set or primary metric, MINOR more data, PATCH words
@@ -89,32 +94,32 @@ task: {task}
 {truth}.
 {known}
 data:
-  sources:                     # one or more studies
+  sources:                     # one study or several, each with keys of its own
     - accession: {accession}
-      # query: {{organism: Homo sapiens}}   # instead: all public studies whose record has this
       # version: 1             # default: the newest; the release pins it
       # images:                # which of its images; default: all that have a truth
       #   parts: [{part}]
-      #   paths: ["plate1/*"]            # globs
-      #   where: {{{column}: {value}}}      # columns of the file list or fields of the record
+      #   paths: ["plate1/*"]  # globs: * is any text, / too
+      #   where: {where}   # fields of the images: a value or a list
       # annotation sets that are the truth; default: all
       {annotations}
-    # - accession: ANOTHER-STUDY             # as many as you like; each with the keys above
+    # - accession: ANOTHER-STUDY
+    # - query: {{organism: Homo sapiens}}  # all public studies whose record says so
   # channels: [0]              # numbers from 0; default: all
-  # tiles: {{size: [256, 256]}}  # height and width in pixels; or whole images
-  # crop: {{size: [512, 512]}}   # the middle of each image; or with from: [y, x]
-  images: tiff                 # or ome-zarr
+{cutting}  images: tiff                 # how they are released: tiff or ome-zarr
 
 splits:
   # What is never divided: images that share the values of these fields. Better than an image alone
-  # is what images have in common: [specimen], [donor], [study, plate], ...
+  # is what images have in common: [specimen], [study, plate], ...; "donor | image" is the first
+  # that an image has.
   group_by: [study, image]
-  # stratify_by: [{column}]    # what every split should have alike
-  seed: 0
-  rules:                       # share: of what is free; or annotations, groups, images: by hand
+  # stratify_by: [{column}]  # what every split should have alike
+  seed: 0                      # another one deals the groups anew
+  rules:                       # splits by any names; the first is the one to train on
 {rules}
-    # test: {{images: ["plate2/*"]}}            # by path or name
-    # test: {{groups: [donor 3, donor 7]}}      # by value of group_by (several: a / b)
+    # other rules than share (of what is left over), to choose by hand:
+{by_hand}    # test: {{images: ["plate2/*"]}}             # globs over paths or names
+    # test: {{groups: [donor 3, donor 7]}}       # values of group_by; of several fields: a / b
   # folds: 5                   # of the first split, for cross-validation: in splits.csv
 
 # Splits whose truth stays with you: those whose annotation sets were archived with
@@ -123,20 +128,29 @@ hidden: [{hidden}]
 
 leakage:
   check: true                  # images that are nearly the same in two splits are refused
-  waivers: []                  # - {{images: [a, b], reason: why this pair may stand}}
+  waivers: []                  # - {{images: [a, b], reason: why this pair may stand}}; ids or globs
 
 scoring:
 {scoring}  # custom:                    # your own metric, in a file beside this one:
   #   - {{name: mine, file: mine.py, function: mine, direction: higher, range: [0, 1]}}
   # def mine(truth, prediction, info): NumPy arrays of one image in, a number out; info has its
   # id, axes, pixel_size (and tracks: label, begin, end, parent). `primary: mine` lets it rank.
-  # It runs by itself: ten minutes and 8 GB an image; a value outside of its range is an error.
+  # It may import NumPy, SciPy and Python's own modules, and runs by itself: ten minutes and 8 GB
+  # an image; a value outside of its range is an error.
 
 leaderboard:
   phases: []                   # - {{name: final, begin: 2026-01-01, end: 2026-03-01, quota: 5}}
+                               # (UTC; quota: entries a team). Default: open without an end
   public_share: 1.0            # share of the test groups that the public board is made from
 
 changes: ""                    # what is new, for CHANGELOG.md
+"""
+CUTTING = """\
+  # tiles: {size: [256, 256]}  # cut into tiles of this height and width in pixels; all z
+  # crop: {size: [512, 512]}   # or the middle of each image; or with from: [y, x]
+"""
+COLUMNS = """\
+  # columns: {y: POSITION_Y, x: POSITION_X}   # when the tables of truth name them otherwise
 """
 SHOWN = 8
 
@@ -176,7 +190,9 @@ def init(
     title = slug.replace("-", " ").capitalize()
     text = TEMPLATE.format(
         folder=folder.as_posix(), slug=slug, title=title, task=task, accession=accession,
-        truth=_comment(TRUTH[task]), description=DESCRIPTION, organiser=ORGANISER,
+        truth=_comment(TRUTH[task]),
+        cutting=("" if task == "tracking" else CUTTING) + (COLUMNS if task == "points" else ""),
+        description=DESCRIPTION, organiser=ORGANISER,
         scoring=SCORING[task].format(
             metrics=", ".join(DEFAULT_METRICS[task]), range=_range(study),
             classes=_classes(study) if task == "semantic-segmentation" else "",
@@ -189,20 +205,21 @@ def init(
 
 
 UNKNOWN = {
-    "known": "", "part": "Fields of view", "column": "stain", "value": "DAPI", "hidden": "",
+    "known": "", "part": "Fields of view", "column": "stain", "hidden": "",
+    "where": "{stain: DAPI}",
     "annotations": '# annotations: ["Nuclei, training", "Nuclei, test"]',
-    "rules": "    train: {share: 0.8}\n    test: {share: 0.2}\n"
-             '    # test: {annotations: "Nuclei, test"}     # images whose truth is in this set',
+    "rules": "    train: {share: 0.8}\n    test: {share: 0.2}",
+    "by_hand": '    # test: {annotations: "Nuclei, test"}      # images with this set\n',
 }  # fmt: skip
 
 
 def _of_study(study: Study, task: str) -> dict[str, str]:
     """The template's places from what the archive has of a study."""
     images = [f for f in study.filesets if f.get("role") == "image" and not f.get("source_image")]
-    sets: dict[str, int] = {}
+    sets: dict[str, list[str]] = {}
     for fileset in study.filesets:
         if fileset.get("source_image") and fileset.get("role") in TRUTH_ROLES[task]:
-            sets[fileset["part"]] = sets.get(fileset["part"], 0) + 1
+            sets.setdefault(fileset["part"], []).append(fileset["source_image"])
     secret = [name for name in sets if name in study.restricted]
     parts = Counter(str(f.get("part")) for f in images)
     values: dict[str, set[str]] = {}
@@ -212,14 +229,23 @@ def _of_study(study: Study, task: str) -> dict[str, str]:
     lines = [f"{study.accession}, version {study.version}, has"]
     lines += [f"- images: {n} in {_quoted(name)}" for name, n in sorted(parts.items())]
     lines += [
-        f"- truth: {n} in {_quoted(name)}" + (", restricted" if name in secret else "")
-        for name, n in sets.items()
+        f"- truth: {_number(about)} in {_quoted(name)}" + (", restricted" if name in secret else "")
+        for name, about in sets.items()
     ] or [f"- no truth for {task}: no file of it names an image in source_image"]
     own = {k for f in images for k in (f.get("attributes") or {})}
     for key, found in sorted(values.items()):
-        some = ", ".join(sorted(found)[:4]) + (", ..." if len(found) > 4 else "")
-        lines.append(f"- field {key}: {len(found)} value{'s' * (len(found) > 1)} ({some[:60]})")
-    column = min(own or {"part"})
+        some = ", ".join(sorted(found)[:4])
+        if len(found) > 4 or len(some) > 60:
+            some = some[:60] + " ..."
+        if len(found) > 1:
+            lines.append(f"- field {key}: {len(found)} values ({some})")
+    same = ", ".join(key for key, found in sorted(values.items()) if len(found) == 1)
+    if same:
+        lines += textwrap.wrap(f"- fields with one value for all images: {same}", 97,
+                               subsequent_indent="  ")  # fmt: skip
+    # What divides images into few kinds is an example of a stratum
+    kinds = {k: len(values[k]) for k in own or {"part"} if len(values[k]) > 1}
+    column = min(kinds, key=lambda k: (kinds[k], k), default="part")
     train = "1.0" if secret else "0.8"
     rules = [f"    train: {{share: {train}}}"]
     if secret:
@@ -233,12 +259,19 @@ def _of_study(study: Study, task: str) -> dict[str, str]:
         rules.append("    test: {share: 0.2}")
     return {
         "known": "#\n" + "\n".join(f"# {line}" for line in lines) + "\n",
-        "part": _quoted(min(parts, default="Images")), "column": column,
-        "value": _quoted(min(values.get(column, {"..."}))), "rules": "\n".join(rules),
+        "part": _quoted(min(parts, default="Images")), "column": _plain(column),
+        "where": f"{{{_plain(column)}: {_quoted(min(values.get(column, {'...'})))}}}",
+        "rules": "\n".join(rules), "by_hand": "",
         "annotations": ("" if sets else "# ")
         + f"annotations: [{', '.join(map(_quoted, sets)) or 'Masks'}]",
         "hidden": ", ".join(names),
     }  # fmt: skip
+
+
+def _number(about: list[str]) -> str:
+    """How many truths there are, where an image may have several."""
+    images = len(set(about))
+    return str(images) if images == len(about) else f"{len(about)} files of {images} images"
 
 
 def _range(study: Study | None) -> int:
@@ -269,6 +302,11 @@ def _classes(study: Study | None) -> str:
 def _quoted(text: str) -> str:
     """Text as YAML on one line."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def _plain(text: str) -> str:
+    """Text as YAML inside of brackets, without quotes where it can do without."""
+    return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9_. /-]*", text) else _quoted(text)
 
 
 def _comment(text: str) -> str:

@@ -91,6 +91,9 @@ class Data(_Part):
     channels: list[Annotated[int, Field(ge=0)]] | None = Field(
         None, min_length=1, description="channels to keep, counted from 0; default: all"
     )
+    columns: dict[Literal["z", "y", "x"], str] | None = Field(
+        None, description="points: the column of each axis in the tables of truth, by its name"
+    )
     tiles: Tiles | None = None
     crop: Crop | None = None
     images: Literal["tiff", "ome-zarr"] = Field(
@@ -120,7 +123,8 @@ class Splits(_Part):
 
     group_by: list[str] = Field(
         default=["study", "image"],
-        description="fields whose combination is a group: specimen, study, biosample, a column ...",
+        description="fields whose combination is a group: specimen, study, biosample, a column "
+        "...; 'donor | image' is the first of them that an image has",
     )
     stratify_by: list[str] = Field(
         default_factory=list, description="fields whose values every split should have alike"
@@ -243,8 +247,10 @@ class Challenge(_Part):
         if len(set(self.data.channels or [])) < len(self.data.channels or []):
             problems.append((("data", "channels"), "names a channel twice"))
         for key in ("tiles", "crop"):
-            if getattr(self.data, key) and self.task in ("tracking", "points"):
+            if getattr(self.data, key) and self.task == "tracking":
                 problems.append((("data", key), f"can't be used with {self.task}"))
+        if self.data.columns and self.task != "points":
+            problems.append((("data", "columns"), f"can't be used with {self.task}"))
         if self.data.tiles and self.data.crop:
             problems.append((("data",), "give tiles or crop, not both"))
         try:

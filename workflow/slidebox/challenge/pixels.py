@@ -21,6 +21,7 @@ from ..scoring.task_points import columns_of
 from .archive import Study
 
 LARGEST_CHUNK = 1024
+HEADERS = 3  # lines below the header of a table of points that may be words
 NAMESPACE = uuid.UUID("6f0f6a3e-6f5c-5b8f-9a39-2d8fb4a8b8a1")
 
 
@@ -138,6 +139,18 @@ class FrameTally:
 
     def hexdigest(self) -> str:
         return self.digest.hexdigest()
+
+
+def squeeze(source: Source, axis: str) -> Source:
+    """The same image without an axis of one entry; Unfit when it has more."""
+    at = source.axes.index(axis)
+    if source.shape[at] != 1:
+        raise Unfit(f"axis {axis} has {source.shape[at]} entries, not one")
+    return Source(
+        source.axes.replace(axis, ""), source.shape[:at] + source.shape[at + 1 :], source.dtype,
+        source.pixel_size, False,
+        lambda index: source.read((*index[:at], 0, *index[at:])), [], source.time_step,
+    )  # fmt: skip
 
 
 def as_labels(source: Source) -> Source:
@@ -322,21 +335,57 @@ def read_tracks(path: Path) -> list[tuple[int, int, int, int]]:
         raise Unfit(f"the table of tracks can't be read: {bad}") from bad
 
 
-def read_points(path: Path, axes: str) -> list[tuple[float, ...]]:
+def read_points(
+    path: Path, axes: str, columns: dict[str, str] | None = None
+) -> list[tuple[float, ...]]:
     """Coordinates in the order of `axes` from a table with columns x, y, z, or row, col, or
-    axis-0, ..."""
+    axis-0, ...; or those that `columns` names for each axis.
+
+    Lines below the header that say units or longer names (TrackMate's tables) are passed over.
+    """
     with path.open(encoding="utf-8-sig", newline="") as handle:
         first = handle.readline()
         handle.seek(0)
-        rows = csv.DictReader(handle, delimiter="\t" if "\t" in first else ",")
+        rows = csv.DictReader(handle, delimiter=next((d for d in "\t;" if d in first), ","))
         names = {n.strip().lower(): n for n in rows.fieldnames or []}
-        columns = columns_of(names, axes)
-        if columns is None:
+        wanted = columns_of(names, axes)
+        if columns:
+            named = [names.get(columns.get(a, a).strip().lower()) for a in axes]
+            wanted = named if all(named) else None
+        if wanted is None:
+            asked = ", ".join((columns or {}).get(a, a) for a in axes)
+            asked += "" if columns else " (or row, col)"
             raise Unfit(
-                f"its truth {path.name} has no columns {', '.join(axes)} (or row, col) but "
-                f"{first.strip()!r}"
+                f"its truth {path.name} has no columns {asked} "
+                f"but {first.strip()!r}; name them in data.columns: {{{axes[-1]}: ...}}"
             )
-        try:
-            return [tuple(float(row[c]) for c in columns) for row in rows]
-        except (TypeError, ValueError) as bad:
-            raise Unfit(f"the points can't be read: {bad}") from bad
+        points: list[tuple[float, ...]] = []
+        for number, row in enumerate(rows):
+            try:
+                points.append(tuple(float(row[c]) for c in wanted))
+            except (TypeError, ValueError) as bad:
+                words = not any(re.search(r"\d", row[c] or "") for c in wanted)
+                if number < HEADERS and not points and words:
+                    continue
+                raise Unfit(
+                    f"line {rows.line_num} of its truth {path.name} isn't {len(wanted)} numbers: "
+                    + ", ".join(repr(row[c]) for c in wanted)
+                ) from bad
+        return points
+
+
+def points_in(
+    box: tuple[int, int, int, int], points: list[tuple[float, ...]], axes: str,
+    pixel_size: dict[str, float],
+) -> list[tuple[float, ...]]:  # fmt: skip
+    """Points in a (y, x, height, width) box of pixels, counted from its corner.
+
+    `pixel_size` by axis when points are in micrometers, else empty. A pixel spans half of one to
+    each side of its middle; the far edges are the next box's.
+    """
+    at = {a: axes.index(a) for a in "yx"}
+    corner = {a: box[k] * pixel_size.get(a, 1.0) for k, a in enumerate("yx")}
+    low = {a: (box[k] - 0.5) * pixel_size.get(a, 1.0) for k, a in enumerate("yx")}
+    high = {a: (box[k] + box[k + 2] - 0.5) * pixel_size.get(a, 1.0) for k, a in enumerate("yx")}
+    inside = [p for p in points if all(low[a] <= p[at[a]] < high[a] for a in "yx")]
+    return [tuple(v - corner.get(a, 0.0) for v, a in zip(p, axes, strict=True)) for p in inside]

@@ -19,7 +19,7 @@ from scipy import ndimage
 from ..findings import Finding
 from ..images import UnreadableImage
 from ..scoring.release import sha256_file
-from . import anyimage, containers, lookalike, pixels, restored, searched, tells
+from . import anyimage, containers, lookalike, objects, pixels, restored, searched, tells
 from .archive import Study
 from .assemble import Pair
 from .digests import Digests
@@ -30,7 +30,7 @@ POINTS = {".csv", ".tsv", ".txt"}
 STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.\d+\.tmp/")
 AXES = ("yx", "zyx", "tyx", "tzyx")
 HIDDEN_PLANES, PLANES = 256, 32  # of one image that are compared by their looks
-TRIVIAL_TRACKS = 64  # bytes of a table of tracks that others may have too
+FEWEST_TRACKS = 5  # lines of a table below which others' may be the same by chance
 CLASSES = 16  # of a semantic segmentation that are looked for alone
 TURNS = 4  # changes of value along a plane that isn't like any other
 
@@ -54,15 +54,32 @@ def partition_digest(planes: Iterable[np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def _hidden(writer: Writer) -> Iterator[tuple[Pair, dict, Path]]:
-    """(pair, file, path in the vault) of every file of hidden truth."""
-    for pair in writer.pairs:
-        if writer.is_hidden(pair):
-            for fileset in (pair.truth, pair.tracks):
-                for file in (fileset or {}).get("files", []):
-                    path = pair.study.content(file["path"])
-                    if fileset is pair.truth or path.stat().st_size >= TRIVIAL_TRACKS:
-                        yield pair, file, path
+def _files(pair: Pair) -> Iterator[tuple[str, Path]]:
+    """(name, path in the vault) of every file of a pair's truth."""
+    for fileset in (pair.truth, pair.tracks):
+        for file in (fileset or {}).get("files", []):
+            yield file["path"], pair.study.content(file["path"])
+
+
+def _says_nothing(path: Path, task: str) -> bool:
+    """Whether a written truth has no object: such are all alike, and no secret."""
+    if task == "points":
+        return len(path.read_text("ascii").splitlines()) < 2
+    if task == "tracking":
+        return not (path / "TRA" / "man_track.txt").read_text("ascii").strip()
+    if task == "restoration":
+        return False
+    with pixels.opened(path) as truth:
+        return not any(plane.any() for plane in truth.planes())
+
+
+def _small_table(path: Path, task: str) -> bool:
+    """Whether a table of tracks is as any short time-lapse's: `1 0 9 0`."""
+    return (
+        task == "tracking"
+        and path.stat().st_size < 1 << 10
+        and len(path.read_bytes().split(b"\n")) < FEWEST_TRACKS
+    )
 
 
 def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding]:
@@ -131,7 +148,8 @@ class _Search:
         self.alike = lookalike.Lookalikes()
         self.restored = restored.Restored()
         self.one_by_one: dict[str, Counter[str]] = defaultdict(Counter)  # by folder
-        objects: list[tells.Objects] = []
+        self.columns = writer.challenge.data.columns
+        known: list[tells.Objects] = []
         open_ids = [p.id for p in writer.pairs if not writer.is_hidden(p)]
         # A waived pair looks alike, and so may its truth
         self.waived = {
@@ -140,60 +158,65 @@ class _Search:
                     for other in open_ids)
         }  # fmt: skip
         self.sources = {pair.study.accession for pair in writer.pairs}
-        for pair, file, path in _hidden(writer):
-            self._bytes(pair, file["path"], path)
         self.tracks: list[tuple[frozenset, str]] = []
         for row in writer.secrets:
-            self.digests.add(bytes.fromhex(row["sha256"]), row["id"])
+            if not _says_nothing(writer.hidden / row["truth"], self.task):
+                self.digests.add(bytes.fromhex(row["sha256"]), row["id"])
         hidden = {
             (p.study.accession, p.study.version, p.truth["path"], p.series): p
             for p in reversed(writer.pairs) if writer.is_hidden(p)
         }  # fmt: skip
         for pair in hidden.values():  # once for all tiles of an image
-            known = self._table(pair) if self.task == "points" else self._image(pair)
-            if known is not None:
-                objects.append(known)
+            told = (self._table if self.task == "points" else self._image)(pair, known)
+            self.digests.beside(pair.id, _names(pair))
+            for name, path in _files(pair):
+                self.digests.name(name, pair.id)
+                if told and not _small_table(path, self.task):
+                    self._bytes(pair, path)
             if pair.tracks is not None:
                 with suppress(pixels.Unfit):
                     listed = frozenset(pixels.read_tracks(pair.study.content(pair.tracks["path"])))
                     if len(listed) >= tells.SEVERAL:  # others may have the same few
                         self.tracks.append((listed, pair.id))
-        self.tells = tells.Tells(objects)
+        self.tells = tells.Tells(known)
 
     def key(self, writer: Writer) -> str:
         """Digest of all that is looked for."""
-        total = hashlib.sha256(f"{self.task} {sorted(self.waived)} {sorted(self.sources)}".encode())
-        for pair, file, _ in _hidden(writer):
-            total.update(f"{pair.id} {pair.study.sha256(pair.truth)} {file['path']}\n".encode())
+        total = hashlib.sha256(
+            f"{self.task} {self.columns} {sorted(self.waived)} {sorted(self.sources)}".encode()
+        )
+        for pair in filter(writer.is_hidden, writer.pairs):
+            for name, _ in _files(pair):
+                total.update(f"{pair.id} {pair.study.sha256(pair.truth)} {name}\n".encode())
         for row in writer.secrets:
             total.update(f"{row['id']} {row['sha256']}\n".encode())
         return total.hexdigest()
 
-    def _bytes(self, pair: Pair, name: str, path: Path) -> None:
-        self.digests.name(name, pair.id)
-        self.digests.beside(pair.id, _names(pair))
+    def _bytes(self, pair: Pair, path: Path) -> None:
         digest = self.digests.file(path, pair.id)
         if size := path.stat().st_size:
             self.sizes[size].add((digest, pair.id, "the hidden truth"))
 
-    def _image(self, pair: Pair) -> tells.Objects | None:
+    def _image(self, pair: Pair, known: list[tells.Objects]) -> bool:
+        """Whether there is something to hide: an empty image is no secret."""
         series = pair.series if len(pair.truth.get("series") or []) > 1 else 0
-        with pixels.archived(pair.study, pair.truth, series) as truth:
+        with objects.archived(pair.study, pair.truth, series) as truth:
             planes = list(truth.planes())
             shape = truth.shape
             self.shapes.add(_size(truth.axes, shape))
         if not any(plane.any() for plane in planes):
-            return None  # an empty image is no secret
+            return False
         self.planes.add(_size("yx", shape[-2:]))
         for size, digest in self.digests.values(planes, shape, pair.id):
             self.sizes[size].add((digest, pair.id, "the bare values of the hidden truth"))
         forms = [planes]
-        known = None
         if self.task == "restoration":
             few = _spread(planes, restored.PLANES)
             self.restored.add(pair.id, few, _planes_of(pair, restored.PLANES))
         else:
-            known = tells.objects(pair.id, _names(pair), planes, self.task != "tracking")
+            known.append(
+                tells.objects(pair.id, _names(pair), planes, self.task != "tracking")
+            )
             few = numbered = _spread(planes, HIDDEN_PLANES)
             forms.append([plane > 0 for plane in planes])
             if self.task == "semantic-segmentation":
@@ -208,17 +231,20 @@ class _Search:
                 for turned in _turned(plane):
                     self.wanted[self.digest([turned])] = pair.id
                     self.turns.add(_turns(turned))
-        return known
+        return True
 
-    def _table(self, pair: Pair) -> tells.Objects:
+    def _table(self, pair: Pair, known: list[tells.Objects]) -> bool:
+        """Whether there is something to hide: a point."""
         listed: list = []
         for axes in AXES:
             with suppress(pixels.Unfit):
-                read = pixels.read_points(pair.study.content(pair.truth["path"]), axes)
+                read = pixels.read_points(pair.truth_path, axes, self.columns)
                 listed = listed or read
                 if points := points_kept(read):
                     self.points[axes].append((pair.id, points))
-        return tells.points(pair.id, _names(pair), np.array(listed))
+        if listed:
+            known.append(tells.points(pair.id, _names(pair), np.array(listed)))
+        return bool(listed)
 
     def fileset(self, study: Study, fileset: dict) -> Iterator[Finding]:
         """A public fileset in the vault, from which it is served."""
@@ -302,7 +328,7 @@ class _Search:
                 listed = frozenset(pixels.read_tracks(path))
                 for which in (w for known, w in self.tracks if known <= listed):
                     yield _error(where, f"has the tracks of the hidden truth of {which}", AGAIN)
-        if ending in POINTS and (found := sorted(_with_points(path, self.points))):
+        if ending in POINTS and (found := sorted(_with_points(path, self.points, self.columns))):
             yield _error(where, "has the points of the hidden truth of " + ", ".join(found),
                          "choose another test set: these points are public")  # fmt: skip
 
@@ -468,15 +494,18 @@ def _studies(writer: Writer) -> Iterator[Study]:
                 yield study
 
 
-def _with_points(path: Path, wanted: dict[str, list[tuple[str, set]]]) -> set[str]:
-    """Ids whose points a table has, up to a tenth of them."""
+def _with_points(
+    path: Path, wanted: dict[str, list[tuple[str, set]]], columns: dict[str, str] | None
+) -> set[str]:
+    """Ids whose points a table has, up to a tenth of them; in usual columns or the challenge's."""
     found = set()
     for axes, hidden in wanted.items():
-        try:
-            points = points_kept(pixels.read_points(path, axes)) if hidden else set()
-        except (pixels.Unfit, UnicodeDecodeError, OSError, csv.Error):
-            continue
-        found |= {which for which, mine in hidden if len(mine & points) >= 0.9 * len(mine)}
+        for names in [None, columns] if columns else [None]:
+            try:
+                points = points_kept(pixels.read_points(path, axes, names)) if hidden else set()
+            except (pixels.Unfit, UnicodeDecodeError, OSError, csv.Error):
+                continue
+            found |= {which for which, mine in hidden if len(mine & points) >= 0.9 * len(mine)}
     return found
 
 

@@ -18,7 +18,7 @@ import yaml
 from ..atomic import fsync_dir, owner, sweep
 from ..findings import Finding, has_errors
 from ..scoring.release import MANIFEST
-from . import documents, splits, versions
+from . import documents, metrics, splits, versions
 from .archive import Archive
 from .assemble import assemble
 from .checks import before_release
@@ -105,6 +105,7 @@ def _release(
     pinned = released_studies(target) or released_studies(secret)
     pairs, found = assemble(challenge, archive, pinned)
     result.findings += found
+    result.findings += metrics.problems(challenge, folder)
     if has_errors(result.findings):
         return result
     split_of, found = splits.divide(challenge, pairs, splits_before(history))

@@ -32,7 +32,7 @@ def _counted(
     for field in dict.fromkeys([*challenge.splits.stratify_by, "study"]):
         counts: dict[str, Counter[str]] = {}
         for pair in pairs:
-            value = pair.fields.get(field, "")
+            value = pair.value(field)
             counts.setdefault(value, Counter())[split_of[pair.id]] += 1
         found[field] = {v: {s: counts[v][s] for s in splits} for v in sorted(counts)}
     groups: dict[str, set[str]] = {s: set() for s in splits}
@@ -53,13 +53,21 @@ def folds(
     return _counted(challenge, chosen, {p.id: f"fold {fold_of[p.id]}" for p in chosen}, names)
 
 
+def named(field: str) -> str:
+    """A field as readers see it: ``a | b`` is a or b."""
+    return " or ".join(part.strip() for part in field.split("|"))
+
+
 def markdown(found: dict[str, dict[str, dict[str, int]]]) -> str:
     """Tables of images (and their share of the split) for each value of each field."""
     out = []
     for field, values in found.items():
         splits = list(next(iter(values.values())))
         total = {s: sum(v[s] for v in values.values()) for s in splits}
-        out += [f"| {field} | " + " | ".join(splits) + " |", "|---" * (len(splits) + 1) + "|"]
+        out += [
+            f"| {named(field)} | " + " | ".join(splits) + " |",
+            "|---" * (len(splits) + 1) + "|",
+        ]
         for value, counts in values.items():
             cells = [
                 str(counts[s]) if field == "groups" else
@@ -85,7 +93,7 @@ def svg(found: dict[str, dict[str, dict[str, int]]], of: str = "split") -> str:
         if field == "groups":
             continue
         total = {s: max(sum(v[s] for v in values.values()), 1) for s in splits}
-        parts.append(f'<text x="4" y="{y + 12}" font-weight="bold">{escape(field)}</text>')
+        parts.append(f'<text x="4" y="{y + 12}" font-weight="bold">{escape(named(field))}</text>')
         y += BAR + 4
         for value, counts in list(values.items())[:SHOWN]:
             label = value if len(value) <= 30 else value[:29] + "…"

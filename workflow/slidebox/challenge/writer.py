@@ -10,7 +10,7 @@ from typing import Any
 from ..findings import Finding
 from ..images import UnreadableImage
 from ..scoring.release import sha256_file
-from . import pixels, splits
+from . import objects, pixels, splits
 from .archive import Archive
 from .assemble import Pair, resolve
 from .model import Challenge
@@ -73,7 +73,7 @@ class Writer:
                 )
             elif challenge.task == "tracking":
                 if "c" in source.axes and source.shape[source.axes.index("c")] == 1:
-                    source = _squeeze(source, "c")
+                    source = pixels.squeeze(source, "c")
                 digest = pixels.write_frames(self.staging / image_name, "t{}.tif", source, identity)
             else:
                 image_name += ".tif"
@@ -81,11 +81,17 @@ class Writer:
         spatial = {a: n for a, n in zip(axes, shape, strict=True) if a != "c"}
         if challenge.task == "points":
             truth_name += ".csv"
-            points = pixels.read_points(pair.truth_path, "".join(spatial))
-            self._inside(pair, points, spatial, sizes)
+            points = pixels.read_points(pair.truth_path, "".join(spatial), challenge.data.columns)
+            whole = dict(spatial)
+            if pair.box:
+                whole |= zip("yx", pair.image["series"][pair.series]["shape"][-2:], strict=True)
+            self._inside(pair, points, whole, sizes)
+            if pair.box:
+                unit = sizes if challenge.scoring.unit == "micrometer" else {}
+                points = pixels.points_in(pair.box, points, "".join(spatial), unit)
             truth_digest = _write_points(truth_root / truth_name, "".join(spatial), points)
         else:
-            with pixels.archived(
+            with objects.archived(
                 pair.study, pair.truth,
                 pair.series if len(pair.truth.get("series") or []) > 1 else 0,
                 challenge.data.channels if challenge.task == "restoration" else None, pair.box,
@@ -94,7 +100,7 @@ class Writer:
                     raw
                     if challenge.task == "restoration"
                     else pixels.as_labels(
-                        _squeeze(raw, "c")
+                        pixels.squeeze(raw, "c")
                         if raw.axes.startswith("c") and raw.shape[0] == 1
                         else raw
                     )
@@ -197,17 +203,6 @@ def attribution(record: dict[str, Any]) -> str:
     names = [a.get("name", "") for a in record.get("authors", [])]
     listed = ", ".join(names[:3]) + (" et al." if len(names) > 3 else "")
     return f"{listed}: {record.get('title', '')}" if listed else record.get("title", "")
-
-
-def _squeeze(source: pixels.Source, axis: str) -> pixels.Source:
-    at = source.axes.index(axis)
-    if source.shape[at] != 1:
-        raise pixels.Unfit(f"axis {axis} has {source.shape[at]} entries, not one")
-    return pixels.Source(
-        source.axes.replace(axis, ""), source.shape[:at] + source.shape[at + 1 :], source.dtype,
-        source.pixel_size, False,
-        lambda index: source.read((*index[:at], 0, *index[at:])), [], source.time_step,
-    )  # fmt: skip
 
 
 def _write_points(path: Path, axes: str, points: list[tuple[float, ...]]) -> str:

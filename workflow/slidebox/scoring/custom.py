@@ -64,7 +64,7 @@ def run_custom(
         memory = MEMORY + sum(array.nbytes for array in arrays.values())
         try:
             done = subprocess.run(
-                [sys.executable, "-I", "-c", _CUSTOM, str(path.resolve()), custom.function,
+                [sys.executable, "-I", "-B", "-c", _CUSTOM, str(path.resolve()), custom.function,
                  json.dumps(info), str(memory)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                 timeout=SECONDS, check=False, cwd=folder,
@@ -103,7 +103,10 @@ truth, pred = (np.load(f"{name}.npy", allow_pickle=False) for name in ("truth", 
 spec = importlib.util.spec_from_file_location("custom_metric", path)
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-value = float(getattr(module, function)(truth, pred, json.loads(info)))
+value = getattr(module, function)(truth, pred, json.loads(info))
+if value is None:
+    raise ValueError(f"{function} returns nothing; it should return a number")
+value = float(value)
 with open("value", "w") as file:
     file.write(repr(value))
 """
