@@ -18,6 +18,7 @@ import pytest
 import tifffile
 import yaml
 from archives import Bench, challenge_folder, discs, nuclei, tiff
+from crate_judge import judge
 from packaging.specifiers import SpecifierSet
 
 from slidebox import challenge, scoring
@@ -797,8 +798,9 @@ def test_croissant_is_valid_and_loads(made):
     assert {r["images/split"].decode() for r in loaded} == {"train", "validation", "test"}
 
 
-def test_ro_crate_lists_every_file(made):
+def test_ro_crate_is_valid_and_lists_every_file(made, tmp_path):
     _, result = made
+    assert judge(result.folder, tmp_path / "cache", "ro-crate-1.1", "1.1") == []
     crate = json.loads((result.folder / "ro-crate-metadata.json").read_text())
     listed = {e["@id"] for e in crate["@graph"] if e["@type"] == "File"}
     there = {

@@ -1,13 +1,15 @@
 """Controls of every release: truth must score best; nothing, one object and noise worse.
 
-A part of the truth shows what a metric is blind to: one that looks at matches alone gives a method
-that finds one easy object as much as one that finds all.
+A part of the truth, or the truth and more, shows what a metric is blind to: one that looks at
+matches alone gives a method that finds one easy object as much as one that finds all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,82 +17,27 @@ import numpy as np
 from ..atomic import write_json
 from ..findings import Finding
 from ..scoring import catalog, coco, results, summary
-from ..scoring.arrays import whole
 from ..scoring.custom import run_custom
 from ..scoring.opening import open_release
 from ..scoring.predictions import Refused
 from ..scoring.release import Item, Release
 from ..scoring.tasks import task_module
+from . import contrived
 from .writer import Writer
 
-PART = "one true object"
-# Neither right nor wrong: by its value a scorer that counts in another way is noticed
-SHIFTED = "shifted"
+# Metrics that no contrived prediction deceives
+SEEING = {
+    "instance-segmentation": "AP, F1, PQ", "semantic-segmentation": "Dice or IoU of all classes",
+    "tracking": "TRA, OP_CTB", "points": "F, Jaccard", "restoration": "PSNR, SSIM",
+}  # fmt: skip
+NEAR = 1e-9  # sums in another order
 
 
-def _one_of(truth: Any) -> np.ndarray:
-    """Labels with the largest object alone."""
-    labels = whole(truth)
-    numbers, counts = np.unique(labels[labels > 0], return_counts=True)
-    largest = numbers[counts.argmax()] if numbers.size else 0
-    return np.where(labels == largest, labels, 0).astype(labels.dtype)
-
-
-def _shift(truth: Any) -> np.ndarray:
-    """Labels moved by two pixels along y and x."""
-    labels = whole(truth)
-    moved = np.zeros_like(labels)
-    moved[..., 2:, 2:] = labels[..., :-2, :-2]
-    return moved
-
-
-def predictions(release: Release, item: Item, truth: Any) -> dict[str, Any]:
-    """Control predictions of an item; what they are depends on the task."""
-    rng = np.random.default_rng(0)
-    task, shape = release.task, item.shape
-    empty = task_module(task).empty_prediction(item)
-    if task == "instance-segmentation":
-        return {
-            "truth": truth, "empty": empty, PART: _one_of(truth),
-            SHIFTED: _shift(truth),
-            "one object": np.ones(shape, np.uint16),
-            "noise": rng.integers(0, 200, shape).astype(np.uint16),
-        }  # fmt: skip
-    if task == "semantic-segmentation":
-        classes = np.array([0, *release.settings.classes], np.uint16)
-        ignored = release.settings.ignore_label
-        known = whole(truth)
-        if ignored is not None and ignored not in classes:
-            known = np.where(known == ignored, 0, known)  # nothing is asked there
-        return {
-            "truth": known, "empty": empty, SHIFTED: _shift(known),
-            "one class": np.full(shape, classes[1]), "noise": rng.choice(classes, shape),
-        }  # fmt: skip
-    if task == "points":
-        scale = np.array(
-            item.spacing if release.settings.unit == "micrometer" else (1.0,) * len(shape)
-        )
-        size = np.array(shape) * scale
-        away = (np.arange(len(truth)) % 2 + 0.5) * release.settings.tolerance
-        return {
-            "truth": truth, "empty": empty, PART: truth[:1],
-            SHIFTED: truth + np.eye(1, len(shape)) * away[:, None], "one point": (size / 2)[None],
-            "noise": rng.uniform(0, 1, (max(len(truth), 1), len(shape))) * (size - scale),
-        }  # fmt: skip
-    if task == "restoration":
-        span = release.settings.data_range
-        return {
-            "truth": truth, "empty": empty, SHIFTED: _shift(truth),
-            "constant": np.full(shape, float(truth.mean())), "noise": rng.uniform(0, span, shape),
-        }  # fmt: skip
-    from ..scoring.task_tracking import Result
-
-    known = Result(truth.masks, truth.tracks, "truth")
-    return {"truth": known, "empty": empty}
-
-
-def values(release: Release, items: list[Item]) -> tuple[dict[str, dict[str, float]], bool]:
-    """Metrics of each control over the items of a split, and whether a part is less than the whole.
+def values(
+    release: Release, items: list[Item]
+) -> tuple[dict[str, dict[str, float]], set[str], bool]:
+    """Metrics of each control over the items of a split, which of `contrived.BLIND` aren't just the
+    truth, and whether there is any object.
 
     Raises
     ------
@@ -101,13 +48,15 @@ def values(release: Release, items: list[Item]) -> tuple[dict[str, dict[str, flo
     rows: dict[str, list[dict[str, float]]] = {}
     detections: dict[str, list] = {}
     problems: list[Finding] = []
-    several = False
+    telling: set[str] = set()
+    objects = False
     for item in items:
         truth = module.read_truth(item)
+        objects = objects or contrived.has_objects(truth)
         try:
-            for name, pred in predictions(release, item, truth).items():
-                if name == PART:
-                    several = several or not np.array_equal(pred, whole(truth))
+            for name, pred, known in _each(release, item, truth):
+                if name in contrived.BLIND and contrived.differs(pred, known):
+                    telling.add(name)
                 if coco.wanted(settings):
                     row, seen = module.measure_all(item, truth, pred, settings)
                     detections.setdefault(name, []).append(seen)
@@ -135,7 +84,15 @@ def values(release: Release, items: list[Item]) -> tuple[dict[str, dict[str, flo
             m: float(summary.of_metric(release, m, pool, per_image, groups, None, found))
             for m in settings.metrics
         }
-    return out, several
+    return out, telling, objects
+
+
+def _each(release: Release, item: Item, truth: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Name and prediction of each control, and the truth as a prediction."""
+    with TemporaryDirectory(prefix="slidebox-controls-") as scratch:
+        made = contrived.predictions(release, item, truth, Path(scratch))
+        for name, pred in made.items():
+            yield name, pred, made["truth"]
 
 
 def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding]:
@@ -149,12 +106,13 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
         hidden = split in release.hidden
         try:
             items = release.items(split, writer.hidden if hidden else None)
-            found, several = values(release, items)
+            found, telling, objects = values(release, items)
         except Refused as refused:
             # The same truth and metric would fail in the other splits too
             return [*findings, *(_of_truth(f, split) for f in refused.findings)]
         (secret if hidden else shown)[split] = results.clean(found)
-        findings += _judged(found, metric, split, several)
+        findings += _judged(found, metric, split, telling) if objects else [_bare(split)]
+        findings += _worse(found, release, split)
         tell("scoring controls", done, len(splits))
     write_json(writer.staging / "controls.json", shown)
     write_json(writer.hidden / "controls.json", secret)
@@ -170,8 +128,16 @@ def _of_truth(problem: Finding, split: str) -> Finding:
                    problem.file or "challenge.yaml", field="scoring", mend=mend)  # fmt: skip
 
 
+def _bare(split: str) -> Finding:
+    return Finding(
+        "CONTROL_FAILED", "error", f"the truth of split {split} has no object in any image: "
+        "nothing can be told apart", "challenge.yaml", field="splits",
+        mend="look at the annotations, or divide the images otherwise",
+    )  # fmt: skip
+
+
 def _judged(
-    found: dict[str, dict[str, float]], metric: Any, split: str, several: bool
+    found: dict[str, dict[str, float]], metric: catalog.Metric, split: str, telling: set[str]
 ) -> list[Finding]:
     """Whether the primary metric can rank, by the controls of a split."""
     sign = 1 if metric.higher else -1
@@ -182,38 +148,52 @@ def _judged(
                     f"the truth of split {split} has no value by {metric.name}", "challenge.yaml",
                     field="scoring.primary", mend="rank by another metric")
         ]  # fmt: skip
-    findings = []
+    findings, blind = [], []
     for name, value in found.items():
         other = value[metric.name]
-        if (
-            name == "truth"
-            or (name == PART and not several)
-            or math.isnan(other)
-            or sign * other < sign * best
-        ):
+        if name == "truth" or math.isnan(other) or sign * other < sign * best:
             continue
-        if name == PART:
-            findings.append(
-                Finding("PRIMARY_BLIND", "warning",
-                        f"{metric.name} gives one true object of each image, all others missed, "
-                        f"{other:.4g} and so as much as the whole truth (split {split}): entries "
-                        "that hand in sure objects alone will lead", "challenge.yaml",
-                        field="scoring.primary",
-                        mend="rank by a metric that counts what is missed (AP, F1, PQ; F for "
-                        "points) and list this one under scoring.metrics")
-            )  # fmt: skip
+        if name == contrived.SHIFTED and other == best:
+            continue  # large objects that were moved a little are still found
+        if name in contrived.BLIND:
+            if name in telling:
+                blind.append(name)
             continue
-        better = "higher" if metric.higher else "lower"
-        mend = (
-            f"is it true that {better} is better? Else mend the metric or its corner cases"
-            if other != best
-            else "mend the metric or its corner cases; images without an object can't rank: has "
-            "the split others?"
-        )
         findings.append(
             Finding("CONTROL_FAILED", "error",
                     f"{name} scores {other:.4g} by {metric.name} in split {split}, the "
                     f"truth itself {best:.4g}: this metric can't rank", "challenge.yaml",
-                    field="scoring", mend=mend)
+                    field="scoring", mend="mend the metric or its corner cases")
         )  # fmt: skip
+    if blind:
+        told = "; ".join(f"{name} ({contrived.BLIND[name]} will lead)" for name in blind)
+        findings.append(
+            Finding("PRIMARY_BLIND", "warning",
+                    f"{metric.name} gives no less than the whole truth has ({best:.4g}, split "
+                    f"{split}) to: {told}", "challenge.yaml", field="scoring.primary",
+                    mend=f"rank by a metric that sees it ({SEEING[metric.task]}) and list this one "
+                    "under scoring.metrics")
+        )  # fmt: skip
+    return findings
+
+
+def _worse(found: dict[str, dict[str, float]], release: Release, split: str) -> list[Finding]:
+    """Metrics besides the primary one by which a control is better than the truth."""
+    findings = []
+    for metric in release.settings.metrics:
+        if metric == release.settings.primary:
+            continue
+        sign = 1 if catalog.lookup(release.task, metric, release.settings).higher else -1
+        best = found["truth"][metric]
+        better = [
+            f"{name} {value[metric]:.4g}" for name, value in found.items()
+            if sign * (value[metric] - best) > NEAR
+        ]  # fmt: skip
+        if better:
+            findings.append(
+                Finding("CONTROL_FAILED", "warning",
+                        f"by {metric} the truth of split {split} scores {best:.4g}, and better: "
+                        + ", ".join(better), "challenge.yaml", field="scoring.metrics",
+                        mend="is its direction right?")
+            )  # fmt: skip
     return findings

@@ -53,7 +53,8 @@ def divide(
             stay[name] = split
     placed |= _deal(rules, free, stay)
     findings += _coverage(challenge, groups, placed)
-    return {p.id: placed[name] for name, ps in groups.items() for p in ps}, findings
+    there = {p.id: placed[n] for n, ps in groups.items() if n in placed for p in ps}
+    return there, findings
 
 
 def _without_field(rules: Splits, pairs: list[Pair]) -> list[Finding]:

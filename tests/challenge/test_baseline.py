@@ -1,0 +1,117 @@
+"""The baseline on real images of several kinds: valid, and better than chance."""
+
+from __future__ import annotations
+
+import csv
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from archives import Bench, discs, tiff
+
+from slidebox import challenge, scoring
+from slidebox.challenge import baseline
+
+TEXT = """
+slug: real
+version: 1.0.0
+title: Real images
+description: To test.
+organisers: [{{name: Ada Example}}]
+license: CC-BY-4.0
+task: {task}
+data:
+  sources: [{{accession: SB-REAL}}]
+splits:
+  group_by: [study, image]
+  rules: {{train: {{groups: {train}}}, test: {{groups: {test}}}}}
+leakage: {{check: false}}
+scoring:
+  bootstrap: {{resamples: 50}}
+"""
+
+
+def released(root, task, pairs):
+    """`pairs`: name (with a: train, with b: test) to image, labels and the table of tracks."""
+    bench, files, rows = Bench(root), {}, []
+    for name, (image, labels, *tracks) in pairs.items():
+        for end, pixels in (("", image), ("_t", labels)):
+            axes = {"axes": "TYX"[-pixels.ndim :]}
+            path = root / "in" / f"{name}{end}.ome.tif"
+            files[path.name] = tiff(path, pixels, metadata=axes)
+        rows += [{"path": f"{name}.ome.tif", "part": "Images"},
+                 {"path": f"{name}_t.ome.tif", "part": "Truth", "role": "labels",
+                  "source_image": f"{name}.ome.tif"}]  # fmt: skip
+        if tracks:
+            files[f"{name}_k.csv"] = tracks[0].encode()
+            rows.append({"path": f"{name}_k.csv", "part": "Tracks", "role": "table",
+                         "source_image": f"{name}.ome.tif"})  # fmt: skip
+    bench.add_study("SB-REAL", files, rows)
+    folder = root / "challenges" / "real"
+    folder.mkdir(parents=True)
+    train, test = (
+        [f"SB-REAL / {name}.ome.tif" for name in pairs if name[0] == kind] for kind in "ab"
+    )
+    text = TEXT.format(task=task, train=train, test=test)
+    (folder / "challenge.yaml").write_text(text)
+    made = challenge.release(folder, public=bench.public, vault=bench.vault, private=bench.private)
+    assert made.ok, made.findings
+    return made.folder
+
+
+def test_groups_that_no_rule_places_are_told(tmp_path):
+    pairs = {"a0": discs(0), "b0": discs(1), "c0": discs(2)}
+    with pytest.raises(AssertionError, match="no rule places group 'SB-REAL / c0"):
+        released(tmp_path, "instance-segmentation", pairs)
+
+
+@pytest.mark.parametrize(
+    "kind, least", [("fluorescence", 0.6), pytest.param("brightfield_color", 0.4,
+                                                        marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_nuclei_bright_and_dark(shared_data, tmp_path, kind, least):
+    folder = shared_data / "seg2d/dsb2018_bbbc038_stage1_train"
+    with (folder / "index.csv").open() as handle:
+        stems = [r["stem"] for r in csv.DictReader(handle) if r["modality_guess"] == kind]
+    pairs = {}
+    for k, stem in enumerate(stems[:4]):
+        image, labels = (
+            imagecodecs.imread(next((folder / part).glob(f"{stem}*")))
+            for part in ("images", "labels")
+        )
+        image = image if image.ndim == 2 else image[..., 0]
+        pairs[f"{'aabb'[k]}{k}"] = image, labels.astype(np.uint16)
+    made = released(tmp_path, "instance-segmentation", pairs)
+    predicted = baseline.predict(made, tmp_path / "p", "test")
+    assert scoring.score(made, predicted, "test").scores["metrics"]["Dice"]["value"] > least
+
+
+def test_bacteria_in_a_mother_machine(shared_data, tmp_path):
+    """Dark rods in bright channels, in which nothing is found as bright objects."""
+    pairs = {}
+    rois = sorted((shared_data / "tracking/delta_ecoli_mothermachine/ctc").iterdir())
+    for k, roi in enumerate(rois[:4]):
+        frames = np.stack([tifffile.imread(p) for p in sorted((roi / "01").glob("t*.tif"))])
+        masks = [tifffile.imread(p) for p in sorted((roi / "01_GT/TRA").glob("*.tif"))]
+        rows = (roi / "01_GT/TRA/man_track.txt").read_text().splitlines()
+        table = "\n".join(["label,begin,end,parent", *(",".join(r.split()) for r in rows)])
+        pairs[f"{'aaab'[k]}{k}"] = frames, np.stack(masks).astype(np.uint16), table
+    made = released(tmp_path, "tracking", pairs)
+    predicted = baseline.predict(made, tmp_path / "p", "test")
+    found = scoring.score(made, predicted, "test")
+    assert found.ok, found.findings
+    assert found.scores["metrics"]["SEG"]["value"] > 0.5
+    assert found.scores["metrics"]["LNK"]["value"] > 0.3
+
+
+def test_a_division_and_a_neighbour():
+    """A cell that divides has two children; one that comes into view has no parent."""
+    first, second = np.zeros((2, 40, 40), np.uint16)
+    first[10:20, 10:26] = 1
+    second[10:20, 10:17], second[10:20, 19:26], second[30:38, 30:38] = 1, 2, 3
+    masks, tracks = baseline.link([first, second])
+    assert sorted(tracks) == [(1, 0, 0, 0), (2, 1, 1, 1), (3, 1, 1, 1), (4, 1, 1, 0)]
+    assert [np.unique(m).tolist() for m in masks] == [[0, 1], [0, 2, 3, 4]]
+    masks, tracks = baseline.link([first, np.roll(first, 9, 1)])
+    assert tracks == [(1, 0, 1, 0)]
