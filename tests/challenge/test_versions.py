@@ -134,8 +134,8 @@ def test_every_image_that_changed_is_told_with_all_that_changed_of_it(bench):
         edit(bench, files, "labels/spA_0_lab.tif", lambda a: np.where(a == 1, 0, a))
         del files["images/spD_0.tif"], files["labels/spD_0_lab.tif"]
         image, labels = discs(77)
-        files["images/spF_1.tif"] = tiff(bench.root / "i.tif", image).read_bytes()
-        files["labels/spF_1_lab.tif"] = tiff(bench.root / "l.tif", labels).read_bytes()
+        files["images/spD_1.tif"] = tiff(bench.root / "i.tif", image).read_bytes()
+        files["labels/spD_1_lab.tif"] = tiff(bench.root / "l.tif", labels).read_bytes()
 
     before = tree(out(bench))
     deposit(bench, change, {"license": "CC0-1.0"})
@@ -151,9 +151,9 @@ def test_every_image_that_changed_is_told_with_all_that_changed_of_it(bench):
         "spB_0: another licence (PATCH)",
         "spC_0: other pixels; another licence (MAJOR)",
         "spD_0: removed from train (MINOR)",
+        "spD_1: added to train (MINOR)",
         "spE_0: other truth; another licence (MAJOR)",
         "spF_0: another licence (PATCH)",
-        "spF_1: added to train (MINOR)",
         "study SB-NUCLEI in version 2, was 1 (PATCH)",
         "title (PATCH)",
     ]

@@ -18,7 +18,7 @@ from ..scoring.settings import Settings, exact
 from . import pixels, versions
 from .commitment import commitment
 from .differences import other_settings
-from .versions import History
+from .versions import Change, History
 from .writer import Writer
 
 NEAR = 1e-6  # what values of one control may differ by on two machines
@@ -35,18 +35,6 @@ WORDS = {
 # Under scoring, these decide no value of the primary metric. What a preset stands for is written
 # out in the other keys.
 BESIDE = ("metrics", "bootstrap", "custom", "preset", "thresholds")
-
-
-@dataclass(frozen=True)
-class Change:
-    """One change: PATCH, MINOR or MAJOR; of an image or of the challenge (None)."""
-
-    level: str
-    text: str
-    image: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.image}: {self.text}" if self.image else self.text
 
 
 @dataclass

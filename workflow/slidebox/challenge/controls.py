@@ -159,11 +159,13 @@ def _judged(
             if name in telling:
                 blind.append(name)
             continue
+        better = "higher" if metric.higher else "lower"
+        hint = f"is it true that {better} is better? Else " if other != best else ""
         findings.append(
             Finding("CONTROL_FAILED", "error",
                     f"{name} scores {other:.4g} by {metric.name} in split {split}, the "
                     f"truth itself {best:.4g}: this metric can't rank", "challenge.yaml",
-                    field="scoring", mend="mend the metric or its corner cases")
+                    field="scoring", mend=f"{hint}mend the metric or its corner cases")
         )  # fmt: skip
     if blind:
         told = "; ".join(f"{name} ({contrived.BLIND[name]} will lead)" for name in blind)

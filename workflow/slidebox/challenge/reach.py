@@ -214,9 +214,7 @@ class _Search:
             few = _spread(planes, restored.PLANES)
             self.restored.add(pair.id, few, _planes_of(pair, restored.PLANES))
         else:
-            known.append(
-                tells.objects(pair.id, _names(pair), planes, self.task != "tracking")
-            )
+            known.append(tells.objects(pair.id, _names(pair), planes, self.task != "tracking"))
             few = numbered = _spread(planes, HIDDEN_PLANES)
             forms.append([plane > 0 for plane in planes])
             if self.task == "semantic-segmentation":

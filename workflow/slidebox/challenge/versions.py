@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..findings import Finding
 from ..scoring.release import MANIFEST
 from .integrity import verify_folder, verify_private
-
-if TYPE_CHECKING:
-    from .changes import Change
 
 LEVELS = ("PATCH", "MINOR", "MAJOR")
 SHOWN = 6  # changes that a refusal names
@@ -52,6 +48,18 @@ def bump(old: str, level: str) -> str:
         "MAJOR": f"{major + 1}.0.0", "MINOR": f"{major}.{minor + 1}.0",
         "PATCH": f"{major}.{minor}.{patch + 1}",
     }[level]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change: PATCH, MINOR or MAJOR; of an image or of the challenge (None)."""
+
+    level: str
+    text: str
+    image: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.image}: {self.text}" if self.image else self.text
 
 
 @dataclass(frozen=True)
