@@ -15,7 +15,7 @@ DIMENSIONS = 24
 TABLES = 10
 CROWD = 16  # a hash that more keypoints share says nothing
 PROPOSALS, LEAST = 24, 3  # pairs looked at closely for each image, and the votes each needs
-PROPOSALS_OF_MANY, LEAST_OF_MANY = 3, 4  # of more than MANY images
+PROPOSALS_OF_MANY, LEAST_OF_MANY = 2, 4  # of more than MANY images
 DOUBTFUL = 0.06
 BLOCK = 200_000
 

@@ -24,8 +24,9 @@ ALIKE = 0.82  # cosine of two descriptors
 CANDIDATES = 60
 LARGEST = 3.3  # scale between two previews; a few round cells fit any others at more
 SLACK = 3.0  # pixels of the preview
-NEEDED = {3: 0.93, 4: 0.86, 5: 0.78, 6: 0.65, 7: 0.55}  # detail, by places that agree
+NEEDED = {3: 0.95, 4: 0.92, 5: 0.91, 6: 0.8, 7: 0.55}  # detail, by places that agree
 WORTH, SHARE = 0.25, 0.25  # detail from which on a closer fit is tried, and the least overlap
+HOPELESS = 0.35  # correlation below which no closer fit helps
 # A strip holds a row of keypoints at most, and channels of one device are all alike: laid over each
 # other exactly, copies of 36 strips agree to 0.99, different channels to 0.975, rarely 0.984
 NARROW_NEEDS = 0.98
@@ -215,8 +216,8 @@ def _unit(descriptors: np.ndarray) -> np.ndarray:
 def agreement(
     a: Features, b: Features, matrix: np.ndarray, inverted: bool
 ) -> tuple[float, float, float]:
-    """Correlation of two evened previews and of their detail where they overlap, and the share of
-    the smaller one that does."""
+    """Correlation of two evened previews and of their detail where they overlap (0 where that can't
+    matter any more), and the share of the smaller one that does."""
     shape = a.evened.shape
     warp = {"dsize": shape[::-1], "flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP}
     y = cv2.warpAffine(b.evened, matrix, **warp).astype(np.float32)
@@ -224,26 +225,29 @@ def agreement(
     area = int(mask.sum())
     growth = abs(float(np.linalg.det(matrix[:, :2])))
     share = area / max(1.0, min(a.evened.size, b.evened.size / max(growth, 1e-6)))
-    if area < 400:
-        return 0.0, 0.0, 0.0
+    if area < 400 or share < SHARE:
+        return 0.0, 0.0, share
     # What the coarser of the two can show
     sigma = max(1.0, growth**-0.5) if growth < 1 else 1.0
     weight = mask.astype(np.float32)
     fill = max(1, round(sigma))
     inner = cv2.erode(mask.astype(np.uint8), np.ones((2 * fill + 1,) * 2, np.uint8)).astype(bool)
     inner = inner if inner.sum() > 300 else mask
-    found = []
-    smooth = {}
-    for k in (1, 3):
-        size = (0, 0)
-        under = np.maximum(cv2.GaussianBlur(weight, size, k * sigma), 1e-3)
-        smooth[k] = [
-            cv2.GaussianBlur(image * weight, size, k * sigma) / under
-            for image in (a.evened.astype(np.float32), y)
-        ]
-    for one, two in (smooth[1], [f - g for f, g in zip(smooth[1], smooth[3], strict=True)]):
+    pair = [image * weight for image in (a.evened.astype(np.float32), y)]
+
+    def smooth(width: float) -> list[np.ndarray]:
+        under = np.maximum(cv2.GaussianBlur(weight, (0, 0), width), 1e-3)
+        return [cv2.GaussianBlur(image, (0, 0), width) / under for image in pair]
+
+    def correlation(one: np.ndarray, two: np.ndarray) -> float:
         p, q = one[inner], two[inner]
         p, q = p - p.mean(), q - q.mean()
         norm = float(np.sqrt((p @ p) * (q @ q)))
-        found.append((-1 if inverted else 1) * float(p @ q) / norm if norm > 1e-3 else 0.0)
-    return found[0], found[1], share
+        return (-1 if inverted else 1) * float(p @ q) / norm if norm > 1e-3 else 0.0
+
+    near = smooth(sigma)
+    coarse = correlation(*near)
+    if coarse < HOPELESS:
+        return coarse, 0.0, share
+    detail = [f - g for f, g in zip(near, smooth(3 * sigma), strict=True)]
+    return coarse, correlation(*detail), share
