@@ -24,6 +24,7 @@ from .tables import Content, Table, number
 
 MOST = 0.8  # of an image's objects
 FEWEST = 3  # objects, or images in a column of numbers
+CHANCE = 1e-5  # that the places of any hidden image are met in a table of other ones
 SEVERAL = 6  # objects whose places are known in another unit, or whose areas are
 NEAR = 1.5  # pixels between the sides of two boxes that are one
 STRAIGHT = 0.9995  # correlation of the sorted places along an axis in two units
@@ -143,12 +144,17 @@ class Tells:
     def __init__(self, hidden: list[Objects]) -> None:
         self.hidden = hidden
         self._by_name = {name: one for one in hidden for name in one.names}
-        # One after the other, so that all are asked for at once
+        # One after the other, those of few objects first, so that all are asked for at once
         marks = [(one, p) for one in hidden for p in one.places[:1] if len(p) >= FEWEST]
+        marks.sort(key=lambda mark: len(mark[1]))
         self._marked = [one for one, _ in marks]
         self._marks = np.concatenate([np.zeros((0, 2)), *(p for _, p in marks)])
         self._starts = np.cumsum([0, *(len(p) for _, p in marks)])[:-1].astype(int)
         self._sizes = np.array([len(p) for _, p in marks], int)
+        self._by_areas: dict[int, list[Objects]] = {}
+        for one in hidden:
+            if len(one.areas) >= SEVERAL and one.areas[0] * 1.5 <= one.areas[-1]:
+                self._by_areas.setdefault(len(one.areas), []).append(one)
         self._by_count: dict[int, list[tuple[Objects, np.ndarray]]] = {}
         for one in hidden:
             for places in one.places:
@@ -175,7 +181,9 @@ class Tells:
                 yield one.id, "has the objects (run lengths)"
             elif tree is not None and len(one.boxes) >= FEWEST:
                 near = tree.query(one.boxes, p=np.inf, distance_upper_bound=NEAR + 1e-9)[0]
-                if np.isfinite(near).mean() >= MOST:
+                if np.isfinite(near).mean() >= MOST and self._is_no_chance(
+                    one, _density(boxes, one)
+                ):
                     yield one.id, "has the objects (outlines or boxes)"
         if len(boxes) >= SEVERAL:
             middle = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -215,12 +223,27 @@ class Tells:
     def _in_pixels(self, places: np.ndarray) -> Iterator[tuple[str, str]]:
         if not self._marked or len(places) < MOST * self._sizes.min():
             return
-        near = KDTree(places).query(self._marks, distance_upper_bound=NEAR)[0] <= NEAR
-        shares = np.add.reduceat(near, self._starts) / self._sizes
+        # What has many more objects than there are places isn't there
+        some = int(np.searchsorted(self._sizes, len(places) / MOST, "right"))
+        if not some:
+            return
+        marks = self._marks[: self._sizes[:some].sum()]
+        near = KDTree(places).query(marks, distance_upper_bound=NEAR)[0] <= NEAR
+        shares = np.add.reduceat(near, self._starts[:some]) / self._sizes[:some]
         for k in np.flatnonzero(shares >= MOST):
-            # So many points that some are near everything say nothing
-            if len(places) * np.pi * NEAR**2 <= 0.3 * self._marked[k].area:
+            covered = len(places) * np.pi * NEAR**2 / self._marked[k].area
+            if self._is_no_chance(self._marked[k], covered):
                 yield self._marked[k].id, "has the objects (centres)"
+
+    def _is_no_chance(self, one: Objects, share: float) -> bool:
+        """Whether most of a hidden image's objects are seldom met by others that are near such a
+        share of all places: so many that some are near everything say nothing."""
+        n = len(one.places[0])
+        least = math.ceil(MOST * n)
+        if not 0 < share <= 0.3:
+            return share <= 0
+        log = math.lgamma(n + 1) - math.lgamma(least + 1) - math.lgamma(n - least + 1)
+        return log + least * math.log(share) <= math.log(CHANCE / len(self.hidden))
 
     def _in_units(self, values: np.ndarray) -> Iterator[tuple[str, str]]:
         """As many places as a hidden image has, by a factor and a shift of each axis."""
@@ -242,10 +265,8 @@ class Tells:
 
     def _areas(self, values: np.ndarray) -> Iterator[tuple[str, str]]:
         """A column with the sizes of all objects, in any unit."""
-        for one in self.hidden:
+        for one in self._by_areas.get(len(values), ()):
             areas = one.areas
-            if len(areas) != len(values) or len(areas) < SEVERAL or areas[0] * 1.5 > areas[-1]:
-                continue
             for column in values.T:
                 if np.isfinite(column).all() and column.min() > 0:
                     ratio = np.sort(column) / areas
@@ -274,6 +295,13 @@ class Tells:
             if (len(known) >= FEWEST and len(distinct) > 1) or digits >= SURE:
                 for one, _ in named.values():
                     yield one.id, f"has {what}"
+
+
+def _density(boxes: np.ndarray, one: Objects) -> float:
+    """Share of all places of a box of the same size at which it would be near one of the boxes."""
+    size, own = boxes[:, 2:] - boxes[:, :2], one.boxes[:, 2:] - one.boxes[:, :2]
+    alike = KDTree(size).query_ball_point(own, 2 * NEAR, p=np.inf, return_length=True)
+    return float(alike.mean()) * (2 * NEAR) ** 2 / one.area
 
 
 def _same(a: float, b: float) -> bool:
