@@ -29,6 +29,7 @@ SEVERAL = 6  # objects whose places are known in another unit, or whose areas ar
 NEAR = 1.5  # pixels between the sides of two boxes that are one
 STRAIGHT = 0.9995  # correlation of the sorted places along an axis in two units
 SURE = 6  # decimal digits in which numbers of hidden images agree
+LIKELY = 2.5  # those of three images or more, equal ones counted too
 COLUMNS = 12  # of a table that are looked at as places
 CENTRES = [
     ("centroid_0", "centroid_1"), ("centroid_y", "centroid_x"), ("center_y", "center_x"),
@@ -153,7 +154,8 @@ class Tells:
         self._sizes = np.array([len(p) for _, p in marks], int)
         self._by_areas: dict[int, list[Objects]] = {}
         for one in hidden:
-            if len(one.areas) >= SEVERAL and one.areas[0] * 1.5 <= one.areas[-1]:
+            # Areas of one or two pixels are as any small numbers
+            if np.unique(one.areas).size >= SEVERAL and one.areas[0] * 1.5 <= one.areas[-1]:
                 self._by_areas.setdefault(len(one.areas), []).append(one)
         self._by_count: dict[int, list[tuple[Objects, np.ndarray]]] = {}
         for one in hidden:
@@ -290,9 +292,11 @@ class Tells:
             if not all(a is not None and b is not None and _same(a, b) for a, b in known):
                 continue
             distinct = {a for a, _ in known}
-            digits = sum(4 if isinstance(a, float) and a < 1 else math.log10(a + 1)
-                         for a in distinct)  # fmt: skip
-            if (len(known) >= FEWEST and len(distinct) > 1) or digits >= SURE:
+            # Three small numbers may be a fold or a well's as well
+            several = len(known) >= FEWEST and len(distinct) > 1
+            if (several and sum(_digits(a) for a, _ in known) >= LIKELY) or (
+                sum(map(_digits, distinct)) >= SURE
+            ):
                 for one, _ in named.values():
                     yield one.id, f"has {what}"
 
@@ -302,6 +306,10 @@ def _density(boxes: np.ndarray, one: Objects) -> float:
     size, own = boxes[:, 2:] - boxes[:, :2], one.boxes[:, 2:] - one.boxes[:, :2]
     alike = KDTree(size).query_ball_point(own, 2 * NEAR, p=np.inf, return_length=True)
     return float(alike.mean()) * (2 * NEAR) ** 2 / one.area
+
+
+def _digits(a: float) -> float:
+    return 4 if isinstance(a, float) and a < 1 else math.log10(a + 1)
 
 
 def _same(a: float, b: float) -> bool:
