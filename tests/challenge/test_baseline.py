@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 
 import imagecodecs
 import numpy as np
@@ -115,3 +117,22 @@ def test_a_division_and_a_neighbour():
     assert [np.unique(m).tolist() for m in masks] == [[0, 1], [0, 2, 3, 4]]
     masks, tracks = baseline.link([first, np.roll(first, 9, 1)])
     assert tracks == [(1, 0, 1, 0)]
+
+
+def test_what_lacks_is_told():
+    """Where neither the scorer nor NumPy are installed."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", baseline.__file__, "out"], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "needs numpy: `uv run baseline.py" in done.stderr
+
+
+@pytest.mark.parametrize("shape", [(900, 900), (80, 300, 300)])
+def test_a_large_image_costs_a_window(shape, monkeypatch):
+    """Also one without an object."""
+    empty = np.zeros(shape, np.uint16)
+    item = type("Item", (), {"truth": True})
+    release = type("Release", (), {"splits": ["train"], "hidden": [], "items": lambda *_: [item]})
+    monkeypatch.setattr(baseline, "_pictures", lambda *_: iter([([empty], empty, (1.0,))] * 99))
+    sizes = [labels.size for *_, labels in baseline._samples(release())]
+    assert sizes and sum(sizes) < 2 * baseline.PIXELS

@@ -31,7 +31,7 @@ from archives import Bench, challenge_folder, discs, nuclei, tiff
 from scipy import ndimage
 
 from slidebox import challenge
-from slidebox.challenge import reach, splits
+from slidebox.challenge import anyimage, containers, digests, reach, searched, splits, tells
 from slidebox.challenge.assemble import assemble
 from slidebox.challenge.model import load
 from slidebox.challenge.writer import Writer
@@ -297,6 +297,155 @@ def test_what_cant_be_opened_is_named(shared):
     ], said
 
 
+def test_a_folder_that_is_linked_to_is_searched(shared, tmp_path):
+    """Once, also when it links to where it is linked from."""
+    bench, folder, secret = shared
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "x.tif").write_bytes(secret.read_bytes())
+    (tmp_path / "there" / "back").symlink_to(bench.public)
+    (tmp_path / "there" / "round").symlink_to(tmp_path / "there")
+    (bench.public / "linked").symlink_to(tmp_path / "there")
+    said = found(bench, folder)
+    (bench.public / "linked").unlink()
+    assert said and {x.split(": ")[0] for x in said} == {"public/linked/x.tif"}, said
+
+
+def test_numbers_like_short_digests_stop_no_release(tmp_path):
+    """Short digests of many hidden files are met by chance among the numbers of large tables; in a
+    list of files they stand close together."""
+    known = digests.Digests()
+    rng = np.random.default_rng(1)
+    sums = {}
+    for k in range(1500):
+        secret = tmp_path / "secret"
+        secret.write_bytes(rng.bytes(100))
+        sums[k] = known.file(secret, f"i{k}")[:8], zlib.crc32(secret.read_bytes())
+        known.beside(f"i{k}", [str(k), f"image {k}"])
+    text = tmp_path / "table.txt"
+    numbers = [f"{n:08x}" for n in rng.integers(1 << 32, size=60_000)]
+    # As many as chance gives or more: two of them alone were an alarm
+    text.write_text("\n".join([*numbers, *(sums[k][0] for k in range(4))]))
+    assert known.find(text) == set()
+    decimals = map(str, rng.integers(10_000_000, 1 << 32, size=60_000))
+    text.write_text("\n".join(decimals))
+    assert known.find(text) == set()
+    for column in (0, 1):
+        text.write_text("\n".join(f"{sums[k][column]},{k}0.9" for k in range(6)))
+        assert {whose for _, whose in known.find(text)} == {f"i{k}" for k in range(6)}
+    text.write_text(f"image 7: {sums[7][1]}.")
+    assert known.find(text) == {("has a digest", "i7")}
+    text.write_text(f"image 75: {sums[7][1]}.")
+    assert known.find(text) == set()
+
+
+def test_names_are_whole_names(tmp_path):
+    known = digests.Digests()
+    known.name("labels/1.tif", "a")
+    text = tmp_path / "x.txt"
+    lines = {"see /data/labels/1.tif.": True, '"labels/1.tif"': True, "labels/1.tiff": False,
+             "open_labels/1.tif": False, "labels/11.tif": False}  # fmt: skip
+    for line, told in lines.items():
+        text.write_text(line)
+        assert bool(known.find(text)) is told, line
+
+
+def test_few_objects_are_met_by_chance_in_large_tables(tmp_path):
+    """Centres and boxes of other images, thousands in a table, are near those of three objects."""
+    rng = np.random.default_rng(2)
+    planes = []
+    for _ in range(100):
+        plane = np.zeros((256, 256), np.uint8)
+        for n, (y, x) in enumerate(rng.permutation(100)[:3, None] // (10, 1) % 10 * 24 + 4, 1):
+            plane[y : y + 12, x : x + 12] = n
+        planes.append(plane)
+    hidden = [tells.objects(f"i{k}", {f"i{k}"}, [p]) for k, p in enumerate(planes)]
+    looked_for = tells.Tells(hidden)
+    text = tmp_path / "table.csv"
+    places = rng.uniform(0, 256, (2500, 2))
+    text.write_text("y,x\n" + "\n".join(f"{y},{x}" for y, x in places))
+    assert looked_for.told(text)[0] == set()
+    corners = rng.uniform(0, 244, (40_000, 2))
+    text.write_text("x1,y1,x2,y2\n" + "\n".join(
+        f"{x},{y},{x + 12},{y + 12}" for y, x in corners))  # fmt: skip
+    assert looked_for.told(text)[0] == set()
+    own = hidden[5].places[0]
+    text.write_text("y,x\n" + "\n".join(f"{y},{x}" for y, x in [*own, *places[:20]]))
+    assert ("i5", "has the objects (centres)") in looked_for.told(text)[0]
+    text.write_text("x1,y1,x2,y2\n" + "\n".join(
+        ",".join(map(str, box)) for box in hidden[5].boxes))  # fmt: skip
+    assert ("i5", "has the objects (outlines or boxes)") in looked_for.told(text)[0]
+
+
+def test_small_numbers_beside_names_are_no_secret(tmp_path):
+    """A fold is often the number of objects; the numbers of many images are one."""
+    hidden = [tells.Objects(f"i{k}", {f"i{k}"}, 1 + k % 2) for k in range(20)]
+    text = tmp_path / "table.csv"
+    for few in (3, 20):
+        rows = [f"i{k},{1 + k % 2},x" for k in range(few)]
+        text.write_text("id,fold,image\n" + "\n".join(rows))
+        said = tells.Tells(hidden[:few]).told(text)[0]
+        assert len(said) == (0 if few == 3 else few)
+    spots = tells.Objects("s", {"s"}, 6, areas=np.array([1.0, 1, 1, 2, 2, 2]))
+    text.write_text("a,group\n" + "\n".join(f"{k},{1 + k % 2}" for k in range(6)))
+    assert tells.Tells([spots]).told(text)[0] == set()
+
+
+class _Ran:
+    def __reduce__(self):
+        return Path.touch, (Path("ran"),)
+
+
+def test_pickles_run_nothing(tmp_path, monkeypatch):
+    """What a pickle calls isn't called, NumPy's own code included; what refers to itself many times
+    is looked at once; arrays are found in every protocol and order."""
+    monkeypatch.chdir(tmp_path)
+    labels = np.arange(64, dtype=">u2").reshape(8, 8)
+    nested = labels
+    for _ in range(7):
+        nested = [nested] * 200
+    objects = np.array([{"a": labels.T}, None], object)
+    for protocol in (2, 3, 4, 5):
+        data = [_Ran(), nested, objects, np.float32(3), np.zeros(3, "V4"), b"x", {1}]
+        (tmp_path / "x.pkl").write_bytes(pickle.dumps(data, protocol))
+        read = [np.stack(list(s.planes()))[0] for s in anyimage.arrays(tmp_path / "x.pkl")]
+        assert [a.tolist() for a in read] == [labels.tolist(), labels.T.tolist()], protocol
+    # Bytes that would be pointers
+    hostile = pickle.dumps(np.zeros((2, 2), "V8")).replace(b"V8", b"O8")
+    (tmp_path / "x.pkl").write_bytes(hostile)
+    assert list(anyimage.arrays(tmp_path / "x.pkl")) == []
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("pack", [
+    imagecodecs.zstd_encode, imagecodecs.lz4f_encode, zlib.compress, gzip.compress,
+])  # fmt: skip
+def test_what_unpacks_to_too_much_is_bounded_and_named(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr(containers, "LARGEST", 1 << 20)
+    path = tmp_path / "bomb"
+    path.write_bytes(pack(bytes(8 << 20)))
+    sizes = [inner.stat().st_size for _, inner in containers.everything(path)]
+    assert sizes == [path.stat().st_size, 1 << 20]
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as packed:
+        for k in range(6):
+            packed.write(path, f"m{k}")
+    monkeypatch.setattr(containers, "ALL", 3 << 20)
+    with pytest.raises(containers.TooMuch):
+        list(containers.everything(tmp_path / "many.zip"))
+
+
+def test_files_that_every_truth_has_are_no_secret(tmp_path):
+    """Empty frames of a time-lapse, what describes a Zarr array; not the labels themselves."""
+    frames = []
+    for t in range(3):
+        plane = np.zeros((32, 32), np.uint16) if t == 0 else discs(t)[1][:32, :32]
+        frames.append((f"man_track{t}.tif", tiff(tmp_path / f"{t}.tif", plane)))
+    assert reach._common(frames) == {"man_track0.tif"}
+    assert reach._common(frames[1:2]) == set()
+    zarr.save_array(tmp_path / "x.zarr", discs(7)[1], zarr_format=2)
+    files = [(p.name, p) for p in (tmp_path / "x.zarr").rglob("*") if p.is_file()]
+    assert {".zarray"} <= reach._common(files) < {name for name, _ in files}
+
+
 def test_objects_told_in_words(shared):
     """Outlines, regions, boxes and centres, also in micrometres or as a part of the image."""
     bench, folder, secret = shared
@@ -382,6 +531,7 @@ def test_masks_in_gray_levels_and_pieces_of_them(shared):
 def test_what_was_searched_is_not_searched_again(shared, monkeypatch):
     """Until it changes; also what is deep in a Zarr, with the array's own description as it was."""
     bench, folder, secret = shared
+    monkeypatch.setattr(searched, "SETTLED", 0)
     place = bench.public / "LATER" / "plate.zarr" / "0"
     array = zarr.create_array(place, shape=(96, 96), dtype="i4", chunks=(48, 48))
     array[:] = discs(77)[1]

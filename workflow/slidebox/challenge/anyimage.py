@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import re
 import tempfile
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from ..images import UnreadableImage, can_read, open_image
 from . import containers, pixels
 
 CODECS = {".jxl", ".qoi", ".webp", ".pgm", ".ppm"}
+# Those in .npz are found unpacked
 NUMPY = {".npy", ".npz", ".pkl", ".pickle", ".p"}
 HDF5 = {".h5", ".hdf5", ".hdf", ".he5", ".ilp", ".ims", ".nxs", ".emd", ".loom", ".h5ad"}
 LARGEST_PICKLE = 1 << 30
@@ -43,7 +46,7 @@ def arrays(path: Path) -> Iterator[pixels.Source]:
             yield from _mat(path)
         elif sniffed == ".nrrd":
             yield from _nrrd(path)
-        elif sniffed in (".npy", ".pkl") or suffix in NUMPY:
+        elif sniffed in (".npy", ".pkl") or (suffix in NUMPY and sniffed != ".zip"):
             yield from map(plain, _numpy(path, sniffed))
         elif sniffed in CODECS:
             import imagecodecs
@@ -96,14 +99,14 @@ def _numpy(path: Path, sniffed: str) -> Iterator[np.ndarray]:
         return
     try:
         loaded = np.load(path, allow_pickle=False, mmap_mode="r")
-        found = [loaded] if isinstance(loaded, np.ndarray) else [loaded[k] for k in loaded]
     except ValueError:
         with path.open("rb") as handle:  # objects, as Cellpose's _seg.npy
             np.lib.format.read_magic(handle)
             np.lib.format.read_array_header_1_0(handle)
             yield from _inside(_Numbers(handle).load())
         return
-    yield from (a for a in found if a.ndim >= 2)
+    if loaded.ndim >= 2:
+        yield loaded
 
 
 class _Nothing:
@@ -115,6 +118,9 @@ class _Nothing:
     def __setstate__(self, state: Any) -> None:
         self.state = state
 
+    def __call__(self, *_: Any, **__: Any) -> _Nothing:
+        return self
+
     def append(self, _: Any) -> None:
         pass
 
@@ -122,22 +128,74 @@ class _Nothing:
         pass
 
 
+class _Kind:
+    """A dtype of a pickle: NumPy's own would trust whatever state a pickle gives it."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        self.code, self.order = code, "<"
+
+    def __setstate__(self, state: Any) -> None:
+        self.order = state[1]
+
+    def dtype(self) -> np.dtype | None:
+        """Of numbers; None for objects, text and records."""
+        if not isinstance(self.code, str) or not re.fullmatch(r"[uif][1248]|b1", self.code):
+            return None
+        return np.dtype(("<" if self.order == "|" else self.order) + self.code)
+
+
+class _Array:
+    """An array of a pickle: of numbers, or a list of objects."""
+
+    def __init__(self, *_: Any) -> None:
+        self.inside: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, by_columns, data = state
+        self.inside = _made(data, kind, shape, "F" if by_columns else "C")
+
+
+def _made(data: Any, kind: Any, shape: Any, order: str) -> Any:
+    if isinstance(data, list):
+        return data
+    dtype = kind.dtype() if isinstance(kind, _Kind) else None
+    if dtype is None:
+        return None
+    return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _frombuffer(data: Any, kind: Any, shape: Any, order: Any) -> _Array:
+    array = _Array()
+    array.inside = _made(data, kind, shape, "F" if order == "F" else "C")
+    return array
+
+
+def _encode(text: str, *_: Any) -> bytes:
+    """How older pickles write bytes."""
+    return text.encode("latin-1")
+
+
 class _Numbers(pickle.Unpickler):
-    """Loads arrays and plain containers of a pickle and nothing that runs code."""
+    """Loads arrays and plain containers of a pickle; what it calls is defined here, or a set."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "numpy" and name in (
-            "_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"
-        ):  # fmt: skip
-            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        if (module, name) in (("collections", "OrderedDict"), ("builtins", "set"),
-                              ("_codecs", "encode")):  # fmt: skip
-            return super().find_class(module, name)
-        return _Nothing
+        own = {"_reconstruct": _Array, "ndarray": _Array, "dtype": _Kind,
+               "_frombuffer": _frombuffer}  # fmt: skip
+        if module.split(".")[0] == "numpy":
+            return own.get(name, _Nothing)
+        return {("collections", "OrderedDict"): OrderedDict, ("builtins", "set"): set,
+                ("_codecs", "encode"): _encode}.get((module, name), _Nothing)  # fmt: skip
 
 
-def _inside(thing: Any, depth: int = 0) -> Iterator[np.ndarray]:
-    """Arrays of two dimensions or more anywhere in nested containers."""
+def _inside(thing: Any, depth: int = 0, seen: dict[int, Any] | None = None) -> Iterator[np.ndarray]:
+    """Arrays of two dimensions or more anywhere in nested containers, each once."""
+    seen = {} if seen is None else seen
+    if isinstance(thing, dict | list | tuple | _Array | _Nothing):
+        if id(thing) in seen:
+            return
+        seen[id(thing)] = thing  # kept, so that nothing else gets its id
+    if isinstance(thing, _Array):
+        thing = thing.inside
     if isinstance(thing, np.ndarray):
         if thing.dtype == object:
             thing = thing.ravel().tolist()
@@ -148,7 +206,7 @@ def _inside(thing: Any, depth: int = 0) -> Iterator[np.ndarray]:
         thing = getattr(thing, "state", None)
     if depth < 8 and isinstance(thing, dict | list | tuple):
         for value in thing.values() if isinstance(thing, dict) else thing:
-            yield from _inside(value, depth + 1)
+            yield from _inside(value, depth + 1, seen)
 
 
 def _hdf5(path: Path) -> Iterator[pixels.Source]:
@@ -187,11 +245,12 @@ def _nrrd(path: Path) -> Iterator[pixels.Source]:
         b"double": "f8",
     }  # fmt: skip
     order = ">" if about.get(b"endian") == b"big" else "<"
-    if about.get(b"encoding", b"").startswith(b"gz"):
-        values = zlib.decompress(values, 47)
+    compressed = about.get(b"encoding", b"").startswith(b"gz")
     shape = [int(n) for n in about[b"sizes"].split()][::-1]
-    count = int(np.prod(shape))
-    yield plain(np.frombuffer(values, order + kinds[about[b"type"]], count).reshape(shape))
+    kind, count = np.dtype(order + kinds[about[b"type"]]), math.prod(shape)
+    if compressed:
+        values = zlib.decompressobj(47).decompress(values, count * kind.itemsize)
+    yield plain(np.frombuffer(values, kind, count).reshape(shape))
 
 
 def plain(array: Any) -> pixels.Source:
@@ -199,7 +258,7 @@ def plain(array: Any) -> pixels.Source:
     axes = "tczyx"[-array.ndim :] if array.ndim <= 5 else "?" * (array.ndim - 2) + "yx"
     axes = axes.replace("c", "q")  # not known to be a channel
     if array.ndim == 3 and array.shape[-1] in (3, 4):  # colours
-        return _coloured(np.asarray(array))
+        return _coloured(array)
     return pixels.Source(
         axes, tuple(array.shape), np.dtype(array.dtype), {}, False,
         lambda index: np.asarray(array[index]),
@@ -212,5 +271,5 @@ def _coloured(array: np.ndarray) -> pixels.Source:
         return plain(array)
     return pixels.Source(
         "cyx", (array.shape[2], *array.shape[:2]), array.dtype, {}, array.shape[2] >= 3,
-        lambda index: array[:, :, index[0]],
+        lambda index: np.asarray(array[:, :, index[0]]),
     )  # fmt: skip

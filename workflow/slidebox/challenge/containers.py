@@ -17,15 +17,19 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 DEEP = 4  # containers within containers
 LARGEST = 4 << 30  # bytes of a member that is unpacked
+ALL = 64 << 30  # of all that is packed in a file
 LARGEST_TEXT = 256 << 20
+LARGEST_ROI = 1 << 20
 ZARR = {"zarr.json", ".zarray"}
+ZARR_FILES = {*ZARR, ".zgroup", ".zattrs", ".zmetadata"}  # what describes arrays and groups
 TABLES = {".parquet", ".pq", ".feather", ".arrow"}
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, sqlite3.Error, OSError,
@@ -41,25 +45,45 @@ MAGIC = (
     (b"x\x01", "zlib"), (b"x\x9c", "zlib"), (b"x\xda", "zlib"),
 )  # fmt: skip
 SHUT = {"7z", "rar", "Z"}  # nothing here opens these
+LARGEST_PDF = 1 << 30
 SINGLE = {"gz", "bz2", "xz", "lzma", "zst", "lz4", "zlib"}
 # Runs of base64 with line ends as they are written or as JSON writes them
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}(?:(?:\\n|\\r\\n|\r?\n[ \t]*)[A-Za-z0-9+/]{4,})*={0,2}")
 STREAM = re.compile(rb"stream\r?\n")
 
 
-def everything(path: Path, depth: int = 0) -> Iterator[tuple[str, Path]]:
+class TooMuch(Exception):
+    """More is packed in a file than is unpacked."""
+
+
+def everything(
+    path: Path, depth: int = 0, spent: list[int] | None = None
+) -> Iterator[tuple[str, Path]]:
     """A file itself as ("", path), and all that is packed in it as ("member", temporary file).
 
     Members are unpacked one at a time; those with a Zarr array among them all together, since an
     array is many files. What can't be unpacked is left: `shut` names it.
+
+    Parameters
+    ----------
+    spent : bytes that were unpacked of the outermost file, which are bounded.
+
+    Raises
+    ------
+    TooMuch
+        After `ALL` bytes.
     """
+    spent = [0] if spent is None else spent
     yield "", path
     kind = _kind(path) if depth < DEEP else None
     if kind is None or kind in SHUT:
         return
     try:
         for name, inner in _members(path, kind):
-            for below, deeper in everything(inner, depth + 1):
+            spent[0] += inner.stat().st_size
+            if spent[0] > ALL:
+                raise TooMuch(f"more than {ALL >> 30} GB are packed in it")
+            for below, deeper in everything(inner, depth + 1, spent):
                 yield f"{name}!/{below}" if below else name, deeper
     except _BROKEN:
         return
@@ -70,6 +94,8 @@ def shut(path: Path) -> str | None:
     kind = _kind(path)
     if kind in SHUT:
         return f"nothing here opens {kind} files"
+    if kind == "pdf" and path.stat().st_size > LARGEST_PDF:
+        return f"it has more than {LARGEST_PDF >> 30} GB"
     if kind != "zip":
         return None
     try:
@@ -78,6 +104,8 @@ def shut(path: Path) -> str | None:
                 return "it is encrypted"
             if any(i.file_size > LARGEST for i in packed.infolist()):
                 return f"a member has more than {LARGEST >> 30} GB"
+            if sum(i.file_size for i in packed.infolist()) > ALL:
+                return f"more than {ALL >> 30} GB are packed in it"
     except _BROKEN:
         return "it is damaged"
     return None
@@ -114,7 +142,8 @@ def _members(path: Path, kind: str) -> Iterator[tuple[str, Path]]:
         with zipfile.ZipFile(path) as packed:
             listed = [(i.filename, i.file_size, i) for i in packed.infolist() if not i.is_dir()]
             yield from _unpacked(listed, packed.open)
-            rois = [packed.read(entry) for name, _, entry in listed if name.endswith(".roi")]
+            rois = [packed.read(entry) for name, size, entry in listed
+                    if name.endswith(".roi") and size <= LARGEST_ROI]  # fmt: skip
             if rois:
                 with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
                     inner = Path(folder, "rois.json")
@@ -141,32 +170,60 @@ def _single(path: Path, kind: str) -> Iterator[tuple[str, Path]]:
     with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
         name = path.stem if path.suffix not in (".tgz", ".txz") else f"{path.stem}.tar"
         inner = Path(folder, name)
-        with inner.open("wb") as target:
-            if kind in ("zst", "lz4", "zlib"):
-                import imagecodecs
-
-                decode = {"zst": imagecodecs.zstd_decode, "lz4": imagecodecs.lz4f_decode,
-                          "zlib": imagecodecs.zlib_decode}[kind]  # fmt: skip
-                target.write(decode(path.read_bytes()))
-            else:
-                opener = {"gz": gzip.open, "bz2": bz2.open}.get(kind, lzma.open)
-                with opener(path, "rb") as source:
-                    left = LARGEST
-                    while left > 0 and (block := source.read(min(left, 4 << 20))):
-                        target.write(block)
-                        left -= len(block)
+        with inner.open("wb") as target, _decompressed(path, kind) as source:
+            left = LARGEST
+            while left > 0 and (block := source.read(min(left, 4 << 20))):
+                target.write(block)
+                left -= len(block)
         yield name, inner
+
+
+@contextmanager
+def _decompressed(path: Path, kind: str) -> Iterator[Any]:
+    """A compressed file to be read block by block, however much it unpacks to."""
+    if kind in ("zst", "lz4"):
+        import pyarrow
+
+        with pyarrow.OSFile(str(path)) as file:
+            yield pyarrow.CompressedInputStream(file, {"zst": "zstd"}.get(kind, kind))
+    elif kind == "zlib":
+        with path.open("rb") as file:
+            yield _Zlib(file)
+    else:
+        opener = {"gz": gzip.open, "bz2": bz2.open}.get(kind, lzma.open)
+        with opener(path, "rb") as source:
+            yield source
+
+
+class _Zlib:
+    """A zlib stream that is read block by block."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._stream = file, zlib.decompressobj()
+
+    def read(self, size: int) -> bytes:
+        while not self._stream.eof:
+            packed = self._stream.unconsumed_tail or self._file.read(1 << 20)
+            if not packed:
+                raise EOFError("it ends too early")
+            if data := self._stream.decompress(packed, size):
+                return data
+        return b""
 
 
 def _unpacked(listed: list[tuple], opener) -> Iterator[tuple[str, Path]]:
     together = any(PurePosixPath(name).name in ZARR for name, _, _ in listed)
     with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
         made = []
+        unpacked = 0
         for number, (name, size, entry) in enumerate(listed):
             if size > LARGEST:
                 continue
-            parts = [p for p in PurePosixPath(name).parts if p not in ("/", "..")]
-            inner = Path(folder, *(parts if together else (f"{number}", parts[-1])))
+            unpacked += size
+            if together and unpacked > ALL:
+                raise TooMuch(f"more than {ALL >> 30} GB are packed in it")
+            parts = [p for p in PurePosixPath(name).parts if p not in ("/", "..")] or ["unnamed"]
+            inner = Path(folder, *(parts if together else (f"{number}", parts[-1][-64:])))
             inner.parent.mkdir(parents=True, exist_ok=True)
             with opener(entry) as source, inner.open("wb") as target:
                 shutil.copyfileobj(source, target)
@@ -210,17 +267,22 @@ def _written_out(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _of_pdf(path: Path) -> Iterator[tuple[str, bytes]]:
     """Streams of a PDF file; bare pictures as NumPy files."""
+    if path.stat().st_size > LARGEST_PDF:
+        return
     text = path.read_bytes()
     for number, found in enumerate(STREAM.finditer(text)):
         if text[found.start() - 3 : found.start()] == b"end":
             continue
         stop = text.find(b"endstream", found.end())
+        if stop < 0:
+            break
         # What it is stands before it, since the object's beginning
-        start = max(text.rfind(b" obj", 0, found.start()), found.start() - 4096)
-        data, head = text[found.end() : stop], text[max(0, start) : found.start()]
+        far = max(0, found.start() - 4096)
+        start = max(text.rfind(b" obj", far, found.start()), far)
+        data, head = text[found.end() : stop], text[start : found.start()]
         if b"FlateDecode" in head:
             try:
-                data = zlib.decompressobj().decompress(data)
+                data = zlib.decompressobj().decompress(data, LARGEST_TEXT)
             except zlib.error:
                 continue
         size = [re.search(rb"/" + key + rb"\s+(\d+)", head) for key in (b"Width", b"Height")]
@@ -272,7 +334,8 @@ def as_npy(array: np.ndarray) -> bytes:
 
 def _of_sqlite(path: Path) -> Iterator[tuple[str, bytes]]:
     """Cells of bytes of a database, and each table as CSV."""
-    with closing(sqlite3.connect(f"file:{path.resolve()}?mode=ro&immutable=1", uri=True)) as base:
+    uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as base:
         names = [n for (n,) in base.execute("select name from sqlite_master where type = 'table'")]
         for name in names:
             lines = []

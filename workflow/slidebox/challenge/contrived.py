@@ -77,7 +77,7 @@ def _instances(truth: Any, item: Item, settings: Any, rng: np.random.Generator) 
     made = {
         PART: _largest(labels, objects), SHIFTED: _shift(labels),
         "one object": np.ones(item.shape, np.uint16),
-        "noise": rng.integers(0, 200, item.shape).astype(np.uint16),
+        "noise": rng.integers(0, 200, item.shape, np.uint16),
         MERGED: objects.astype(np.uint16),
         MISPLACED: np.roll(labels, [n // 2 for n in labels.shape], range(labels.ndim)),
     }  # fmt: skip
@@ -112,9 +112,11 @@ def _with_false(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     label = 0
     for corner in rng.integers(0, high, (TRIES * wanted, labels.ndim)):
         place = tuple(slice(int(c), int(c) + side) for c in corner)
-        if label < wanted and not out[place].any():
+        if not out[place].any():
             label += 1
             out[place] = label
+            if label == wanted:
+                break
     return out
 
 

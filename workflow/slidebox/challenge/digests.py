@@ -2,16 +2,18 @@
 
 A digest of 64 bits or more says by itself whose it is, also cut short to 16 of its hexadecimal
 digits. Shorter ones (CRC-32, Adler-32, the first 8 to 15 digits of a longer one) are met by chance
-among a million numbers: they count when two of them stand in a text, or the file's name or size
-beside one.
+among many numbers: they count when the file's name or size stands beside one, or when there are
+more of them in a text than chance gives.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 import zlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -26,12 +28,15 @@ NAMED = (
     "sha3_512", "blake2b", "blake2s",
 )  # fmt: skip
 OF_PIXELS = 1 << 27  # bytes of an image whose values are digested in several types
+DECIMAL_CUT = 12  # digits of a decimal digest that counts by itself
 CUT, SHORT = 16, 8  # hexadecimal digits of a digest that was cut; of one that counts among others
+CHANCE = 1e-6  # that so many short digests stand in a text that has nothing to do with them
+SURE_WORD = 3  # letters of a name or size that says something beside a short digest
 BESIDE = 200  # bytes before and after a short digest in which the file's name or size stands
 
 HEX = re.compile(rb"[0-9A-Fa-f]{8,}")
 PAIRS = re.compile(rb"(?:[0-9A-Fa-f]{2}[:\- ]){7,}[0-9A-Fa-f]{2}")
-DECIMAL = re.compile(rb"(?<![\d.])\d{8,}(?![\d.])")
+DECIMAL = re.compile(rb"(?<![\d.])\d{8,}(?!\.?\d)")
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
 # Of digests of 16, 20, 28, 32, 48 and 64 bytes
 LENGTHS = (22, 27, 38, 43, 64, 86)
@@ -46,14 +51,20 @@ class Digests:
         self._base64: dict[bytes, str] = {}
         self._decimal: dict[bytes, str] = {}
         self._beside: dict[str, set[bytes]] = {}
+        self._endings: dict[bytes, set[int]] = defaultdict(set)  # of names: how long they are
+        self._count = self._short = 0  # digests; those of 32 bits
 
     def name(self, name: str, which: str) -> None:
         """A name that is itself a secret: the path of a hidden file."""
-        self.names[name.encode()] = which
+        written = name.encode("utf-8", "surrogateescape")
+        self.names[written] = which
+        self._endings[written[-4:]].add(len(written))
 
     def beside(self, which: str, words: Iterable[str]) -> None:
         """Words that make a short digest of this truth a sure one: its names, its size."""
-        self._beside.setdefault(which, set()).update(w.lower().encode() for w in words if w)
+        self._beside.setdefault(which, set()).update(
+            w.lower().encode() for w in words if len(w) >= SURE_WORD
+        )
 
     def file(self, path: Path, which: str) -> str:
         """All digests of a file; its sha256."""
@@ -100,6 +111,8 @@ class Digests:
         """A digest in its notations: hexadecimal, base64 in either alphabet, a whole number."""
         hexadecimal = digest.hex().encode()
         self._by_start.setdefault(hexadecimal[:SHORT], []).append((hexadecimal, which))
+        self._count += 1
+        self._short += len(digest) == 4
         self._decimal[str(int.from_bytes(digest, "big")).encode()] = which
         if len(digest) >= 16:
             for word in (base64.b64encode(digest), base64.urlsafe_b64encode(digest)):
@@ -109,11 +122,13 @@ class Digests:
         """("has a digest" or "names the file", whose) of all that stands in a text."""
         sure: set[tuple[str, str]] = set()
         short: set[str] = set()
+        words: Counter[int] = Counter()  # by their length; of decimal ones -1
         for text in _overlapping(path):
-            sure |= {("names the file", whose) for name, whose in self.names.items()
-                     if name in text}  # fmt: skip
-            for word, at in _words(text):
-                for whose, is_short in self._whose(word):
+            sure |= {("names the file", whose) for whose in self._named(text)}
+            for word, at, decimal in _words(text):
+                if len(word) < (DECIMAL_CUT if decimal else CUT):
+                    words[-1 if decimal else len(word)] += 1
+                for whose, is_short in self._whose(word, decimal):
                     if not is_short or self._is_beside(text, at, whose):
                         sure.add(("has a digest", whose))
                     else:
@@ -123,14 +138,38 @@ class Digests:
                 for part in {token[-n:] for n in LENGTHS} | {token[:n] for n in LENGTHS}:
                     if whose := self._base64.get(part):
                         sure.add(("has a digest", whose))
-        if len(short) > 1:
+        if len(short) > 1 and self._is_no_chance(len(short), words):
             sure |= {("has a digest", whose) for whose in short}
         return sure
 
-    def _whose(self, word: bytes) -> Iterator[tuple[str, bool]]:
+    def _named(self, text: bytes) -> Iterator[str]:
+        """Whose file a text names, by a whole name or path."""
+        for ending, lengths in self._endings.items():
+            at = text.find(ending)
+            while at >= 0:
+                stop = at + len(ending)
+                for length in lengths if not _goes_on(text[stop : stop + 1]) else ():
+                    start = stop - length
+                    if (start >= 0 and (whose := self.names.get(text[start:stop]))
+                            and not _goes_on(text[max(0, start - 1) : start])):  # fmt: skip
+                        yield whose
+                at = text.find(ending, at + 1)
+
+    def _is_no_chance(self, found: int, words: Counter[int]) -> bool:
+        """Whether numbers that mean something else would seldom be short digests so often."""
+        expected = sum(
+            n * (self._short / 2**32 if length < 0 else self._count / 16**length)
+            for length, n in words.items()
+        )
+        # An upper bound of the Poisson distribution's tail
+        return found * math.log(max(expected, 1e-300)) - math.lgamma(found + 1) <= math.log(CHANCE)
+
+    def _whose(self, word: bytes, decimal: bool) -> Iterator[tuple[str, bool]]:
         """(whose, whether it's short) of a word in lower case."""
-        if which := self._decimal.get(word):
-            yield which, len(word) < 12
+        if decimal:
+            if which := self._decimal.get(word):
+                yield which, len(word) < DECIMAL_CUT
+            return
         for whole, which in self._by_start.get(word[:SHORT], ()):
             if whole.startswith(word):
                 yield which, len(word) < CUT
@@ -138,7 +177,10 @@ class Digests:
 
     def _is_beside(self, text: bytes, at: int, which: str) -> bool:
         near = text[max(0, at - BESIDE) : at + BESIDE].lower()
-        return any(word in near for word in self._beside.get(which, ()))
+        return any(
+            re.search(rb"(?<![^\W_])" + re.escape(word) + rb"(?![^\W_])", near)
+            for word in self._beside.get(which, ())
+        )
 
 
 def _types(planes: list[np.ndarray]) -> Iterator[tuple[bytes, str]]:
@@ -166,11 +208,19 @@ def _overlapping(path: Path) -> Iterator[bytes]:
             tail = (tail + block)[-LONGEST:]
 
 
-def _words(text: bytes) -> Iterator[tuple[bytes, int]]:
-    """What may be a digest in hexadecimal or decimal, in lower case, and where it stands."""
+def _goes_on(letter: bytes) -> bool:
+    """Whether a name before or after which this stands is a part of a longer one."""
+    return letter.isalnum() or letter in (b"_", b"-") or letter > b"\x7f"
+
+
+def _words(text: bytes) -> Iterator[tuple[bytes, int, bool]]:
+    """What may be a digest, in lower case, where it stands and whether it's decimal or hexadecimal.
+
+    Digits alone may be both.
+    """
     for found in HEX.finditer(text):
-        yield found.group().lower(), found.start()
+        yield found.group().lower(), found.start(), False
     for found in PAIRS.finditer(text):
-        yield re.sub(rb"[:\- ]", b"", found.group()).lower(), found.start()
+        yield re.sub(rb"[:\- ]", b"", found.group()).lower(), found.start(), False
     for found in DECIMAL.finditer(text):
-        yield found.group(), found.start()
+        yield found.group(), found.start(), True

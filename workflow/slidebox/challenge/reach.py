@@ -6,6 +6,7 @@ import csv
 import hashlib
 import itertools
 import math
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,8 @@ LARGEST_TEXT = 256 << 20
 POINTS = {".csv", ".tsv", ".txt"}
 STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.\d+\.tmp/")
 AXES = ("yx", "zyx", "tyx", "tzyx")
+MOST_PLANES = 1 << 20  # of an image
+LARGEST_PLANE = 1 << 30  # pixels of a plane that is read to compare its looks
 HIDDEN_PLANES, PLANES = 256, 32  # of one image that are compared by their looks
 FEWEST_TRACKS = 5  # lines of a table below which others' may be the same by chance
 CLASSES = 16  # of a semantic segmentation that are looked for alone
@@ -62,7 +65,7 @@ def _files(pair: Pair) -> Iterator[tuple[str, Path]]:
 
 
 def _says_nothing(path: Path, task: str) -> bool:
-    """Whether a written truth has no object: such are all alike, and no secret."""
+    """Whether a written truth has no object, or is one: such are all alike, and no secret."""
     if task == "points":
         return len(path.read_text("ascii").splitlines()) < 2
     if task == "tracking":
@@ -70,7 +73,27 @@ def _says_nothing(path: Path, task: str) -> bool:
     if task == "restoration":
         return False
     with pixels.opened(path) as truth:
-        return not any(plane.any() for plane in truth.planes())
+        return _plain(truth.planes())
+
+
+def _plain(planes: Iterable[np.ndarray]) -> bool:
+    """Whether planes are like many others: empty, or of one value."""
+    return all(_turns(plane) < TURNS for plane in planes)
+
+
+def _common(files: list[tuple[str, Path]]) -> set[str]:
+    """Names of a truth's files that other truths have too: empty frames, what describes a Zarr."""
+    found = {name for name, _ in files if Path(name).name in containers.ZARR_FILES}
+    if len(files) == 1:
+        return found
+    same: dict[str, list[str]] = defaultdict(list)
+    for name, path in files:
+        same[sha256_file(path)].append(name)
+        if name not in found and not path.name.isdigit():
+            with suppress(*anyimage.BROKEN):
+                planes = [p for source in anyimage.arrays(path) for p in source.planes()]
+                found |= {name} if planes and _plain(planes) else set()
+    return found.union(*(names for names in same.values() if len(names) > 1))
 
 
 def _small_table(path: Path, task: str) -> bool:
@@ -169,9 +192,11 @@ class _Search:
         for pair in hidden.values():  # once for all tiles of an image
             told = (self._table if self.task == "points" else self._image)(pair, known)
             self.digests.beside(pair.id, _names(pair))
-            for name, path in _files(pair):
+            files = list(_files(pair))
+            common = _common(files) if told else set()
+            for name, path in files:
                 self.digests.name(name, pair.id)
-                if told and not _small_table(path, self.task):
+                if told and name not in common and not _small_table(path, self.task):
                     self._bytes(pair, path)
             if pair.tracks is not None:
                 with suppress(pixels.Unfit):
@@ -186,8 +211,10 @@ class _Search:
             f"{self.task} {self.columns} {sorted(self.waived)} {sorted(self.sources)}".encode()
         )
         for pair in filter(writer.is_hidden, writer.pairs):
-            for name, _ in _files(pair):
-                total.update(f"{pair.id} {pair.study.sha256(pair.truth)} {name}\n".encode())
+            for fileset in filter(None, (pair.image, pair.truth, pair.tracks)):
+                names = [f["path"] for f in fileset["files"]]
+                told = [pair.id, pair.series, fileset["path"], names, pair.study.sha256(fileset)]
+                total.update(f"{told}\n".encode())
         for row in writer.secrets:
             total.update(f"{row['id']} {row['sha256']}\n".encode())
         return total.hexdigest()
@@ -198,13 +225,13 @@ class _Search:
             self.sizes[size].add((digest, pair.id, "the hidden truth"))
 
     def _image(self, pair: Pair, known: list[tells.Objects]) -> bool:
-        """Whether there is something to hide: an empty image is no secret."""
+        """Whether there is something to hide: an image of one value is no secret."""
         series = pair.series if len(pair.truth.get("series") or []) > 1 else 0
         with objects.archived(pair.study, pair.truth, series) as truth:
             planes = list(truth.planes())
             shape = truth.shape
             self.shapes.add(_size(truth.axes, shape))
-        if not any(plane.any() for plane in planes):
+        if _plain(planes):
             return False
         self.planes.add(_size("yx", shape[-2:]))
         for size, digest in self.digests.values(planes, shape, pair.id):
@@ -264,9 +291,12 @@ class _Search:
 
     def _packed_in(self, path: Path, where: str) -> Iterator[Finding]:
         """What a file of an image holds beside its pixels."""
-        for member, inner in containers.everything(path):
-            if member:
-                yield from self._texts(inner, f"{where}!/{member}", inner.suffix.lower())
+        try:
+            for member, inner in containers.everything(path):
+                if member:
+                    yield from self._texts(inner, f"{where}!/{member}", inner.suffix.lower())
+        except containers.TooMuch as why:
+            yield _unsearched(where, str(why))
 
     def file(
         self, path: Path, where: str, name: str | None = None, looked_at: bool = False
@@ -274,6 +304,14 @@ class _Search:
         """A file and all that is packed in it. `looked_at`: its pixels have been elsewhere."""
         if path.stat().st_size and (why := containers.shut(path)):
             yield _unsearched(where, why)
+        try:
+            yield from self._unpacked(path, where, name, looked_at)
+        except containers.TooMuch as why:
+            yield _unsearched(where, str(why))
+
+    def _unpacked(
+        self, path: Path, where: str, name: str | None, looked_at: bool
+    ) -> Iterator[Finding]:
         for member, inner in containers.everything(path):
             shown = f"{where}!/{member}" if member else where
             ending = Path(member or name or path.name).suffix.lower()
@@ -333,7 +371,12 @@ class _Search:
     def _seen(self, source: pixels.Source, where: str) -> Iterator[Finding]:
         if source.dtype.kind not in "uibf" or math.prod(source.shape) == 0:
             return
+        if math.prod(source.shape[:-2]) > MOST_PLANES:
+            yield _unsearched(where, f"it has more than {MOST_PLANES} planes")
+            return
         same = _size("yx", source.shape[-2:]) in self.planes
+        # What is larger isn't compared by its looks: it needn't be read
+        large = math.prod(source.shape[-2:]) > (lookalike.LARGEST if self.alike else LARGEST_PLANE)
         channel = source.axes.find("c")
         count = source.shape[channel] if channel >= 0 else 1
         # Labels may be one channel of an image, or the colours of one
@@ -350,6 +393,8 @@ class _Search:
             if same and (which := self._exactly(planes(indices))):
                 yield _error(where, f"shows the same as the hidden truth of {which}", AGAIN)
                 return
+            if large:
+                continue
             if seen := self._alike(source, indices, channel, c, planes, where):
                 told = _error(where, f"{seen.what} the hidden truth of {seen.id}", AGAIN)
                 yield replace(told, severity="warning") if seen.id in self.waived else told
@@ -440,12 +485,23 @@ def _smaller(array: Path) -> bool:
 
 
 def _walk(root: Path, writer: Writer) -> Iterator[Path]:
-    """Regular files but for what releases are writing at this moment, this one's own aside."""
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and (root == writer.staging or not STAGING.match(
-            path.relative_to(root).as_posix()
-        )):  # fmt: skip
-            yield path
+    """Regular files but for what releases are writing at this moment, this one's own aside; also
+    in folders that are linked to, as they are served."""
+    inside, linked = root.resolve(), set()
+    for name, folders, files in os.walk(root, followlinks=True):
+        folder = Path(name)
+        for link in [f for f in folders if (folder / f).is_symlink()]:
+            real = (folder / link).resolve()
+            around = any(real.is_relative_to(other) for other in (inside, *linked))
+            if around or inside.is_relative_to(real):  # walked anyway, or without an end
+                folders.remove(link)
+            linked.add(real)
+        folders.sort()
+        for path in sorted(folder / file for file in files):
+            if path.is_file() and (root == writer.staging or not STAGING.match(
+                path.relative_to(root).as_posix()
+            )):  # fmt: skip
+                yield path
 
 
 def _where(path: Path, writer: Writer) -> str:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 from ..atomic import write_json
 from . import containers
 
 NAME = "searched.json"
+SETTLED = 2  # seconds after which a change shows in a file's times, also where these are coarse
 
 
 class Searched:
@@ -46,17 +49,21 @@ class Searched:
         return known
 
     def add(self, place: str, state: str) -> None:
-        """A place that was searched and had none."""
-        self._now[place] = state
+        """A place that was searched and had none; a state that says nothing isn't remembered."""
+        if state:
+            self._now[place] = state
 
     def write(self) -> None:
         write_json(self._path, {"key": self._key, "places": self._now})
 
 
 def _software() -> str:
+    """Digest of all of this library, whose readers see what is searched, and of what it uses."""
     total = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         total.update(path.read_bytes())
+    used = sorted(f"{d.name} {d.version}" for d in metadata.distributions())
+    total.update("\n".join(used).encode())
     return total.hexdigest()
 
 
@@ -74,12 +81,16 @@ def places(root: Path, files: Iterable[Path]) -> Iterator[tuple[str, str, list[P
         of[top[folder]].append(path)
     for folder, members in of.items():
         lines = []
+        newest = 0.0
         try:
             for path in members:
                 about = path.stat()
                 times = f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}"
+                newest = max(newest, about.st_ctime)
                 lines.append(f"{path.relative_to(folder)}\0{times}\n")
             state = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
         except FileNotFoundError:  # another release or study was being renamed
+            state = ""
+        if newest > time.time() - SETTLED:
             state = ""
         yield folder.relative_to(root).as_posix(), state, members

@@ -20,6 +20,7 @@ from ..scoring.masks import expand_counts
 from . import containers
 
 LARGEST = 128 << 20
+MOST_ROWS = 1_000_000  # of a Parquet table, which may pack very many into few bytes
 MATRIX = 8  # rows and columns of numbers that may be an image
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _OUTLINE = re.compile(r"(?:MULTI)?(?:POLYGON|LINESTRING)?[\s\d.,;()\[\]eE+MLZz-]{12,}")
@@ -87,7 +88,7 @@ def read(path: Path) -> Content:
     if path.stat().st_size > LARGEST:
         return content
     if path.suffix.lower() in containers.TABLES:
-        rows = list(containers.frames(path))
+        rows = list(itertools.islice(containers.frames(path), MOST_ROWS))
         if rows:
             cells = [[str(v) for v in row.values() if not isinstance(v, bytes)] for row in rows]
             _table(content, [str(k) for k in rows[0]], cells)
@@ -160,8 +161,8 @@ def _matrix(content: Content, rows: list[list[float]]) -> None:
 
 def _html(text: str, content: Content) -> None:
     rows = [
-        [html.unescape(re.sub(r"<[^>]*>", "", cell)).strip()
-         for cell in re.findall(r"<t[dh][^>]*>(.*?)(?=<t[dh]|</t[dhr]|$)", row, re.S | re.I)]
+        [html.unescape(re.sub(r"<[^<>]*>", "", cell)).strip()
+         for cell in re.findall(r"<t[dh][^<>]*>(.*?)(?=<t[dh]|</t[dhr]|$)", row, re.S | re.I)]
         for row in re.split(r"<tr", text, flags=re.I)[1:]
     ]  # fmt: skip
     _table(content, [], rows)
@@ -255,7 +256,15 @@ class _Json:
                 self.node(item, key)
 
     def _run_lengths(self, counts: Any) -> None:
-        lengths = expand_counts(counts) if isinstance(counts, str) else list(counts)
+        if isinstance(counts, str):
+            try:
+                lengths = expand_counts(counts)
+            except ValueError:
+                return  # other counts
+        elif isinstance(counts, list) and all(isinstance(n, int) for n in counts):
+            lengths = counts
+        else:
+            return
         ends = list(itertools.accumulate(lengths))
         pairs = [(ends[k - 1] + 1, lengths[k]) for k in range(1, len(lengths), 2)]
         self.content.runs.add(" ".join(f"{s} {n}" for s, n in pairs))

@@ -24,10 +24,12 @@ from .tables import Content, Table, number
 
 MOST = 0.8  # of an image's objects
 FEWEST = 3  # objects, or images in a column of numbers
+CHANCE = 1e-5  # that the places of any hidden image are met in a table of other ones
 SEVERAL = 6  # objects whose places are known in another unit, or whose areas are
 NEAR = 1.5  # pixels between the sides of two boxes that are one
 STRAIGHT = 0.9995  # correlation of the sorted places along an axis in two units
 SURE = 6  # decimal digits in which numbers of hidden images agree
+LIKELY = 2.5  # those of three images or more, equal ones counted too
 COLUMNS = 12  # of a table that are looked at as places
 CENTRES = [
     ("centroid_0", "centroid_1"), ("centroid_y", "centroid_x"), ("center_y", "center_x"),
@@ -143,12 +145,18 @@ class Tells:
     def __init__(self, hidden: list[Objects]) -> None:
         self.hidden = hidden
         self._by_name = {name: one for one in hidden for name in one.names}
-        # One after the other, so that all are asked for at once
+        # One after the other, those of few objects first, so that all are asked for at once
         marks = [(one, p) for one in hidden for p in one.places[:1] if len(p) >= FEWEST]
+        marks.sort(key=lambda mark: len(mark[1]))
         self._marked = [one for one, _ in marks]
         self._marks = np.concatenate([np.zeros((0, 2)), *(p for _, p in marks)])
         self._starts = np.cumsum([0, *(len(p) for _, p in marks)])[:-1].astype(int)
         self._sizes = np.array([len(p) for _, p in marks], int)
+        self._by_areas: dict[int, list[Objects]] = {}
+        for one in hidden:
+            # Areas of one or two pixels are as any small numbers
+            if np.unique(one.areas).size >= SEVERAL and one.areas[0] * 1.5 <= one.areas[-1]:
+                self._by_areas.setdefault(len(one.areas), []).append(one)
         self._by_count: dict[int, list[tuple[Objects, np.ndarray]]] = {}
         for one in hidden:
             for places in one.places:
@@ -175,7 +183,9 @@ class Tells:
                 yield one.id, "has the objects (run lengths)"
             elif tree is not None and len(one.boxes) >= FEWEST:
                 near = tree.query(one.boxes, p=np.inf, distance_upper_bound=NEAR + 1e-9)[0]
-                if np.isfinite(near).mean() >= MOST:
+                if np.isfinite(near).mean() >= MOST and self._is_no_chance(
+                    one, _density(boxes, one)
+                ):
                     yield one.id, "has the objects (outlines or boxes)"
         if len(boxes) >= SEVERAL:
             middle = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -215,12 +225,27 @@ class Tells:
     def _in_pixels(self, places: np.ndarray) -> Iterator[tuple[str, str]]:
         if not self._marked or len(places) < MOST * self._sizes.min():
             return
-        near = KDTree(places).query(self._marks, distance_upper_bound=NEAR)[0] <= NEAR
-        shares = np.add.reduceat(near, self._starts) / self._sizes
+        # What has many more objects than there are places isn't there
+        some = int(np.searchsorted(self._sizes, len(places) / MOST, "right"))
+        if not some:
+            return
+        marks = self._marks[: self._sizes[:some].sum()]
+        near = KDTree(places).query(marks, distance_upper_bound=NEAR)[0] <= NEAR
+        shares = np.add.reduceat(near, self._starts[:some]) / self._sizes[:some]
         for k in np.flatnonzero(shares >= MOST):
-            # So many points that some are near everything say nothing
-            if len(places) * np.pi * NEAR**2 <= 0.3 * self._marked[k].area:
+            covered = len(places) * np.pi * NEAR**2 / self._marked[k].area
+            if self._is_no_chance(self._marked[k], covered):
                 yield self._marked[k].id, "has the objects (centres)"
+
+    def _is_no_chance(self, one: Objects, share: float) -> bool:
+        """Whether most of a hidden image's objects are seldom met by others that are near such a
+        share of all places: so many that some are near everything say nothing."""
+        n = len(one.places[0])
+        least = math.ceil(MOST * n)
+        if not 0 < share <= 0.3:
+            return share <= 0
+        log = math.lgamma(n + 1) - math.lgamma(least + 1) - math.lgamma(n - least + 1)
+        return log + least * math.log(share) <= math.log(CHANCE / len(self.hidden))
 
     def _in_units(self, values: np.ndarray) -> Iterator[tuple[str, str]]:
         """As many places as a hidden image has, by a factor and a shift of each axis."""
@@ -242,10 +267,8 @@ class Tells:
 
     def _areas(self, values: np.ndarray) -> Iterator[tuple[str, str]]:
         """A column with the sizes of all objects, in any unit."""
-        for one in self.hidden:
+        for one in self._by_areas.get(len(values), ()):
             areas = one.areas
-            if len(areas) != len(values) or len(areas) < SEVERAL or areas[0] * 1.5 > areas[-1]:
-                continue
             for column in values.T:
                 if np.isfinite(column).all() and column.min() > 0:
                     ratio = np.sort(column) / areas
@@ -269,11 +292,24 @@ class Tells:
             if not all(a is not None and b is not None and _same(a, b) for a, b in known):
                 continue
             distinct = {a for a, _ in known}
-            digits = sum(4 if isinstance(a, float) and a < 1 else math.log10(a + 1)
-                         for a in distinct)  # fmt: skip
-            if (len(known) >= FEWEST and len(distinct) > 1) or digits >= SURE:
+            # Three small numbers may be a fold or a well's as well
+            several = len(known) >= FEWEST and len(distinct) > 1
+            if (several and sum(_digits(a) for a, _ in known) >= LIKELY) or (
+                sum(map(_digits, distinct)) >= SURE
+            ):
                 for one, _ in named.values():
                     yield one.id, f"has {what}"
+
+
+def _density(boxes: np.ndarray, one: Objects) -> float:
+    """Share of all places of a box of the same size at which it would be near one of the boxes."""
+    size, own = boxes[:, 2:] - boxes[:, :2], one.boxes[:, 2:] - one.boxes[:, :2]
+    alike = KDTree(size).query_ball_point(own, 2 * NEAR, p=np.inf, return_length=True)
+    return float(alike.mean()) * (2 * NEAR) ** 2 / one.area
+
+
+def _digits(a: float) -> float:
+    return 4 if isinstance(a, float) and a < 1 else math.log10(a + 1)
 
 
 def _same(a: float, b: float) -> bool:
