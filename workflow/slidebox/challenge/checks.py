@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..atomic import write_text
@@ -11,9 +11,18 @@ from . import changes, controls, leakage, reach, versions
 from .init import DESCRIPTION, ORGANISER, README
 from .model import Challenge
 from .versions import History
-from .writer import Writer
+from .writer import Progress, Writer
 
-Progress = Callable[[str, int, int], None]
+
+def readme(folder: Path) -> Iterator[Finding]:
+    """Whether the organiser's README.md, which goes into that of the release, is text."""
+    try:
+        (folder / "README.md").read_text("utf-8")
+    except FileNotFoundError:
+        pass
+    except (UnicodeDecodeError, OSError) as bad:
+        yield Finding("CHALLENGE_README", "error", f"can't be read as UTF-8: {bad}", "README.md",
+                      mend="save it as UTF-8")  # fmt: skip
 
 
 def before_release(writer: Writer, history: History, tell: Progress) -> list[Finding]:

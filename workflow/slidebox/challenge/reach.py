@@ -27,7 +27,7 @@ from .writer import Writer
 
 LARGEST_TEXT = 256 << 20
 POINTS = {".csv", ".tsv", ".txt"}
-STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.\d+\.tmp/")
+STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.[^/]+\.tmp/")
 AXES = ("yx", "zyx", "tyx", "tzyx")
 HIDDEN_PLANES, PLANES = 256, 32  # of one image that are compared by their looks
 FEWEST_TRACKS = 5  # lines of a table below which others' may be the same by chance

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from fnmatch import fnmatchcase
 
 from ..findings import Finding
-from .assemble import Pair
+from .assemble import Pair, like
 from .model import Challenge, Splits
 
 
@@ -109,7 +108,7 @@ def _unmet(rules: Splits, pairs: list[Pair], groups: dict[str, list[Pair]]) -> l
 
 
 def _matches(pair: Pair, glob: str) -> bool:
-    return fnmatchcase(pair.id, glob) or fnmatchcase(pair.image["path"], glob)
+    return like(pair.id, glob) or like(pair.image["path"], glob)
 
 
 def _fixed(challenge: Challenge, pair: Pair, group: str) -> set[str]:
