@@ -866,6 +866,17 @@ def test_scores_of_entries_outlive_a_release_that_is_written_once_more(bench, tm
         "1.0.0", ".lock", "secret.key", "searched.json"}  # fmt: skip
 
 
+def test_a_release_that_has_ended_still_stands_when_it_is_built_again(bench, tmp_path):
+    """Else the workflow would fail for good; the same test set is no secret for a new version."""
+    first = release(bench, challenge_folder(tmp_path))
+    challenge.reveal(first.folder, bench.private)
+    again = release(bench, challenge_folder(tmp_path))
+    assert again.ok and not again.new
+    assert challenge.verify(first.folder) == []
+    later = release(bench, challenge_folder(tmp_path, "1.0.1"))
+    assert {f.code for f in later.findings if f.severity == "error"} == {"HIDDEN_REACHABLE"}
+
+
 def test_a_key_that_stands_twice_is_told(tmp_path):
     """As when a line of the template's comments is switched on beside the one that was there."""
     folder = challenge_folder(tmp_path, change=lambda t: t.replace(
