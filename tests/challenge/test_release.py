@@ -921,6 +921,10 @@ def test_images_are_chosen_by_names_with_brackets_too(bench, tmp_path):
     assert result.ok, result.findings
     assert {r["source"]: r["split"] for r in rows_of(result.folder)} == {
         "im[0].tif": "train", "im[1].tif": "train", "im[2].tif": "validation"}  # fmt: skip
+    path = folder / "challenge.yaml"
+    path.write_text(path.read_text().replace('["im[2].tif"]', '["im[2]*"]'))
+    (wrong,) = release(bench, folder).findings
+    assert wrong.code == "RULE_UNMET" and "[ is written [[]" in wrong.message
 
 
 def test_the_key_of_a_release_tells_when_nothing_changed(bench, tmp_path):

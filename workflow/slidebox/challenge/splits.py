@@ -99,7 +99,8 @@ def _unmet(rules: Splits, pairs: list[Pair], groups: dict[str, list[Pair]]) -> l
                      set(groups))  # fmt: skip
         for glob in rule.images or []:
             if not any(_matches(pair, glob) for pair in pairs):
-                told(split, "images", f"no image's path or id is like {glob!r}",
+                how = "; in a glob [ is written [[]" if "[" in glob else ""
+                told(split, "images", f"no image's path or id is like {glob!r}{how}",
                      {p.image["path"] for p in pairs})  # fmt: skip
         if rule.annotations is not None and rule.annotations not in {p.annotation for p in pairs}:
             told(split, "annotations", f"no image's truth is in {rule.annotations!r}",
