@@ -119,7 +119,7 @@ splits:
                                # each MAJOR; else groups stay where they were
   rules:                       # splits by any names; the first is the one to train on
 {rules}
-    # other rules than share (of what is left over), to choose by hand:
+    # other rules than share (of what is left over), to choose by hand, in place of a line above:
 {by_hand}    # test: {{images: ["plate2/*"]}}             # globs over paths or names
     # test: {{groups: [donor 3, donor 7]}}       # values of group_by; of several fields: a / b
   # folds: 5                   # of the first split, for cross-validation: in splits.csv
