@@ -97,6 +97,29 @@ def test_other_files_are_no_masks(tmp_path, change, told):
     assert told in found[0].message
 
 
+def test_pieces_of_masks_in_a_tile_may_share_much(tmp_path):
+    """Two masks touch where tiles meet: what they share is little of them, and much of a piece."""
+
+    def change(k, masks):
+        if k != 1:
+            return masks
+        y, x = np.mgrid[:96, :96]
+        two = [(x - c) ** 2 + (y - 48) ** 2 < 17**2 for c in (33, 63)]  # to 49, and from 47
+        rest = [np.where(two[0] | two[1], 0, m) for m in masks]
+        return [*(m.astype(np.uint8) * 255 for m in two), *(m for m in rest if m.any())]
+
+    bench, truth = masked(tmp_path, change, restricted=("Nuclei, test",))
+    more = "leakage: {check: false}"  # discs in small tiles look alike
+    tiles = challenge_folder(tmp_path, more=more, change=lambda text: text.replace(
+        "data:\n", "data:\n  tiles: {size: [48, 48]}\n"))  # fmt: skip
+    result = release(bench, tiles)
+    assert result.ok, [str(f) for f in result.findings]
+    for path in [*result.folder.rglob("labels/*.tif"), *result.private.rglob("labels/*.tif")]:
+        name, y, x = path.stem.rsplit("_", 2)
+        box = np.s_[int(y[1:]) :, int(x[1:]) :]
+        np.testing.assert_array_equal(tifffile.imread(path), truth[name][box][:48, :48])
+
+
 def test_init_says_that_there_is_a_mask_an_object(tmp_path):
     bench, truth = masked(tmp_path)
     files = sum(len(np.unique(truth[n])) - 1 for n in ("im0", "im2"))

@@ -31,6 +31,7 @@ from archives import Bench, challenge_folder, discs, nuclei, tiff
 from scipy import ndimage
 
 from slidebox import challenge
+from slidebox.atomic import owner
 from slidebox.challenge import anyimage, containers, digests, reach, searched, splits, tells
 from slidebox.challenge.assemble import assemble
 from slidebox.challenge.model import load
@@ -68,6 +69,17 @@ def test_labels_inside_a_plate(shared):
     assert "plate.ome.zarr/B/3/0/labels/nuclei/0" in line and "spC_0" in line
     array[0, 0, 0] = discs(77)[1]
     assert found(bench, folder) == []
+
+
+def test_what_releases_are_writing_is_left_alone(shared):
+    bench, folder, secret = shared
+    place = bench.public / f"challenges/other/.1.0.0.{owner()}.tmp/train/labels/x.tif"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(secret.read_bytes())
+    assert found(bench, folder) == []
+    place = place.rename(bench.public / "challenges/other/x.tif")
+    assert found(bench, folder)
+    place.unlink()
 
 
 def test_a_member_of_a_zip_whatever_its_name_and_packing(shared):

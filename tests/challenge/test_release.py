@@ -24,6 +24,7 @@ from packaging.specifiers import SpecifierSet
 from slidebox import challenge, scoring
 from slidebox.challenge import baseline, changes, wheel
 from slidebox.challenge.differences import what_changed
+from slidebox.challenge.model import Invalid, load
 from slidebox.commands.common import print_findings
 from slidebox.scoring import NotARelease, task_instances
 from slidebox.vault import Vault
@@ -711,10 +712,13 @@ def test_fields_of_studies_that_differ(tmp_path):
     path.write_text(text.replace("[biological_entity]", '["biological_entity | study"]'))
     result = release(bench, folder)
     assert result.ok, result.findings
+    # Nobody is told what is restricted, also not beside the other study
+    assert "Nuclei, test" not in (result.folder / "challenge.yaml").read_text()
     rows = {r["id"]: r for r in rows_of(result.folder)}
     assert rows["o"]["group"] == "D" and rows["o"]["stratum"] == "liver"
     assert rows["spA_0"]["group"] == "A" and rows["spA_0"]["stratum"] == "SB-NUCLEI"
     assert "| biological_entity or study |" in (result.folder / "README.md").read_text()
+    assert "(donor or specimen)" in (result.folder / "README.md").read_text()
     lack = {f.message for f in result.findings if f.code == "STRATUM_MISSING"}
     assert "split 'test' has no image of 'liver'" in lack
 
@@ -827,6 +831,102 @@ def test_revealing_lets_anyone_check_the_truth(bench, tmp_path):
     assert len(challenge.verify(result.folder)) == 3
 
 
+def test_truth_that_a_later_release_hides_is_not_revealed(bench, tmp_path, monkeypatch):
+    first = release(bench, challenge_folder(tmp_path))
+    second = release(bench, challenge_folder(tmp_path, "1.0.1"))
+    copy = shutil.copytree(first.folder, tmp_path / "copy")
+    monkeypatch.chdir(first.folder)  # whatever the folder is called
+    for place in (first.folder, Path(), copy):
+        with pytest.raises(NotARelease, match=r"1\.0\.1 hides some of this truth"):
+            challenge.reveal(place, bench.private)
+    table = second.private / "truth.csv"
+    kept = table.read_text()
+    table.write_text("nothing\n1\n")
+    with pytest.raises(NotARelease, match=r"1\.0\.1: truth\.csv has other columns"):
+        challenge.reveal(Path(), bench.private)
+    table.write_text(kept)
+    challenge.reveal(second.folder, bench.private)
+    challenge.reveal(Path(), bench.private)
+    Path("README.md").write_text("other words")
+    (wrong,) = challenge.check_release(Path())[0]
+    assert wrong.file == "1.0.0/README.md"
+
+
+def test_scores_of_entries_outlive_a_release_that_is_written_once_more(bench, tmp_path):
+    first = release(bench, challenge_folder(tmp_path))
+    for name in ("scores/abc/result.json", "leaderboard/leaderboard.json"):
+        (first.private / name).parent.mkdir(parents=True)
+        (first.private / name).write_text(name)
+    shutil.rmtree(first.folder)
+    again = release(bench, challenge_folder(tmp_path))
+    assert again.new
+    for name in ("scores/abc/result.json", "leaderboard/leaderboard.json"):
+        assert (again.private / name).read_text() == name
+    assert {p.name for p in again.private.parent.iterdir()} == {
+        "1.0.0", ".lock", "secret.key", "searched.json"}  # fmt: skip
+
+
+def test_a_release_that_has_ended_still_stands_when_it_is_built_again(bench, tmp_path):
+    """Else the workflow would fail for good; the same test set is no secret for a new version."""
+    first = release(bench, challenge_folder(tmp_path))
+    challenge.reveal(first.folder, bench.private)
+    again = release(bench, challenge_folder(tmp_path))
+    assert again.ok and not again.new
+    assert challenge.verify(first.folder) == []
+    later = release(bench, challenge_folder(tmp_path, "1.0.1"))
+    assert {f.code for f in later.findings if f.severity == "error"} == {"HIDDEN_REACHABLE"}
+
+
+def test_a_key_that_stands_twice_is_told(tmp_path):
+    """As when a line of the template's comments is switched on beside the one that was there."""
+    folder = challenge_folder(tmp_path, change=lambda t: t.replace(
+        "    validation:", '    train: {images: ["sp*"]}\n    validation:') + "license: MIT\n"
+        "citation: &again [*again]\nleakage: {check: true, check: false}\n"
+    )  # fmt: skip
+    with pytest.raises(Invalid) as bad:
+        load(folder)
+    lines = (folder / "challenge.yaml").read_text().splitlines()
+    told = {(f.field, f.line): f.message for f in bad.value.findings}
+    del told["citation", lines.index("citation: &again [*again]") + 1]  # no text
+    assert told.keys() == {("leakage.check", len(lines)),
+                           ("splits.rules.train", lines.index('    train: {images: ["sp*"]}') + 1),
+                           ("license", lines.index("license: MIT") + 1)}  # fmt: skip
+    assert all("twice" in message for message in told.values())
+
+
+def test_a_readme_in_another_encoding_is_named(bench, tmp_path):
+    folder = challenge_folder(tmp_path)
+    (folder / "README.md").write_bytes("Zellkerne, gefärbt".encode("latin-1"))
+    (wrong,) = [f for f in release(bench, folder).findings if f.severity == "error"]
+    assert (wrong.code, wrong.file) == ("CHALLENGE_README", "README.md")
+
+
+def test_images_are_chosen_by_names_with_brackets_too(bench, tmp_path):
+    bench = Bench(tmp_path / "brackets")
+    made, rows = {}, []
+    for k in range(4):
+        image, labels = discs(70 + k)
+        made |= {f"im[{k}].tif": tiff(tmp_path / f"{k}.tif", image),
+                 f"l{k}.tif": tiff(tmp_path / f"l{k}.tif", labels)}  # fmt: skip
+        rows += [{"path": f"im[{k}].tif", "part": "P", "specimen": str(k)},
+                 {"path": f"l{k}.tif", "part": "L", "role": "labels",
+                  "source_image": f"im[{k}].tif"}]  # fmt: skip
+    bench.add_study("SB-NUCLEI", made, rows)
+    folder = challenge_folder(tmp_path, change=lambda t: t.replace(
+        "- accession: SB-NUCLEI",
+        '- accession: SB-NUCLEI\n      images: {paths: ["im[0].tif", "im[[][12]].tif"]}',
+    ).replace("{share: 0.3}", '{images: ["im[2].tif"]}').replace("hidden: [test]", "").replace(
+        '    test: {annotations: "Nuclei, test"}\n', ""))  # fmt: skip
+    result = release(bench, folder)
+    assert result.ok, result.findings
+    assert {r["source"]: r["split"] for r in rows_of(result.folder)} == {
+        "im[0].tif": "train", "im[1].tif": "train", "im[2].tif": "validation"}  # fmt: skip
+    path = folder / "challenge.yaml"
+    path.write_text(path.read_text().replace('["im[2].tif"]', '["im[2]*"]'))
+    (wrong,) = release(bench, folder).findings
+    assert wrong.code == "RULE_UNMET" and "[ is written [[]" in wrong.message
+
+
 def test_the_key_of_a_release_tells_when_nothing_changed(bench, tmp_path):
     folder = challenge_folder(tmp_path)
     first = challenge.release_key(folder, bench.public)
@@ -879,6 +979,8 @@ def test_each_choice_in_the_comments_of_init_can_be_taken(tmp_path, task):
     path = challenge.init(tmp_path / "my-challenge", task=task)
     text, taken = path.read_text(), []
     for line, changed in choices(text):
+        if line.startswith("# test:"):  # in place of the one above
+            changed = changed.replace("    test: {share: 0.2}\n", "")
         path.write_text(changed)
         made = challenge.load(path.parent)
         taken.append(line.split()[1])

@@ -280,7 +280,7 @@ def _choice(source: Source, study: Study) -> list[Finding]:
         if part not in parts:
             told("parts", f"is of a part {part!r}", parts)
     for glob in source.images.paths or []:
-        if not any(fnmatchcase(image["path"], glob) for image in images):
+        if not any(like(image["path"], glob) for image in images):
             told("paths", f"has a path like {glob!r}", {image["path"] for image in images})
     for key, value in source.images.where.items():
         values = {found[key] for found in fields if key in found}
@@ -291,12 +291,17 @@ def _choice(source: Source, study: Study) -> list[Finding]:
     return findings
 
 
+def like(name: str, glob: str) -> bool:
+    """Whether a name is meant: one written out is, whatever brackets it has."""
+    return name == glob or fnmatchcase(name, glob)
+
+
 def selected(source: Source, image: dict[str, Any], fields: dict[str, str]) -> bool:
     """Whether an image meets a source's conditions."""
     choice = source.images
     if choice.parts is not None and image.get("part") not in choice.parts:
         return False
-    if choice.paths is not None and not any(fnmatchcase(image["path"], g) for g in choice.paths):
+    if choice.paths is not None and not any(like(image["path"], g) for g in choice.paths):
         return False
     return all(
         fields.get(key) in ([value] if isinstance(value, str) else value)

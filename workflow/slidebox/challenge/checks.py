@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..atomic import write_text
@@ -11,9 +11,18 @@ from . import changes, controls, leakage, reach, versions
 from .init import DESCRIPTION, ORGANISER, README
 from .model import Challenge
 from .versions import History
-from .writer import Writer
+from .writer import Progress, Writer
 
-Progress = Callable[[str, int, int], None]
+
+def readme(folder: Path) -> Iterator[Finding]:
+    """Whether the organiser's README.md, which goes into that of the release, is text."""
+    try:
+        (folder / "README.md").read_text("utf-8")
+    except FileNotFoundError:
+        pass
+    except (UnicodeDecodeError, OSError) as bad:
+        yield Finding("CHALLENGE_README", "error", f"can't be read as UTF-8: {bad}", "README.md",
+                      mend="save it as UTF-8")  # fmt: skip
 
 
 def before_release(writer: Writer, history: History, tell: Progress) -> list[Finding]:
@@ -32,7 +41,8 @@ def before_release(writer: Writer, history: History, tell: Progress) -> list[Fin
             Finding("LEAKAGE_UNCHECKED", "warning", "images weren't compared between splits",
                     "challenge.yaml", field="leakage.check", mend="switch it on")
         )  # fmt: skip
-    findings += reach.check(writer, tell)
+    if not (history.again and _revealed(writer)):
+        findings += reach.check(writer, tell)
     if not has_errors(findings):
         findings += controls.check(writer, tell)
         if old:  # only now it's known whether another scorer gives other values
@@ -42,6 +52,13 @@ def before_release(writer: Writer, history: History, tell: Progress) -> list[Fin
         text = changes.changelog(history, writer.challenge.changes, found)
         write_text(writer.staging / "CHANGELOG.md", text)
     return findings
+
+
+def _revealed(writer: Writer) -> bool:
+    """Whether the version has ended: then its truth is public because the organiser wanted it."""
+    slug, version = writer.challenge.slug, writer.challenge.version
+    places = (writer.staging.parent, writer.public / "challenges" / slug)
+    return any((place / version / "revealed").is_dir() for place in places)
 
 
 def _placeholders(challenge: Challenge, folder: Path) -> Iterator[Finding]:

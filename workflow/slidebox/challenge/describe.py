@@ -11,6 +11,7 @@ from ..scoring import catalog
 from ..scoring.release import sha256_file
 from ..scoring.settings import Settings
 from . import baseline
+from .strata import named
 from .wheel import wheel_name
 from .writer import Writer
 
@@ -79,6 +80,7 @@ def readme(resolved: dict[str, Any], rows: list[dict[str, str]], folder: Path, s
         f"uv run score.py predictions/ --split {open_split} --out scores/   # and score\n"
         if open_split else ""
     )  # fmt: skip
+    groups = ", ".join(map(named, resolved["splits"]["group_by"]))
     start = BASELINE if task in baseline.TASKS else ""
     waivers = (resolved.get("leakage") or {}).get("waivers", [])
     waived = (
@@ -110,8 +112,7 @@ same whatever the platform that wrote the files.
 
 ## How the splits are made
 
-Images of one group ({", ".join(resolved["splits"]["group_by"])}) are never divided. Images of each
-split, and their share of it:
+Images of one group ({groups}) are never divided. Images of each split, and their share of it:
 
 {strata}
 ## Take part

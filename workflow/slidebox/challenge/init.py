@@ -73,7 +73,8 @@ TRUTH = {
 
 TEMPLATE = """# A challenge made from the archive. Fill this in, then check and release it with
 #   slidebox challenge release {folder}
-# All that is wrong is told at once, and nothing is written before it is mended. A release never
+# It goes step by step: settings, pairs, splits, pixels, leakage and hidden truth, controls. What is
+# wrong in a step is told at once, and nothing is released before it is mended. A release never
 # changes: later changes get a new version.
 # A # before a key marks a choice that can be left out. Every key:
 # workflow/schemas/challenge.schema.json; step by step: docs/tutorials/organiser.md
@@ -114,10 +115,11 @@ splits:
   # that an image has.
   group_by: [study, image]
   # stratify_by: [{column}]  # what every split should have alike
-  seed: 0                      # another one deals the groups anew
+  seed: 0                      # another one deals the groups anew: in the first release and with
+                               # each MAJOR; else groups stay where they were
   rules:                       # splits by any names; the first is the one to train on
 {rules}
-    # other rules than share (of what is left over), to choose by hand:
+    # other rules than share (of what is left over), to choose by hand, in place of a line above:
 {by_hand}    # test: {{images: ["plate2/*"]}}             # globs over paths or names
     # test: {{groups: [donor 3, donor 7]}}       # values of group_by; of several fields: a / b
   # folds: 5                   # of the first split, for cross-validation: in splits.csv

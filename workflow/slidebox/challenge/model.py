@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -293,11 +294,14 @@ def load(folder: Path | str) -> Challenge:
         ]) from bad  # fmt: skip
     if not isinstance(data, dict):
         raise Invalid([Finding("CHALLENGE_YAML", "error", "holds no keys", "challenge.yaml")])
+    tree = yaml.compose(text, yaml.SafeLoader)
+    findings = list(_twice(tree))
     try:
         challenge = Challenge.model_validate(data)
     except ValidationError as bad:
-        tree = yaml.compose(text, yaml.SafeLoader)
-        raise Invalid([f for e in bad.errors() for f in _findings(e, tree)]) from None
+        findings += [f for e in bad.errors() for f in _findings(e, tree)]
+    if findings:
+        raise Invalid(findings)
     if challenge.slug != Path(folder).resolve().name:
         raise Invalid([
             Finding("CHALLENGE_SLUG", "error",
@@ -338,6 +342,29 @@ def _findings(problem: Any, tree: yaml.Node) -> list[Finding]:
                 ".".join(map(str, where)), how)
         for where, what, how in told
     ]  # fmt: skip
+
+
+def _twice(tree: yaml.Node) -> Iterator[Finding]:
+    """Keys that stand twice: YAML would take the last and say nothing."""
+    waiting: list[tuple[yaml.Node, tuple[str, ...]]] = [(tree, ())]
+    seen: set[int] = set()  # anchors make one node stand in many places
+    while waiting:
+        node, at = waiting.pop(0)
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(item, (*at, str(number))) for number, item in enumerate(node.value)]
+            continue
+        first: dict[str, int] = {}
+        for key, value in node.value:
+            where, line = (*at, str(key.value)), key.start_mark.line + 1
+            if where[-1] in first:
+                told = f"is given twice, first in line {first[where[-1]]}"
+                yield Finding("CHALLENGE_FIELD", "error", told, "challenge.yaml", line,
+                              ".".join(where), "keep one of them")  # fmt: skip
+            first.setdefault(where[-1], line)
+            waiting.append((value, where))
 
 
 def _line(node: yaml.Node, loc: tuple[str | int, ...]) -> int:

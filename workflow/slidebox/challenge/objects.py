@@ -28,7 +28,7 @@ class Objects:
     axes, shape : of the image.
     planes : by index of the other axes: (number, flat places in the plane) of each object there.
     empty : paths of masks without a pixel.
-    shared : pixels in two masks or more.
+    shared : pixels in two masks or more, of whole images.
     """
 
     axes: str
@@ -82,7 +82,8 @@ def read(
     Raises
     ------
     pixels.Unfit
-        A mask has several values besides 0, channels or another size, or two show one object.
+        A mask has several values besides 0, channels or another size, or two of whole images show
+        one object.
     """
     made: Objects | None = None
     sizes: dict[int, int] = {}
@@ -113,7 +114,8 @@ def read(
             )
         if not values:
             made.empty.append(path)
-    _shared(made, sizes, [o["path"] for o in fileset["objects"]])
+    if box is None:  # in a box are pieces of masks, of which much may be shared
+        _shared(made, sizes, [o["path"] for o in fileset["objects"]])
     return made
 
 

@@ -28,7 +28,7 @@ from .writer import Writer
 
 LARGEST_TEXT = 256 << 20
 POINTS = {".csv", ".tsv", ".txt"}
-STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.\d+\.tmp/")
+STAGING = re.compile(r"challenges/[^/]+/\.\d+\.\d+\.\d+\.[^/]+\.tmp/")
 AXES = ("yx", "zyx", "tyx", "tzyx")
 MOST_PLANES = 1 << 20  # of an image
 LARGEST_PLANE = 1 << 30  # pixels of a plane that is read to compare its looks

@@ -21,11 +21,13 @@ from ..scoring.release import MANIFEST
 from . import documents, metrics, splits, versions
 from .archive import Archive
 from .assemble import assemble
-from .checks import before_release
+from .checks import before_release, readme
 from .commitment import KeyDamaged
 from .differences import what_changed
 from .model import Challenge, Invalid, load
 from .writer import Progress, Writer
+
+SCORES = ("scores", "leaderboard")  # what leaderboards keep in a release's private folder
 
 
 @dataclass
@@ -105,7 +107,7 @@ def _release(
     pinned = released_studies(target) or released_studies(secret)
     pairs, found = assemble(challenge, archive, pinned)
     result.findings += found
-    result.findings += metrics.problems(challenge, folder)
+    result.findings += [*metrics.problems(challenge, folder), *readme(folder)]
     if has_errors(result.findings):
         return result
     split_of, found = splits.divide(challenge, pairs, splits_before(history))
@@ -233,11 +235,14 @@ def _durable(folder: Path) -> None:
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Give a folder its name; one that has it goes aside as a whole first."""
+    """Give a folder its name; one that has it goes aside as a whole first, but for scores."""
     if target.exists():
         aside = source.with_name(f".{target.name}.old.{owner()}.tmp")
         target.rename(aside)
         source.rename(target)
+        for name in SCORES:
+            if (aside / name).exists():
+                (aside / name).rename(target / name)
         shutil.rmtree(aside)
     else:
         source.rename(target)

@@ -33,7 +33,7 @@ def reveal(
     secret = find_private(Path(private), opened.slug, opened.version)
     if damaged := verify_private(release, secret, opened.slug, opened.version):
         raise NotARelease("; ".join(f"{f.file}: {f.message}" for f in damaged[:5]))
-    if held := _still_hidden(release, secret):
+    if held := _still_hidden(release, secret, opened.version):
         raise NotARelease(f"{held} hides some of this truth too: reveal it first")
     target = release / "revealed"
     sweep(release)  # what a killed run left
@@ -52,21 +52,26 @@ def reveal(
     return target
 
 
-def _still_hidden(release: Path, secret: Path) -> str | None:
-    """A later release of the same challenge with the same hidden truth that isn't revealed."""
+def _still_hidden(release: Path, secret: Path, version: str) -> str | None:
+    """A later release of the same challenge with the same hidden truth that isn't revealed; it goes
+    by versions, whatever the folder of this one is called."""
 
     def truth(folder: Path) -> set[tuple[str, str]]:
-        return {(r["id"], r["sha256"]) for r in read_table(folder / "truth.csv")}
+        try:
+            return {(r["id"], r["sha256"]) for r in read_table(folder / "truth.csv")}
+        except ValueError as bad:
+            raise NotARelease(f"hidden truth of {folder.name}: {bad}; restore it first") from None
 
-    here = versions.released(release.parent)
-    for later in here[here.index(release.name) + 1 :] if release.name in here else []:
-        other = secret.parent / later
+    here = release.resolve().parent
+    known = [p.parent for p in secret.parent.glob("*/truth.csv")]
+    numbered = [p for p in known if versions.is_version(p.name)]
+    for other in sorted(numbered, key=lambda p: versions.parse(p.name)):
         if (
-            (other / "truth.csv").is_file()
-            and not (release.parent / later / "revealed").is_dir()
+            versions.parse(other.name) > versions.parse(version)
+            and not (here / other.name / "revealed").is_dir()
             and truth(secret) & truth(other)
         ):
-            return later
+            return other.name
     return None
 
 
@@ -107,7 +112,7 @@ def check_release(
     NotARelease
         There is nothing that looks like a release.
     """
-    release = Path(release)
+    release = Path(release).resolve()  # findings go by its name
     if not any((release / name).is_file() for name in (MANIFEST, "challenge.yaml", "splits.csv")):
         raise NotARelease(f"{release} is no release of a challenge: it has no {MANIFEST}")
     findings = verify_folder(release)

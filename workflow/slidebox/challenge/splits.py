@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from fnmatch import fnmatchcase
 
 from ..findings import Finding
-from .assemble import Pair
+from .assemble import Pair, like
 from .model import Challenge, Splits
 
 
@@ -100,7 +99,8 @@ def _unmet(rules: Splits, pairs: list[Pair], groups: dict[str, list[Pair]]) -> l
                      set(groups))  # fmt: skip
         for glob in rule.images or []:
             if not any(_matches(pair, glob) for pair in pairs):
-                told(split, "images", f"no image's path or id is like {glob!r}",
+                how = "; in a glob [ is written [[]" if "[" in glob else ""
+                told(split, "images", f"no image's path or id is like {glob!r}{how}",
                      {p.image["path"] for p in pairs})  # fmt: skip
         if rule.annotations is not None and rule.annotations not in {p.annotation for p in pairs}:
             told(split, "annotations", f"no image's truth is in {rule.annotations!r}",
@@ -109,7 +109,7 @@ def _unmet(rules: Splits, pairs: list[Pair], groups: dict[str, list[Pair]]) -> l
 
 
 def _matches(pair: Pair, glob: str) -> bool:
-    return fnmatchcase(pair.id, glob) or fnmatchcase(pair.image["path"], glob)
+    return like(pair.id, glob) or like(pair.image["path"], glob)
 
 
 def _fixed(challenge: Challenge, pair: Pair, group: str) -> set[str]:

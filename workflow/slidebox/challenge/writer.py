@@ -179,7 +179,9 @@ class Writer:
             entry = source.model_dump(mode="json", exclude_none=True)
             entry.pop("query", None)
             entry |= {"accession": study.accession, "version": study.version}
-            named = source.annotations or sorted({p.annotation for p in self.pairs})
+            named = source.annotations or sorted(
+                {p.annotation for p in self.pairs if p.study.accession == study.accession}
+            )
             entry["annotations"] = [a for a in named if a not in study.restricted]
             data["data"]["sources"].append(entry)
         restricted = {name for _, study in studies for name in study.restricted}
