@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import cv2
 import imagecodecs
 import numpy as np
 import pytest
 from skimage import data
 
-from slidebox.challenge import keypoints, similar
+from slidebox.challenge import inplace, keypoints, similar
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,20 @@ def test_several_processes_find_the_same(pictures, monkeypatch):
     assert max(found[0].preview.shape) == keypoints.SIDE_OF_MANY
     apart, here = similar.find(found, processes=2), similar.find(found)
     assert [(m.a, m.b) for m in apart] == [(m.a, m.b) for m in here] and here
+
+
+def test_what_a_process_that_was_ended_had_to_do_is_done_here(pictures, monkeypatch):
+    monkeypatch.setattr(similar, "PARALLEL", 0)
+    here, real = os.getpid(), inplace.pairs
+
+    def pairs(*given):
+        if os.getpid() != here:
+            os._exit(9)
+        return real(*given)
+
+    monkeypatch.setattr(inplace, "pairs", pairs)
+    found = [similar.features(p) for p in (pictures[4], np.rot90(pictures[4]))]
+    assert [(m.a, m.b) for m in similar.find(found, processes=2)] == [(0, 1)]
 
 
 def strips() -> list[np.ndarray]:

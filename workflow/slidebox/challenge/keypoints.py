@@ -18,7 +18,7 @@ import numpy as np
 
 SIDE, KEYPOINTS = 256, 200  # the longer side of a preview, and its keypoints
 MANY = 20_000  # so many images get smaller previews
-SIDE_OF_MANY, KEYPOINTS_OF_MANY = 128, 80
+SIDE_OF_MANY, KEYPOINTS_OF_MANY = 128, 64
 NARROW, LONG = 32, 512  # a strip's preview keeps so much of its width, if it isn't longer
 # Least contrast and largest ratio of curvatures of a keypoint; where there are few others
 CLEAR, FAINT = (0.005, 12), (0.001, 40)

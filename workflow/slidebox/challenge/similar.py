@@ -8,7 +8,8 @@ and moments, which share few keypoints, are found by `inplace`.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -31,7 +32,7 @@ HOPELESS = 0.35  # correlation below which no closer fit helps
 # other exactly, copies of 36 strips agree to 0.99, different channels to 0.975, rarely 0.984
 NARROW_NEEDS = 0.98
 CELL = 6.0  # keypoints nearer than this are one place
-PARALLEL = 20_000  # proposals from which on several processes pay
+PARALLEL = 20_000  # proposals, or images, from which on several processes pay
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,21 @@ def find(
 ) -> list[Match]:
     """All pairs that show the same; with `between` (a label an image) only pairs of two labels."""
     label = None if between is None else np.asarray(list(between))
+    if processes > 1 and len(found) > PARALLEL:
+        with _in_place_beside(found, label) as in_place:
+            best = _by_keypoints(found, label, processes, many)
+            still = in_place()
+    else:
+        best = _by_keypoints(found, label, processes, many)
+        still = inplace.pairs(found, label, best)
+    for pair in still:
+        best.setdefault((pair.a, pair.b), _match(pair, found))
+    return [best[key] for key in sorted(best)]
+
+
+def _by_keypoints(
+    found: list[Features], label: np.ndarray | None, processes: int, many: bool | None
+) -> dict[tuple[int, int], Match]:
     pairs = propose(found, label, many=many)
     if processes > 1 and len(pairs) > PARALLEL:
         made = _verify_apart(found, pairs, processes)
@@ -72,9 +88,7 @@ def find(
             known = best.get((match.a, match.b))
             if known is None or match.correlation > known.correlation:
                 best[match.a, match.b] = match
-    for still in inplace.pairs(found, label, best):
-        best[still.a, still.b] = _match(still, found)
-    return [best[key] for key in sorted(best)]
+    return best
 
 
 def _match(still: inplace.InPlace, found: list[Features]) -> Match:
@@ -85,6 +99,34 @@ def _match(still: inplace.InPlace, found: list[Features]) -> Match:
 
 
 _SHARED: list[Features] = []
+
+
+@contextmanager
+def _in_place_beside(
+    found: list[Features], label: np.ndarray | None
+) -> Iterator[Callable[[], list[inplace.InPlace]]]:
+    """`inplace.pairs` in a process beside this one; gives a function that waits for them."""
+    fork = multiprocessing.get_context("fork")
+    here, there = fork.Pipe(duplex=False)
+
+    def work() -> None:
+        there.send(inplace.pairs(found, label))
+
+    def wait() -> list[inplace.InPlace]:
+        try:
+            return here.recv()
+        except EOFError:  # it had an end, of memory for instance; what is wrong shows itself here
+            return inplace.pairs(found, label)
+
+    beside = fork.Process(target=work, daemon=True)
+    beside.start()
+    there.close()
+    try:
+        yield wait
+    finally:
+        here.close()
+        beside.terminate()
+        beside.join()
 
 
 def _verify(pairs: list[tuple[int, int, int]]) -> list[Match | None]:
