@@ -6,6 +6,8 @@ The cost grows with the number of keypoints (and its logarithm), not with the nu
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
@@ -18,6 +20,7 @@ PROPOSALS, LEAST = 24, 3  # pairs looked at closely for each image, and the vote
 PROPOSALS_OF_MANY, LEAST_OF_MANY = 2, 4  # of more than MANY images
 DOUBTFUL = 0.06
 BLOCK = 200_000
+SLICE = 4_000_000  # votes that are counted at once
 
 
 def propose(
@@ -69,18 +72,37 @@ def propose(
             number.append(times)
     if not votes:
         return []
-    values, back = np.unique(np.concatenate(votes), return_inverse=True)
-    times = np.bincount(back, weights=np.concatenate(number))
-    pair, back = np.unique(values >> 7, return_inverse=True)
-    most = np.zeros(pair.size)
-    np.maximum.at(most, back, times)
-    score = np.bincount(back, weights=times) + 2 * (most - 1)
     most, least = (PROPOSALS_OF_MANY, LEAST_OF_MANY) if many else (PROPOSALS, LEAST)
-    good = score >= least
-    pair, score = pair[good], score[good]
+    pair, score = _counted(votes, number, least, 4 * count * count * 128)
     a, b, how = (pair >> 2) // count, (pair >> 2) % count, pair & 3
     kept = _best(a, score, most) | _best(b, score, most)
     return list(zip(a[kept].tolist(), b[kept].tolist(), how[kept].tolist(), strict=True))
+
+
+def _counted(
+    votes: list[np.ndarray], number: list[np.ndarray], least: int, end: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs with at least so many votes, and how many each has; votes (sorted, below `end`) are
+    counted in slices, as most of very many pairs have one."""
+    total = sum(v.size for v in votes)
+    bounds = np.linspace(0, end, 2 + total // SLICE).astype(np.int64)
+    bounds = bounds // 128 * 128  # a pair's votes stay together
+    bounds[-1] = end
+    pairs, scores = [], []
+    for low, high in pairwise(bounds.tolist()):
+        parts = [slice(*np.searchsorted(v, (low, high))) for v in votes]
+        values = np.concatenate([v[part] for v, part in zip(votes, parts, strict=True)])
+        times = np.concatenate([n[part] for n, part in zip(number, parts, strict=True)])
+        values, back = np.unique(values, return_inverse=True)
+        times = np.bincount(back, weights=times, minlength=values.size)
+        pair, back = np.unique(values >> 7, return_inverse=True)
+        most = np.zeros(pair.size)
+        np.maximum.at(most, back, times)
+        score = np.bincount(back, weights=times, minlength=pair.size) + 2 * (most - 1)
+        good = score >= least
+        pairs.append(pair[good])
+        scores.append(score[good])
+    return np.concatenate(pairs), np.concatenate(scores)
 
 
 def _forms(descriptors: np.ndarray) -> np.ndarray:
