@@ -14,7 +14,7 @@ from slidebox.images import UnreadableImage, can_read, open_image
 
 LARGE, TILE = 512, 384  # planes whose sides all reach LARGE are cut into tiles that don't overlap
 TILES, SERIES, NEIGHBOURS = 8, 4, 6  # at most: of a plane, of a file, of a stack along one axis
-SMALLEST = 32
+SMALLEST = 16
 SIGNAL = 2.0  # least variation of what is shown, in units of what noise alone would give
 COUNTED = re.compile(r"^(.*?)(\d{1,6})$")  # section_012, Frames000003
 
