@@ -44,6 +44,7 @@ from slidebox.demo import inbox as demo_inbox
 CHECKOUT = Path(__file__).resolve().parents[2]
 HANGS = 600.0
 """Seconds after which a run that was told to end, or has lost a job, counts as hanging."""
+MARK = "SLIDEBOX_FAULTS_ARCHIVE"
 # Kept by every process of a run that is to lose its power: what it made durable.
 DURABLE = """
 import os
@@ -102,7 +103,7 @@ def _started(folder: Path, command: list[str], environment: dict[str, str]) -> s
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **environment},
+            env={**os.environ, MARK: str(folder), **environment},
         )
 
 
@@ -165,6 +166,17 @@ def below(top: int) -> list[int]:
     return found
 
 
+def at_work(folder: Path) -> list[int]:
+    """The processes that were started in an archive, whoever their parents are now."""
+    mark = f"{MARK}={folder}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
 def _kill(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
@@ -218,9 +230,16 @@ class Trial:
         """As when the machine goes, or a service manager ends a whole group."""
         run = start(self.folder)
         self.moment()
-        for pid in [run.pid, *below(run.pid)]:
-            _kill(pid, number)
+        self.end_all(number)
         self.wait(run)
+
+    def end_all(self, number: int) -> None:
+        """Signal every process, those too that are just being started."""
+        told: set[int] = set()
+        while new := set(at_work(self.folder)) - told:
+            for pid in new:
+                _kill(pid, number)
+            told |= new
 
     def signal_group(self, number: int) -> None:
         """The run's process group, which the children that open images are not of."""
@@ -314,8 +333,7 @@ class Trial:
         """The clock was wrong, by up to ten days, while the first part was made."""
         run = start(self.folder)
         self.moment(0.3)
-        for pid in [run.pid, *below(run.pid)]:
-            _kill(pid, signal.SIGKILL)
+        self.end_all(signal.SIGKILL)
         self.wait(run)
         jump = self.chance.uniform(-10, 10) * 86400
         for name in ("results", "vault", "public", ".snakemake"):
@@ -334,8 +352,7 @@ class Trial:
         before = {p.stat().st_ino for p in self.folder.rglob("*") if p.is_file()}
         run = start(self.folder, PYTHONPATH=found, SLIDEBOX_DURABLE=str(told))
         self.moment(0.3)
-        for pid in [run.pid, *below(run.pid)]:
-            _kill(pid, signal.SIGKILL)
+        self.end_all(signal.SIGKILL)
         self.wait(run)
         lines = told.read_text().splitlines() if told.exists() else []
         durable = {int(i): int(size) for i, size in (line.split() for line in lines)}
@@ -423,6 +440,15 @@ class Trial:
             for pid in [run.pid, *below(run.pid)]:
                 _kill(pid, signal.SIGKILL)
             run.wait()
+
+    def wait_for_orphans(self) -> None:
+        end = time.monotonic() + HANGS
+        while left := at_work(self.folder):
+            if time.monotonic() > end:
+                self.said += [f"orphans hung for {HANGS:.0f} s", *map(stacks, left)]
+                for pid in left:
+                    _kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
 
     def close(self) -> None:
         for folder in self.mounts:
@@ -529,7 +555,8 @@ class Campaign:
         trial.wait(again)
         if again.returncode:
             one.problems.append(f"the next run ended with {again.returncode}")
-        # Orphans of a killed run may still be writing; the next run waits for what it needs.
+        # Orphans of a killed run may still be writing; the next run waits for what it needs only.
+        trial.wait_for_orphans()
         found = differences(self.reference, snapshot(archive))
         if trial.passing:
             found = [line for line in found if not line.startswith("lost: results/SB-GOOD/")]

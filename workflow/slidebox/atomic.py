@@ -58,7 +58,7 @@ def sweep(folder: Path) -> None:
             continue
         path = Path(folder) / name
         mine = (found["host"] or found["h"] or here) == here
-        if not _alive(int(found["pid"] or found["p"])) if mine else _forgotten(path):
+        if not alive(int(found["pid"] or found["p"])) if mine else _forgotten(path):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -76,14 +76,19 @@ def _forgotten(path: Path) -> bool:
     return time.time() - status.st_mtime > patience
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this host is at work: one that is dead but not waited for is not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
-    return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):  # gone just now, or a system without /proc
+        return True
+    return state not in (b"Z", b"X")
 
 
 @contextmanager

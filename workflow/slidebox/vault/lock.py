@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from slidebox import atomic
 from slidebox.vault import disk
 from slidebox.vault.errors import Locked, error
 
@@ -119,12 +120,9 @@ def _alive_here(fd: int) -> bool:
     if not words or words.get("host") != socket.gethostname():
         return False
     try:
-        os.kill(int(words["pid"]), 0)
-    except (ProcessLookupError, KeyError, ValueError):
+        return atomic.alive(int(words["pid"]))
+    except (KeyError, ValueError):
         return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _holder(path: Path) -> str:
