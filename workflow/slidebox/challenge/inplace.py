@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import cv2
@@ -32,6 +33,7 @@ DETAILS = 4.0, 0.87
 # middle, or the rim of a well, looks like any other in all of them), as they are and turned
 POSE, TURNED = 0.5, 1.0
 BATCH = 4096
+HELD = 2048  # images whose bands are kept for their next pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,18 @@ def pairs(
         band = _half(middle)
         rough[row] = np.round(band * (127 / max(float(np.abs(band).max()), 1e-6)))
         coarse[row] = _unit(_half(_half(low)))
+
+    @lru_cache(HELD)
+    def shown(k: int) -> list[Band]:
+        return [Band.of(band) for band in _bands(found[k].preview)[:2]]
+
     best: dict[tuple[int, int], InPlace] = {}
     for p, q, form in _looked_at(rough, ratio, *_proposed(coarse, label, seed)):
         a, b = chosen[p], chosen[q]
         if (a, b) in known:
             continue
-        two = turn(found[b].preview, form % 4, form >= 4)
-        value = _alike(found[a].preview, two, TURNED if form else POSE)
+        two = [band.turned(form % 4, form >= 4) for band in shown(b)]
+        value = _alike(shown(a), two, TURNED if form else POSE)
         other = best.get((a, b))
         if value and (other is None or abs(value) > other.correlation):
             best[a, b] = InPlace(a, b, abs(value), form % 4, form >= 4, value < 0)
@@ -130,22 +137,42 @@ def _unit(band: np.ndarray) -> np.ndarray:
     return band / length if length > 1e-3 else np.zeros_like(band)
 
 
-def _alike(one: np.ndarray, two: np.ndarray, margin: float) -> float:
-    """Correlation of two previews' middle bands if they are alike beyond chance, else 0.
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One band of a picture: `unit` (GRID, GRID) float32 of length 1, and how much of its square
+    lies in each four cells (GRID / 2, GRID / 2)."""
+
+    unit: np.ndarray
+    power: np.ndarray
+
+    @classmethod
+    def of(cls, band: np.ndarray) -> Band:
+        unit = _unit(band)
+        return cls(unit, _half(unit * unit))
+
+    def turned(self, quarters: int, mirrored: bool) -> Band:
+        if not (quarters or mirrored):
+            return self
+        return Band(turn(self.unit, quarters, mirrored), turn(self.power, quarters, mirrored))
+
+
+def _alike(one: list[Band], two: list[Band], margin: float) -> float:
+    """Correlation of two pictures' middle bands if their fine and middle ones are alike beyond
+    chance, else 0.
 
     The fewer places they are made of (a single cell, the rim of a well), the more is chance.
     """
     value, far = [], []
-    for p, q, details in zip(_bands(one), _bands(two), DETAILS, strict=False):
-        p, q = _unit(p), _unit(q)
-        power = np.minimum(_half(p * p), _half(q * q))
+    for p, q, details in zip(one, two, DETAILS, strict=True):
+        power = np.minimum(p.power, q.power)
         places = details * power.sum() ** 2 / max(float((power * power).sum()), 1e-12)
-        value.append(_correlation(p, q))
+        value.append(_correlation(p.unit, q.unit))
         far.append(float(np.arctanh(value[-1])) * max(places - 3, 0) ** 0.5)
     fine, middle = (np.sign(value[1]) * z for z in far)
     beyond = middle > MIDDLE or (fine + middle > BOTH and min(fine, middle) > LESSER)
     if abs(value[1]) < ALIKE or not beyond:
         return 0.0
+    p, q = one[1].unit, two[1].unit
     other = max(abs(_correlation(p, turn(q, form % 4, form >= 4))) for form in range(1, 8))
     return value[1] if np.arctanh(abs(value[1])) > np.arctanh(other) + margin else 0.0
 
@@ -162,6 +189,7 @@ def _looked_at(
     same = np.abs(ratio[first] - np.where(form % 2, -1, 1) * ratio[second]) < np.log(SHAPE)
     first, second, form = first[same], second[same], form[same]
     length = np.sqrt(np.einsum("kyx,kyx->k", rough, rough, dtype=np.float32)) + 1e-3
+    kept = []
     for kind in range(8):
         rows = np.flatnonzero(form == kind)
         for at in range(0, rows.size, BATCH):
@@ -170,10 +198,9 @@ def _looked_at(
             turned = turned[:, :, ::-1] if kind >= 4 else turned
             value = np.einsum("kyx,kyx->k", rough[first[part]], turned, dtype=np.float32)
             value /= length[first[part]] * length[second[part]]
-            good = part[np.abs(value) > ALIKE - 0.05]
-            yield from zip(
-                first[good].tolist(), second[good].tolist(), form[good].tolist(), strict=True
-            )
+            kept.append(part[np.abs(value) > ALIKE - 0.05])
+    good = np.sort(np.concatenate([np.zeros(0, np.int64), *kept]))
+    yield from zip(first[good].tolist(), second[good].tolist(), form[good].tolist(), strict=True)
 
 
 def _proposed(
@@ -216,9 +243,15 @@ def _proposed(
                 how = np.where(first < second, form, form if form >= 4 else -form % 4)
                 low, high = np.minimum(first, second), np.maximum(first, second)
                 known.append((low * count + high) * 8 + how)
-        known = [np.unique(np.concatenate(known))]
+        known = [_distinct(np.concatenate(known))]
     pair, form = np.divmod(known[0], 8)
     return pair // count, pair % count, form
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """Sorted; NumPy's own way of hashing is slower by far for so many."""
+    values.sort()
+    return values[np.diff(values, prepend=values[:1] - 1) != 0]
 
 
 def _sides(base: np.ndarray, plane: np.ndarray) -> np.ndarray:

@@ -49,9 +49,12 @@ def propose(
     size, angle = np.log2(np.abs(frames)), np.angle(frames)
     key, form = np.nonzero(_forms(described))
     reduced = _reduced(described, key, form)
+    del described, frames  # of very many images these are large
     owner, label, size, angle = owner[key], label[owner[key]], size[key], angle[key]
+    form = form.astype(np.int8)
+    del key
     generator = np.random.default_rng(seed)
-    bits = max(12, int(np.log2(key.size)) + 2)
+    bits = max(12, int(np.log2(len(reduced))) + 2)
     votes, number = [], []
     for _ in range(TABLES):
         directions = generator.normal(size=(reduced.shape[1], bits)).astype(np.float32)
@@ -69,7 +72,7 @@ def propose(
             pair = (owner[p] * count + owner[q]) * 4 + how
             values, times = np.unique((pair * 16 + growth) * 8 + turn, return_counts=True)
             votes.append(values)
-            number.append(times)
+            number.append(times.astype(np.uint16))
     if not votes:
         return []
     most, least = (PROPOSALS_OF_MANY, LEAST_OF_MANY) if many else (PROPOSALS, LEAST)
