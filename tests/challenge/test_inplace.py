@@ -23,7 +23,7 @@ def kept(images) -> list[Features]:
     """Features as if no keypoint had been found."""
     none = np.zeros(0, np.complex64)
     return [
-        Features(shown, shown, none, none, np.zeros((0, 128), np.uint8))
+        Features(shown, shown, 1.0, none, none, np.zeros((0, 128), np.uint8))
         for shown in map(preview, images)
     ]
 

@@ -42,6 +42,7 @@ class Features:
     ----------
     preview : (y, x) uint8.
     evened : (y, x) uint8, the preview with its local mean and contrast evened out.
+    scale : pixels of the preview in one of the image.
     points : (K,) complex64, x + iy in the preview.
     frames : (K,) complex64, each keypoint's size times its direction.
     descriptors : (K, 128) uint8, square roots of SIFT's.
@@ -49,6 +50,7 @@ class Features:
 
     preview: np.ndarray
     evened: np.ndarray
+    scale: float
     points: np.ndarray
     frames: np.ndarray
     descriptors: np.ndarray
@@ -111,25 +113,26 @@ def features(image: np.ndarray, *, many: bool = False) -> Features:
     `many`: of so many images that previews must be smaller.
     """
     small = _small(image, SIDE_OF_MANY if many else SIDE)
+    scale = max(small.shape) / max(image.shape)
     low, high = _range(small)
     shown = _stretched(small, low, high)
     nothing = np.zeros(0, np.complex64)
     empty = nothing, nothing, np.zeros((0, 128), np.uint8)
     if min(small.shape) < 16 or not high > low:
-        return Features(shown, shown, *empty)
+        return Features(shown, shown, scale, *empty)
     evened = _evened(small, low, high, AROUND_OF_MANY if many else AROUND)
     count = KEYPOINTS_OF_MANY if many else KEYPOINTS
     found, described = _sift(count, *CLEAR).detectAndCompute(evened, None)
     if len(found) < (FEW_OF_MANY if many else FEW):
         found, described = _sift(count, *FAINT).detectAndCompute(evened, None)
     if not found or described is None:
-        return Features(shown, evened, *empty)
+        return Features(shown, evened, scale, *empty)
     points = np.array([k.pt for k in found], np.float32)
     size = np.array([k.size for k in found], np.float32)
     angle = np.deg2rad(np.array([k.angle for k in found], np.float32))
     root = np.sqrt(described / np.maximum(described.sum(1, keepdims=True), 1e-6))
     return Features(
-        shown, evened, (points[:, 0] + 1j * points[:, 1]).astype(np.complex64),
+        shown, evened, scale, (points[:, 0] + 1j * points[:, 1]).astype(np.complex64),
         (size * np.exp(1j * angle)).astype(np.complex64),
         np.minimum(np.round(root * 512), 255).astype(np.uint8),
     )  # fmt: skip

@@ -135,6 +135,7 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
         a, b = owner[match.a], owner[match.b]
         how = "mirrored, " * match.mirrored + "inverted, " * match.inverted
         places = f"{match.inliers} places agree" if match.inliers else "in the same place"
+        places = "once it is moved" if match.shifted else places
         what = (
             f"show the same ({how}scale {match.scale:.2f}, correlation {match.correlation:.2f}, "
             f"{places})"

@@ -18,6 +18,7 @@ TABLES = 10
 CROWD = 16  # a hash that more keypoints share says nothing
 PROPOSALS, LEAST = 24, 3  # pairs looked at closely for each image, and the votes each needs
 PROPOSALS_OF_MANY, LEAST_OF_MANY = 2, 4  # of more than MANY images
+SPARSE = 40  # an image with fewer keypoints needs one vote only
 DOUBTFUL = 0.06
 BLOCK = 200_000
 SLICE = 4_000_000  # votes that are counted at once
@@ -76,17 +77,22 @@ def propose(
     if not votes:
         return []
     most, least = (PROPOSALS_OF_MANY, LEAST_OF_MANY) if many else (PROPOSALS, LEAST)
-    pair, score = _counted(votes, number, least, 4 * count * count * 128)
+    needed = np.full(count, least)
+    if not many:
+        needed[[len(f.points) < SPARSE for f in found]] = 1
+    pair, score = _counted(votes, number, needed)
     a, b, how = (pair >> 2) // count, (pair >> 2) % count, pair & 3
     kept = _best(a, score, most) | _best(b, score, most)
     return list(zip(a[kept].tolist(), b[kept].tolist(), how[kept].tolist(), strict=True))
 
 
 def _counted(
-    votes: list[np.ndarray], number: list[np.ndarray], least: int, end: int
+    votes: list[np.ndarray], number: list[np.ndarray], needed: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs with at least so many votes, and how many each has; votes (sorted, below `end`) are
-    counted in slices, as most of very many pairs have one."""
+    """Pairs with as many votes as one of their images needs, and how many each has; votes (sorted)
+    are counted in slices, as most of very many pairs have one."""
+    count = len(needed)
+    end = 4 * count * count * 128
     total = sum(v.size for v in votes)
     bounds = np.linspace(0, end, 2 + total // SLICE).astype(np.int64)
     bounds = bounds // 128 * 128  # a pair's votes stay together
@@ -102,7 +108,8 @@ def _counted(
         most = np.zeros(pair.size)
         np.maximum.at(most, back, times)
         score = np.bincount(back, weights=times, minlength=pair.size) + 2 * (most - 1)
-        good = score >= least
+        a, b = np.divmod(pair >> 2, count)
+        good = score >= np.minimum(needed[a], needed[b])
         pairs.append(pair[good])
         scores.append(score[good])
     return np.concatenate(pairs), np.concatenate(scores)

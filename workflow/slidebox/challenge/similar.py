@@ -1,8 +1,8 @@
 """Images that show the same thing: turned, mirrored, rescaled, cropped, inverted, a frame later.
 
 `proposals` says which pairs to look at; a pair counts only if its keypoints agree on one similarity
-transform and the previews agree in fine detail once one is laid over the other. Neighbouring planes
-and moments, which share few keypoints, are found by `inplace`.
+transform and the previews agree in fine detail once one is laid over the other, or are copies once
+one is `moved`. Neighbouring planes and moments, which share few keypoints, are found by `inplace`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
-from . import inplace
-from .keypoints import FORMS, INVERTED, MIRRORED, NARROW, Features, features
+from . import inplace, moved
+from .keypoints import FORMS, INVERTED, MANY, MIRRORED, NARROW, Features, features
 from .proposals import propose
 
 __all__ = ["Features", "Match", "features", "find", "same"]
@@ -27,6 +28,7 @@ LARGEST = 3.3  # scale between two previews; a few round cells fit any others at
 SLACK = 3.0  # pixels of the preview
 NEEDED = {3: 0.95, 4: 0.92, 5: 0.91, 6: 0.8, 7: 0.55}  # detail, by places that agree
 WORTH, SHARE = 0.25, 0.25  # detail from which on a closer fit is tried, and the least overlap
+WORTH_MOVED = 0.6  # the same of pictures that are moved over each other
 HOPELESS = 0.35  # correlation below which no closer fit helps
 # A strip holds a row of keypoints at most, and channels of one device are all alike: laid over each
 # other exactly, copies of 36 strips agree to 0.99, different channels to 0.975, rarely 0.984
@@ -39,7 +41,8 @@ PARALLEL = 20_000  # proposals, or images, from which on several processes pay
 class Match:
     """Two images that show the same: indices, correlation, keypoints that agree, transform.
 
-    inliers : 0 where the images lie on each other as they are and were not found by keypoints.
+    inliers : 0 where it was not keypoints that agree: where `inplace` or `moved` found them.
+    shifted : whether `moved` did.
     matrix : (2, 3) float32, from x and y in the preview of `a` to those in the preview of `b`.
     """
 
@@ -51,6 +54,7 @@ class Match:
     scale: float
     mirrored: bool
     inverted: bool
+    shifted: bool = False
 
 
 def find(
@@ -77,11 +81,12 @@ def find(
 def _by_keypoints(
     found: list[Features], label: np.ndarray | None, processes: int, many: bool | None
 ) -> dict[tuple[int, int], Match]:
+    many = len(found) > MANY if many is None else many
     pairs = propose(found, label, many=many)
     if processes > 1 and len(pairs) > PARALLEL:
-        made = _verify_apart(found, pairs, processes)
+        made = _verify_apart(found, pairs, processes, not many)
     else:
-        made = [same(found[a], found[b], form, (a, b)) for a, b, form in pairs]
+        made = [same(found[a], found[b], how, (a, b), moving=not many) for a, b, how in pairs]
     best: dict[tuple[int, int], Match] = {}
     for match in made:
         if match is not None:
@@ -129,43 +134,69 @@ def _in_place_beside(
         beside.join()
 
 
-def _verify(pairs: list[tuple[int, int, int]]) -> list[Match | None]:
-    return [same(_SHARED[a], _SHARED[b], form, (a, b)) for a, b, form in pairs]
+def _verify(pairs: list[tuple[int, int, int]], moving: bool) -> list[Match | None]:
+    return [same(_SHARED[a], _SHARED[b], how, (a, b), moving=moving) for a, b, how in pairs]
 
 
-def _verify_apart(found: list[Features], pairs: list, processes: int) -> list[Match | None]:
+def _verify_apart(
+    found: list[Features], pairs: list, processes: int, moving: bool
+) -> list[Match | None]:
     """The same in forked processes, which share the features without copying them."""
     _SHARED[:] = found
     chunks = [pairs[at : at + 2000] for at in range(0, len(pairs), 2000)]
     try:
         with multiprocessing.get_context("fork").Pool(processes) as pool:
-            return [match for chunk in pool.imap(_verify, chunks) for match in chunk]
+            work = partial(_verify, moving=moving)
+            return [match for chunk in pool.imap(work, chunks) for match in chunk]
     finally:
         _SHARED.clear()
 
 
-def same(a: Features, b: Features, form: int, names: tuple[int, int] = (0, 1)) -> Match | None:
-    """Whether two images show the same, `b` read in a form (see `proposals.propose`)."""
-    registered = register(a, b, form)
-    if registered is None:
-        return None
-    places, matrix = registered
+def same(
+    a: Features, b: Features, form: int, names: tuple[int, int] = (0, 1), *, moving: bool = True
+) -> Match | None:
+    """Whether two images show the same, `b` read in a form (see `proposals.propose`).
+
+    `moving`: also seek the shift, without keypoints.
+    """
     inverted = bool(form & INVERTED)
-    coarse, fine, share = agreement(a, b, matrix, inverted)
     narrow = min(*a.preview.shape, *b.preview.shape) <= NARROW
-    if narrow or not enough(places, coarse, fine, share):
-        # A few keypoints say roughly how one lies on the other
-        if fine < WORTH or share < SHARE:
-            return None
-        matrix = aligned(a, b, matrix, inverted)
+
+    def match(correlation: float, places: int, matrix: np.ndarray) -> Match:
+        scale = float(abs(np.linalg.det(matrix[:, :2])) ** 0.5)
+        flags = bool(form & MIRRORED), inverted, not places
+        return Match(*names, correlation, places, matrix, scale, *flags)
+
+    near = []
+    if (registered := register(a, b, form)) is not None:
+        places, matrix = registered
         coarse, fine, share = agreement(a, b, matrix, inverted)
-        if not enough(places, coarse, fine, share):
-            return None
-        if narrow and min(coarse, fine) < NARROW_NEEDS:
-            return None
-    scale = float(abs(np.linalg.det(matrix[:, :2])) ** 0.5)
-    flags = bool(form & MIRRORED), inverted
-    return Match(*names, min(coarse, fine), places, matrix, scale, *flags)
+        if not narrow and enough(places, coarse, fine, share):
+            return match(min(coarse, fine), places, matrix)
+        if fine > WORTH and share > SHARE:
+            # A few keypoints say roughly how one lies on the other
+            matrix = aligned(a, b, matrix, inverted)
+            coarse, fine, share = agreement(a, b, matrix, inverted)
+            if enough(places, coarse, fine, share) and (
+                not narrow or min(coarse, fine) > NARROW_NEEDS
+            ):
+                return match(min(coarse, fine), places, matrix)
+            near.append(matrix)
+    if narrow:
+        return None
+    for matrix in near:
+        value, good = moved.copies(a, b, matrix, inverted)
+        if good:
+            return match(value, 0, matrix)
+    if moving and not form & MIRRORED:
+        for matrix in moved.shifts(a, b, inverted):
+            value, good = moved.copies(a, b, matrix, inverted)
+            if not good and value > WORTH_MOVED:
+                matrix = aligned(a, b, matrix, inverted)
+                value, good = moved.copies(a, b, matrix, inverted)
+            if good:
+                return match(value, 0, matrix)
+    return None
 
 
 def enough(places: int, coarse: float, fine: float, share: float) -> bool:
