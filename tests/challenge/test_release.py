@@ -24,8 +24,7 @@ from packaging.specifiers import SpecifierSet
 from slidebox import challenge, scoring
 from slidebox.challenge import baseline, changes, wheel
 from slidebox.challenge.differences import what_changed
-from slidebox.challenge.model import Invalid, load
-from slidebox.commands.common import print_findings
+from slidebox.challenge.reading import Invalid, load
 from slidebox.scoring import NotARelease, task_instances
 from slidebox.vault import Vault
 
@@ -571,18 +570,6 @@ def test_what_a_choice_does_not_find_is_told(tmp_path, old, new, field, code, th
     folder = challenge_folder(tmp_path, change=lambda t: rules(t).replace(old, new, 1))
     found = [f for f in release(bench, folder).findings if f.code == code]
     assert [f.field for f in found] == [field] and there in (found[0].mend or "")
-
-
-def test_settings_that_do_not_go_together_are_named_at_once(bench, tmp_path, capsys):
-    folder = challenge_folder(
-        tmp_path,
-        change=lambda t: t.replace("primary: AP", "primary: MAP").replace("[test]", "[tset, x]"),
-    )
-    found = release(bench, folder).findings
-    assert [f.field for f in found] == ["hidden", "hidden", "scoring"]
-    assert "train, validation, test" in found[0].message and "MAP" in found[2].message
-    print_findings(found)
-    assert "challenge.yaml:18 hidden: 'tset' is no split" in capsys.readouterr().out
 
 
 def test_splits_do_not_depend_on_the_order_of_files(bench):

@@ -24,7 +24,8 @@ from .assemble import assemble
 from .checks import before_release, readme
 from .commitment import KeyDamaged
 from .differences import what_changed
-from .model import Challenge, Invalid, load
+from .model import Challenge
+from .reading import Invalid, load
 from .writer import Progress, Writer
 
 SCORES = ("scores", "leaderboard")  # what leaderboards keep in a release's private folder
