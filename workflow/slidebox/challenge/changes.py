@@ -153,7 +153,8 @@ def _of_image(which: str, old: State, new: State) -> Change | None:
     looks = [] if other("pixels_sha256") else [_look(old, a), _look(new, b)]
     if None not in looks and len(set(looks)) > 1:
         scored.append("other channel names, colours or time step")
-    if old.truth.get(which) is None:
+    lost = old.truth.get(which) is None
+    if lost:
         scored.append(f"its truth can't be compared, that of {old.folder.name} isn't in private/")
     elif old.truth[which] != new.truth.get(which):
         scored.append("other truth")
@@ -166,7 +167,7 @@ def _of_image(which: str, old: State, new: State) -> Change | None:
     if not (scored or beside or words):
         return None
     level = weight if scored else "MINOR" if beside else "PATCH"
-    return Change(level, "; ".join(scored + beside + words), which)
+    return Change(level, "; ".join(scored + beside + words), which, lost)
 
 
 def _look(state: State, row: dict[str, str]) -> tuple | None:
