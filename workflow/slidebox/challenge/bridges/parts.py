@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...atomic import write_json, write_text
+from ...atomic import owner, sweep, write_json, write_text
 from ...scoring import catalog
 from ...scoring.release import NotARelease, Release, find_private
 from .. import wheel
@@ -86,7 +86,8 @@ def workplace(target: Path) -> Iterator[Path]:
     """A hidden folder beside ``target``, in which it is made; FileExistsError when that exists."""
     if target.exists():
         raise FileExistsError(f"{target} is there already")
-    work = target.with_name(f".{target.name}.tmp")
+    sweep(target.parent, target.name)  # what killed runs left
+    work = target.with_name(f".{target.name}.{owner()}.tmp")
     shutil.rmtree(work, ignore_errors=True)
     try:
         yield work
