@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import yaml
 
 from ..atomic import fsync_dir, owner, sweep
 from ..findings import Finding, has_errors
-from ..scoring.release import MANIFEST
+from ..scoring.release import MANIFEST, rows_of
 from . import documents, metrics, splits, versions
 from .alone import alone
 from .archive import Archive
@@ -208,8 +207,7 @@ def splits_before(history: versions.History) -> dict[str, str]:
     """Split of each id in the release before, if that is of the same MAJOR."""
     if history.old is None or versions.taken(history.old.name, history.version) == "MAJOR":
         return {}
-    with (history.old / "splits.csv").open(encoding="utf-8", newline="") as handle:
-        return {row["id"]: row["split"] for row in csv.DictReader(handle)}
+    return {row["id"]: row["split"] for row in rows_of(history.old / "splits.csv")}
 
 
 def _durable(folder: Path) -> None:
