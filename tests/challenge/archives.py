@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from slidebox import challenge
 from slidebox.challenge.archive import Archive
 from slidebox.images import open_image, sequence
 from slidebox.vault import Vault
@@ -189,3 +190,54 @@ def challenge_folder(root: Path, version: str = "1.0.0", more: str = "",
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "challenge.yaml").write_text(change(CHALLENGE.format(version=version, more=more)))
     return folder
+
+
+OF_PAIRS = """
+slug: real
+version: 1.0.0
+title: Real images
+description: To test.
+organisers: [{{name: Ada Example}}]
+license: CC-BY-4.0
+task: {task}
+data:
+  sources: [{{accession: SB-REAL}}]
+splits:
+  group_by: [study, image]
+  rules: {rules}
+leakage: {{check: false}}
+scoring:
+  bootstrap: {{resamples: 50}}
+  {scoring}
+"""
+
+
+def release_of_pairs(root: Path, task: str, pairs: dict[str, tuple], scoring: str = "",
+                     rules: str = "{train: {share: 1.0}}") -> challenge.Release:  # fmt: skip
+    """Archive images as SB-REAL and release a challenge of them.
+
+    `pairs`: name to image, truth (an array, or the text of a table) and the table of tracks.
+    """
+    bench, files, rows = Bench(root), {}, []
+    for name, (image, truth, *tracks) in pairs.items():
+        source, table = f"{name}.ome.tif", isinstance(truth, str)
+        of = {f"{name}_t.csv" if table else f"{name}_t.ome.tif": truth}
+        of |= {f"{name}_k.csv": text for text in tracks}
+        for path, content in {source: image, **of}.items():
+            if isinstance(content, str):
+                files[path] = content.encode()
+            else:
+                axes = {"axes": "TYX"[-content.ndim :]}
+                files[path] = tiff(root / "in" / path, content, metadata=axes)
+        roles = ["table" if table else "image" if task == "restoration" else "labels", "table"]
+        rows.append({"path": source, "part": "Images"})
+        rows += [
+            {"path": path, "part": part, "role": role, "source_image": source}
+            for path, part, role in zip(of, ("Truth", "Tracks"), roles, strict=False)
+        ]
+    bench.add_study("SB-REAL", files, rows)
+    folder = root / "challenges" / "real"
+    folder.mkdir(parents=True)
+    text = OF_PAIRS.format(task=task, rules=rules, scoring=scoring)
+    (folder / "challenge.yaml").write_text(text)
+    return challenge.release(folder, public=bench.public, vault=bench.vault, private=bench.private)

@@ -10,54 +10,19 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from archives import Bench, discs, tiff
+from archives import discs, release_of_pairs
 
-from slidebox import challenge, scoring
+from slidebox import scoring
 from slidebox.challenge import baseline
-
-TEXT = """
-slug: real
-version: 1.0.0
-title: Real images
-description: To test.
-organisers: [{{name: Ada Example}}]
-license: CC-BY-4.0
-task: {task}
-data:
-  sources: [{{accession: SB-REAL}}]
-splits:
-  group_by: [study, image]
-  rules: {{train: {{groups: {train}}}, test: {{groups: {test}}}}}
-leakage: {{check: false}}
-scoring:
-  bootstrap: {{resamples: 50}}
-"""
 
 
 def released(root, task, pairs):
     """`pairs`: name (with a: train, with b: test) to image, labels and the table of tracks."""
-    bench, files, rows = Bench(root), {}, []
-    for name, (image, labels, *tracks) in pairs.items():
-        for end, pixels in (("", image), ("_t", labels)):
-            axes = {"axes": "TYX"[-pixels.ndim :]}
-            path = root / "in" / f"{name}{end}.ome.tif"
-            files[path.name] = tiff(path, pixels, metadata=axes)
-        rows += [{"path": f"{name}.ome.tif", "part": "Images"},
-                 {"path": f"{name}_t.ome.tif", "part": "Truth", "role": "labels",
-                  "source_image": f"{name}.ome.tif"}]  # fmt: skip
-        if tracks:
-            files[f"{name}_k.csv"] = tracks[0].encode()
-            rows.append({"path": f"{name}_k.csv", "part": "Tracks", "role": "table",
-                         "source_image": f"{name}.ome.tif"})  # fmt: skip
-    bench.add_study("SB-REAL", files, rows)
-    folder = root / "challenges" / "real"
-    folder.mkdir(parents=True)
     train, test = (
         [f"SB-REAL / {name}.ome.tif" for name in pairs if name[0] == kind] for kind in "ab"
     )
-    text = TEXT.format(task=task, train=train, test=test)
-    (folder / "challenge.yaml").write_text(text)
-    made = challenge.release(folder, public=bench.public, vault=bench.vault, private=bench.private)
+    rules = f"{{train: {{groups: {train}}}, test: {{groups: {test}}}}}"
+    made = release_of_pairs(root, task, pairs, rules=rules)
     assert made.ok, made.findings
     return made.folder
 

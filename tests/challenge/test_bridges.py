@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -316,3 +317,25 @@ def test_the_command_writes_both_twice_alike(made, tmp_path, capsys):
     again = ["challenge", "export", str(folder), "--codabench", "--out", str(tmp_path / "a"),
              "--private", str(bench.private)]  # fmt: skip
     assert cli.main(again) == 2
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from slidebox.challenge.bridges import codabench, parts
+parts.zip_folder = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+codabench(*map(Path, sys.argv[1:]))
+"""
+
+
+def test_a_killed_export_is_swept_up_and_what_is_the_users_is_not(made, tmp_path):
+    bench, folder, _, _ = made
+    names = map(str, (folder, tmp_path, bench.private))
+    done = subprocess.run([sys.executable, "-c", KILLED, *names], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".nuclei-1.0.0-codabench.zip.")
+    dead = left.name.split("-")[-1]
+    (tmp_path / f".notes.{dead}").write_text("looks like what that process was writing")
+    bridges.codabench(folder, tmp_path, bench.private)
+    assert {p.name for p in tmp_path.iterdir()} == {f".notes.{dead}", "nuclei-1.0.0-codabench.zip"}

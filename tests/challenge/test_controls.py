@@ -10,31 +10,13 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from archives import Bench, challenge_folder, discs, nuclei, tiff
+from archives import challenge_folder, discs, nuclei, release_of_pairs
 
 from slidebox import challenge
 from slidebox.challenge import contrived, controls
 from slidebox.challenge.contrived import MERGED, MISPLACED, PART, SURPLUS, UNLINKED
 from slidebox.scoring import catalog, open_release
 
-BASE = """
-slug: real
-version: 1.0.0
-title: Real images
-description: To test.
-organisers: [{{name: Ada Example}}]
-license: CC-BY-4.0
-task: {task}
-data:
-  sources: [{{accession: SB-REAL}}]
-splits:
-  group_by: [study, image]
-  rules: {{train: {{share: 1.0}}}}
-leakage: {{check: false}}
-scoring:
-  bootstrap: {{resamples: 50}}
-  {scoring}
-"""
 # Metrics that give these controls as much as the truth, on real images
 BLIND = {
     "instance-segmentation": {
@@ -102,29 +84,8 @@ def pairs(shared, task: str) -> list[tuple]:
 
 def real(shared, root, task: str):
     """A released challenge of one split, from real files."""
-    bench = Bench(root)
-    files, rows = {}, []
-    for k, (image, truth, *tracks) in enumerate(pairs(shared, task)):
-        meta = {"axes": "TYX" if image.ndim == 3 else "YX"}
-        files[f"i{k}.ome.tif"] = tiff(root / "in" / f"i{k}.ome.tif", image, metadata=meta)
-        table = isinstance(truth, str)
-        name = f"t{k}.csv" if table else f"t{k}.ome.tif"
-        files[name] = (
-            truth.encode() if table else tiff(root / "in" / name, truth, metadata=dict(meta))
-        )
-        role = "table" if table else "image" if task == "restoration" else "labels"
-        rows += [{"path": f"i{k}.ome.tif", "part": "Images"},
-                 {"path": name, "part": "Truth", "role": role,
-                  "source_image": f"i{k}.ome.tif"}]  # fmt: skip
-        if tracks:
-            files[f"k{k}.csv"] = tracks[0].encode()
-            rows.append({"path": f"k{k}.csv", "part": "Tracks", "role": "table",
-                         "source_image": f"i{k}.ome.tif"})  # fmt: skip
-    bench.add_study("SB-REAL", files, rows)
-    folder = root / "challenges" / "real"
-    folder.mkdir(parents=True)
-    (folder / "challenge.yaml").write_text(BASE.format(task=task, scoring=SCORING.get(task, "")))
-    made = challenge.release(folder, public=bench.public, vault=bench.vault, private=bench.private)
+    named = {f"i{k}": pair for k, pair in enumerate(pairs(shared, task))}
+    made = release_of_pairs(root, task, named, SCORING.get(task, ""))
     assert made.ok, made.findings
     return open_release(made.folder)
 
@@ -161,25 +122,9 @@ def test_by_every_metric_the_truth_is_the_best(shared_data, tmp_path, task):
 
 def test_large_objects_that_moved_a_little_are_no_reason_to_refuse(tmp_path):
     """At IoU 1/2 a disc of 13 pixels that moved by two is still found."""
-    bench = Bench(tmp_path)
-    files, rows = {}, []
-    for k in range(2):
-        image, labels = discs(k, count=3, size=96)
-        big = np.kron(labels, np.ones((3, 3), np.uint16))
-        wide = np.kron(image, np.ones((3, 3), np.uint16))
-        files[f"i{k}.tif"] = tiff(tmp_path / "x" / f"i{k}.tif", wide)
-        files[f"t{k}.tif"] = tiff(tmp_path / "x" / f"t{k}.tif", big)
-        rows += [{"path": f"i{k}.tif", "part": "Images"},
-                 {"path": f"t{k}.tif", "part": "Truth", "role": "labels",
-                  "source_image": f"i{k}.tif"}]  # fmt: skip
-    bench.add_study("SB-REAL", files, rows)
-    folder = tmp_path / "challenges" / "real"
-    folder.mkdir(parents=True)
-    text = BASE.format(task="instance-segmentation", scoring="primary: AP@0.5")
-    (folder / "challenge.yaml").write_text(text)
-    result = challenge.release(
-        folder, public=bench.public, vault=bench.vault, private=bench.private
-    )
+    large = np.ones((3, 3), np.uint16)
+    named = {f"i{k}": tuple(np.kron(a, large) for a in discs(k, count=3)) for k in range(2)}
+    result = release_of_pairs(tmp_path, "instance-segmentation", named, "primary: AP@0.5")
     assert result.ok, result.findings
     values = controls.values(
         open_release(result.folder), open_release(result.folder).items("train")
@@ -188,21 +133,9 @@ def test_large_objects_that_moved_a_little_are_no_reason_to_refuse(tmp_path):
 
 
 def test_a_split_without_any_object_is_told_once(tmp_path):
-    bench = Bench(tmp_path)
-    files, rows = {}, []
-    for k in range(2):
-        files[f"i{k}.tif"] = tiff(tmp_path / "x" / f"i{k}.tif", discs(k)[0])
-        files[f"t{k}.tif"] = tiff(tmp_path / "x" / f"t{k}.tif", np.zeros((96, 96), np.uint8))
-        rows += [{"path": f"i{k}.tif", "part": "Images"},
-                 {"path": f"t{k}.tif", "part": "Truth", "role": "labels",
-                  "source_image": f"i{k}.tif"}]  # fmt: skip
-    bench.add_study("SB-REAL", files, rows)
-    folder = tmp_path / "challenges" / "real"
-    folder.mkdir(parents=True)
-    (folder / "challenge.yaml").write_text(BASE.format(task="instance-segmentation", scoring=""))
-    result = challenge.release(
-        folder, public=bench.public, vault=bench.vault, private=bench.private
-    )
+    nothing = np.zeros((96, 96), np.uint8)
+    named = {f"i{k}": (discs(k)[0], nothing) for k in range(2)}
+    result = release_of_pairs(tmp_path, "instance-segmentation", named)
     (told,) = [f for f in result.findings if f.severity == "error"]
     assert told.code == "CONTROL_FAILED" and "no object in any image" in told.message
 

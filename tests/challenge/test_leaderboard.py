@@ -6,7 +6,11 @@ import csv
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import numpy as np
@@ -103,6 +107,35 @@ def test_only_what_changed_is_scored_again(board):
     assert (board[2] / "leaderboard" / "leaderboard.json").read_bytes() == before
     enter(board[3], "beta", "a", worse(truth, 2))
     assert run(board)[0].scored == ["beta/a"]
+
+
+KILLED = """
+import importlib, os, signal, sys
+from slidebox import challenge
+module = importlib.import_module("slidebox.challenge.leaderboard")
+module.write_json = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+folder, entries, public, private = sys.argv[1:]
+challenge.leaderboard(folder, entries, public=public, private=private)
+"""
+
+
+def test_a_board_that_was_killed_is_swept_up_and_made_again(board):
+    root, folder, _, entries = board
+    enter(entries, "alpha", "a", truth_of(root))
+    names = map(str, (folder, entries, root / "public", root / "private"))
+    done = subprocess.run([sys.executable, "-c", KILLED, *names], check=False)
+    assert done.returncode == -signal.SIGKILL
+    scores = root / "private/challenges/nuclei/1.0.0/scores"
+    assert len(list(scores.glob(".*"))) == 1
+    assert run(board)[0].scored == ["alpha/a"]
+    assert list(scores.glob(".*")) == []
+
+
+def test_of_two_boards_at_once_one_waits_and_finds_what_the_other_scored(board):
+    enter(board[3], "alpha", "a", truth_of(board[0]))
+    with ThreadPoolExecutor(2) as pool:
+        both = [made.result()[0].scored for made in [pool.submit(run, board) for _ in range(2)]]
+    assert sorted(both) == [[], ["alpha/a"]]
 
 
 def test_a_new_scorer_rescores_all_and_shows_the_difference(board, monkeypatch):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import tifffile
 from archives import Bench, challenge_folder, discs, tiff
 
 from slidebox import challenge
+from slidebox.challenge import objects
 from slidebox.challenge.init import init
 
 
@@ -97,8 +100,11 @@ def test_other_files_are_no_masks(tmp_path, change, told):
     assert told in found[0].message
 
 
-def test_pieces_of_masks_in_a_tile_may_share_much(tmp_path):
-    """Two masks touch where tiles meet: what they share is little of them, and much of a piece."""
+def test_pieces_of_masks_in_a_tile_may_share_much(tmp_path, monkeypatch):
+    """Two masks touch where tiles meet: what they share is little of them, and much of a piece.
+
+    However many tiles: each mask is read to see what it is, to write it, and to look for it.
+    """
 
     def change(k, masks):
         if k != 1:
@@ -112,8 +118,16 @@ def test_pieces_of_masks_in_a_tile_may_share_much(tmp_path):
     more = "leakage: {check: false}"  # discs in small tiles look alike
     tiles = challenge_folder(tmp_path, more=more, change=lambda text: text.replace(
         "data:\n", "data:\n  tiles: {size: [48, 48]}\n"))  # fmt: skip
+    opened, archived = Counter(), objects.pixels.archived
+
+    def counted(study, fileset, *more):
+        opened[fileset["path"]] += 1
+        return archived(study, fileset, *more)
+
+    monkeypatch.setattr(objects.pixels, "archived", counted)
     result = release(bench, tiles)
     assert result.ok, [str(f) for f in result.findings]
+    assert {n for path, n in opened.items() if "/masks/" in path} == {3}
     for path in [*result.folder.rglob("labels/*.tif"), *result.private.rglob("labels/*.tif")]:
         name, y, x = path.stem.rsplit("_", 2)
         box = np.s_[int(y[1:]) :, int(x[1:]) :]

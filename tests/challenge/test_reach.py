@@ -34,7 +34,7 @@ from slidebox import challenge
 from slidebox.atomic import owner
 from slidebox.challenge import anyimage, containers, digests, reach, searched, splits, tells
 from slidebox.challenge.assemble import assemble
-from slidebox.challenge.model import load
+from slidebox.challenge.reading import load
 from slidebox.challenge.writer import Writer
 from slidebox.vault import Vault
 

@@ -357,8 +357,11 @@ def test_a_later_release_that_is_built_elsewhere_knows_the_earlier_ones(bench, t
 
 def test_truth_that_private_has_no_more_cannot_be_compared(bench):
     shutil.rmtree(secret(bench))
-    ((code, message),) = errors(release(bench, folder_of(bench.root, "1.1.0")))
+    result = release(bench, folder_of(bench.root, "1.1.0"))
+    ((code, message),) = errors(result)
     assert code == "VERSION_TOO_SMALL" and "spC_0: its truth can't be compared" in message
+    (mend,) = (f.mend for f in result.findings if f.code == code)
+    assert "make it 2.0.0; or" in mend and "release 1.0.0 once more as it was" in mend
     # The vault and the challenge's secret give it back
     assert release(bench, folder_of(bench.root)).ok
     made = release(bench, folder_of(bench.root, "1.0.1", title="Cells"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from publish_archive import WHO, Archive, broken, expected, tree
 
-from slidebox import publish
+from slidebox import config, publish
 from slidebox.config import ConfigError
 from slidebox.ingest import withdrawal
 from slidebox.publish import evict
@@ -371,3 +371,15 @@ def test_what_a_host_says_with_each_file():
     assert original.content_disposition == "attachment; filename*=UTF-8''e%20vil%22.html"
     for name, kind in {"t.parquet": "vnd.apache.parquet", "f.tsv": "tab-separated"}.items():
         assert kind in headers_of(f"S-1/{name}").content_type
+
+
+@pytest.mark.parametrize("to", ["vault", "curation/here", "entries", "challenges", ".", "copy/v"])
+def test_a_target_that_holds_what_is_the_archives_own_is_refused(tmp_path, to):
+    """What lies in the target and nothing refers to may be deleted there."""
+    own = ("inbox", "vault", "public", "embargoed", "private", "results", "curation", "challenges",
+           "entries")  # fmt: skip
+    paths = {name: tmp_path / name for name in own} | {"mirror": str(tmp_path / "copy")}
+    settings = config.load(paths)
+    with pytest.raises(publish.PublishError, match="publish elsewhere"):
+        publish.target_of(settings, str(tmp_path / to))
+    assert publish.target_of(settings, str(tmp_path / "published"))

@@ -245,6 +245,43 @@ def test_broken_crates_for_their_reason(shared_data: Path, name: str) -> None:
     assert all(f.line for f in found)
 
 
+NO_TEXT = (["a"], {"a": 1}, 7)
+
+
+@pytest.mark.parametrize("name", NO_TEXT, ids=str)
+@pytest.mark.parametrize("at", ["an object", "a reference", "an affiliation", "a text"])
+def test_ids_that_are_no_text_are_told(name: object, at: str) -> None:
+    study: dict = {"@id": "./", "@type": ["Dataset", "bia:Study"], "title": "T",
+                   "contributor": [{"@id": "#a"}]}  # fmt: skip
+    ada: dict = {"@id": "#a", "@type": ["Person", "bia:Contributor"], "displayName": "Ada"}
+    graph: list = [study, ada]
+    odd = {"@id": name}
+    if at == "an object":
+        graph.append(odd)
+    elif at == "a reference":
+        study["hasPart"] = [odd]
+    elif at == "an affiliation":
+        ada["affiliation"] = odd
+    else:
+        study["title"] = odd
+    crate = rocrate.loads(json.dumps({"@graph": graph}, indent=1))
+    assert "CRATE_ID" in {f.code for f in crate.findings}
+    assert crate.record.authors[0].name == "Ada"
+    if at == "an object":
+        assert crate.record.extra["entities"] == [odd]
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "x" * 300 + "/a.tsv", "%00.tsv"])
+def test_a_file_list_of_an_impossible_name_is_missing(tmp_path: Path, name: str) -> None:
+    graph = [
+        {"@id": name, "@type": ["File", "bia:FileList"], "tableSchema": {"@id": "#s"}},
+        {"@id": "#s", "@type": "csvw:Schema", "column": {"@id": "#c"}},
+        {"@id": "#c", "columnName": "p", "propertyUrl": "http://bia/filePath"},
+    ]
+    found = rocrate.loads(json.dumps({"@graph": graph}), tmp_path).findings
+    assert "FILE_LIST_MISSING" in {f.code for f in found}
+
+
 # --- round trip, with anything in the fields ---------------------------------------------------
 
 _text = st.text(

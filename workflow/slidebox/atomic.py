@@ -41,8 +41,12 @@ _TEMPORARY = re.compile(
 DAY = 86400.0
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, of: str = "") -> None:
     """Remove what processes of this host that have died were writing in a folder (not below).
+
+    Parameters
+    ----------
+    of : only what was to have this name; in a folder of the user's, files may look alike.
 
     What belongs to a living process is left alone; so is what belongs to another host (a node, a
     container), until nobody has written it for a day, a folder for a week.
@@ -54,7 +58,7 @@ def sweep(folder: Path) -> None:
     here = owner().rpartition("-")[0]
     for name in names:
         found = _TEMPORARY.fullmatch(name)
-        if not found:
+        if not found or (of and not name.startswith(f".{of}.")):
             continue
         path = Path(folder) / name
         mine = (found["host"] or found["h"] or here) == here

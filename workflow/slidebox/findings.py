@@ -33,6 +33,12 @@ class Finding:
     field: str | None = None
     mend: str | None = None
 
+    @property
+    def where(self) -> str:
+        """``file:line field``, as far as it is known."""
+        place = ":".join(str(p) for p in (self.file, self.line) if p is not None)
+        return " ".join(p for p in (place, self.field) if p)
+
     def to_dict(self) -> dict:
         return asdict(self)
 

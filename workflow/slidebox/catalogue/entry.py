@@ -1,4 +1,4 @@
-"""A public study as the archive's index keeps it: in a line, beside the whole card."""
+"""A public study as the archive's index holds it in memory; its whole card stays in a file."""
 
 from __future__ import annotations
 

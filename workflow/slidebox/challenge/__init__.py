@@ -4,7 +4,8 @@ from .archive import Archive
 from .init import init
 from .inputs import release_inputs, release_key
 from .leaderboard import leaderboard, leaderboard_inputs
-from .model import Challenge, Invalid, json_schema, load
+from .model import Challenge, json_schema
+from .reading import Invalid, load
 from .release import Release, release
 from .reveal import check_release, reveal, verify
 

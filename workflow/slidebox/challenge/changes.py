@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterator
@@ -13,10 +12,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from ..scoring.release import sha256_file
+from ..scoring.release import rows_of, sha256_file
 from ..scoring.settings import Settings, exact
 from . import pixels, versions
-from .commitment import commitment
 from .differences import other_settings
 from .versions import Change, History
 from .writer import Writer
@@ -71,14 +69,13 @@ class State:
 
 
 def of_release(public: Path, private: Path) -> State:
-    """The state of a release on disk, which was held to its SHA256SUMS before."""
+    """The state of a release on disk, which was held to its SHA256SUMS and its commitment before
+    (`versions.look_back`)."""
     challenge = yaml.safe_load((public / "challenge.yaml").read_text("utf-8"))
-    rows = {r["id"]: r for r in _table(public / "splits.csv")}
+    rows = {r["id"]: r for r in rows_of(public / "splits.csv")}
     truth: dict[str, str | None] = {i: r["truth_sha256"] or None for i, r in rows.items()}
     if (private / "truth.csv").is_file():
-        for row in _table(private / "truth.csv"):
-            if _committed(public, private, challenge, row):
-                truth[row["id"]] = row["sha256"]
+        truth |= {row["id"]: row["sha256"] for row in rows_of(private / "truth.csv")}
     return State(public, challenge, rows, truth, controls_in(public, private))
 
 
@@ -96,22 +93,6 @@ def controls_in(*folders: Path) -> dict[str, dict]:
         if path.is_file():
             found |= json.loads(path.read_text("utf-8"))
     return found
-
-
-def _table(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
-def _committed(public: Path, private: Path, challenge: dict, row: dict[str, str]) -> bool:
-    """Whether a row of the private table is what the release was committed to: what was written
-    there since counts as other truth."""
-    try:
-        key = bytes.fromhex((private / "commitment.key").read_text().strip())
-        made = json.loads((public / "commitment.json").read_text("utf-8"))["truth"]
-    except (OSError, ValueError, KeyError):
-        return False
-    return made.get(row["id"]) == commitment(key, challenge["slug"], challenge["version"], row)
 
 
 def between(old: State, new: State) -> list[Change]:
@@ -153,7 +134,8 @@ def _of_image(which: str, old: State, new: State) -> Change | None:
     looks = [] if other("pixels_sha256") else [_look(old, a), _look(new, b)]
     if None not in looks and len(set(looks)) > 1:
         scored.append("other channel names, colours or time step")
-    if old.truth.get(which) is None:
+    lost = old.truth.get(which) is None
+    if lost:
         scored.append(f"its truth can't be compared, that of {old.folder.name} isn't in private/")
     elif old.truth[which] != new.truth.get(which):
         scored.append("other truth")
@@ -166,7 +148,7 @@ def _of_image(which: str, old: State, new: State) -> Change | None:
     if not (scored or beside or words):
         return None
     level = weight if scored else "MINOR" if beside else "PATCH"
-    return Change(level, "; ".join(scored + beside + words), which)
+    return Change(level, "; ".join(scored + beside + words), which, lost)
 
 
 def _look(state: State, row: dict[str, str]) -> tuple | None:

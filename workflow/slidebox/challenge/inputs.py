@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..scoring.release import sha256_file
 from . import wheel
-from .model import Invalid, load
+from .reading import Invalid, load
 
 
 def release_key(folder: Path | str, public: Path | str) -> str:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from ..findings import Finding
-from ..scoring.release import MANIFEST, sha256_file
+from ..scoring.release import MANIFEST, rows_of, sha256_file
 from .commitment import commitment, truth_digest
 
 FILE = re.compile(r"labels/[^/\0]*[^/\0.][^/\0]*")  # of a truth, from truth.csv
@@ -147,8 +147,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
         It isn't there, or isn't one.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            rows = list(csv.DictReader(handle))
+        rows = rows_of(path)
     except (OSError, UnicodeDecodeError, csv.Error) as bad:
         raise ValueError(f"{path.name} can't be read") from bad
     if len({row.get("id") for row in rows}) < len(rows):

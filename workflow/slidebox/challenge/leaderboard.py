@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..atomic import write_json
+from ..atomic import owner, sweep, write_json
 from ..findings import Finding
 from ..scoring import results, run
 from ..scoring.apart import Apart
@@ -24,6 +24,7 @@ from ..scoring.predictions import allowance
 from ..scoring.release import MANIFEST, Release, sha256_file
 from . import entries as entry_room
 from . import versions
+from .alone import alone
 from .board_page import publish
 from .model import Board
 from .standings import rank
@@ -92,23 +93,27 @@ def leaderboard(
         return result
     given = list(entry_room.read_all(Path(entries) / slug))
     tell = progress or (lambda *_: None)
-    for version in known:
-        mine = [g for g in given if ((g.entry and g.entry.version) or known[-1]) == version]
-        release = open_release(releases / version)
-        secret = private / "challenges" / slug / version
-        limits = Board(**(release.challenge.get("leaderboard") or {}))
-        truth = truth_state(release, secret)
-        with Apart(int(limits.memory_gb * 1e9), 60 * limits.minutes) as apart:
-            scored = []
-            for done, g in enumerate(mine):
-                tell(f"{slug} {version}: {g.key}", done, len(mine))
-                scored.append(_score(release, g, secret, private, threads, result, apart, truth))
-        board = rank(release, mine, scored, now or datetime.now(UTC))
-        result.boards[version] = board
-        whole = board.pop("all_groups")
-        if not board["complete"]:
-            write_json(secret / "leaderboard" / "leaderboard.json", whole)
-        publish(board, out / version / "leaderboard", public, site_name)
+    with alone(private / "challenges" / slug):
+        for version in known:
+            mine = [g for g in given if ((g.entry and g.entry.version) or known[-1]) == version]
+            release = open_release(releases / version)
+            secret = private / "challenges" / slug / version
+            limits = Board(**(release.challenge.get("leaderboard") or {}))
+            truth = truth_state(release, secret)
+            sweep(secret / "scores")  # what killed runs left
+            with Apart(int(limits.memory_gb * 1e9), 60 * limits.minutes) as apart:
+                scored = []
+                for done, g in enumerate(mine):
+                    tell(f"{slug} {version}: {g.key}", done, len(mine))
+                    scored.append(
+                        _score(release, g, secret, private, threads, result, apart, truth)
+                    )
+            board = rank(release, mine, scored, now or datetime.now(UTC))
+            result.boards[version] = board
+            whole = board.pop("all_groups")
+            if not board["complete"]:
+                write_json(secret / "leaderboard" / "leaderboard.json", whole)
+            publish(board, out / version / "leaderboard", public, site_name)
     for g in given:
         wanted = g.entry.version if g.entry else None
         if wanted and wanted not in known:
@@ -168,7 +173,7 @@ def _score(
     before = json.loads(done.read_text("utf-8")) if done.is_file() else None
     if before and before["state"] == state:
         return before | {"place": str(place)}
-    staging = place.with_name(f".{key}.tmp")
+    staging = place.with_name(f".{key}.{owner()}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     scores = None

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, WrapValidator, field_validator
+from pydantic_core import PydanticCustomError
 
-from ..findings import Finding
+from ..scoring.section import Key, Section
 from ..scoring.settings import Settings, Task
 
 SLUG = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$")
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+Problems = Iterator[tuple[Key, str, str]]  # key, what is wrong, how to mend
 
 
-class Person(_Part):
+class Person(Section):
     """Someone who answers for the challenge."""
 
     name: str
@@ -32,18 +30,26 @@ class Person(_Part):
     organisation: str | None = None
 
 
-class Selection(_Part):
+def _texts(value: Any, handler: Callable[[Any], Any]) -> Any:
+    """A text or a list of them, told as one problem and not as one of each."""
+    try:
+        return handler(value)
+    except ValidationError:
+        raise PydanticCustomError("text_type", "should be a text or a list of texts") from None
+
+
+class Selection(Section):
     """Which images of a study; all of the conditions must hold."""
 
     parts: list[str] | None = Field(None, description="names of study components; default: all")
     paths: list[str] | None = Field(None, description="globs over paths, e.g. 'plate1/*.tif'")
-    where: dict[str, str | list[str]] = Field(
+    where: dict[str, Annotated[str | list[str], WrapValidator(_texts)]] = Field(
         default_factory=dict,
         description="a field (column of the file list, biosample, ...) and its allowed values",
     )
 
 
-class Source(_Part):
+class Source(Section):
     """A study of the archive, or every study that a query finds."""
 
     accession: str | None = None
@@ -58,14 +64,13 @@ class Source(_Part):
         None, description="names of annotation sets that hold the truth; default: all"
     )
 
-    @model_validator(mode="after")
-    def _one(self) -> Source:
-        if (self.accession is None) == (self.query is None):
-            raise ValueError("give either accession or query")
-        return self
+    @classmethod
+    def between(cls, given: dict[str, Any], wrong: set[Key]) -> Problems:
+        if (given.get("accession") is None) == (given.get("query") is None):
+            yield (), "has to have either an accession or a query", "give one of the two"
 
 
-class Tiles(_Part):
+class Tiles(Section):
     """Cut every image into tiles, row by row; the last ones move inwards to keep their size."""
 
     size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
@@ -73,7 +78,7 @@ class Tiles(_Part):
     )
 
 
-class Crop(_Part):
+class Crop(Section):
     """Keep one box of every image, at its pixels as they are."""
 
     size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
@@ -82,10 +87,10 @@ class Crop(_Part):
     origin: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] | None = Field(
         None, alias="from", description="y and x of the corner; default: the middle"
     )
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
 
-class Data(_Part):
+class Data(Section):
     """Which images and truth, and how they are released."""
 
     sources: list[Source] = Field(min_length=1)
@@ -102,8 +107,18 @@ class Data(_Part):
         description="how images are released; truth is TIFF (tracking: Cell Tracking Challenge)",
     )
 
+    @classmethod
+    def between(cls, given: dict[str, Any], wrong: set[Key]) -> Problems:
+        channels = given.get("channels")
+        if isinstance(channels, list):
+            for at, channel in enumerate(channels):
+                if channel in channels[:at]:
+                    yield ("channels", at), f"channel {channel} is named twice", "name it once"
+        if given.get("tiles") and given.get("crop"):
+            yield ("crop",), "can't be used with tiles", "give tiles or crop"
 
-class Rule(_Part):
+
+class Rule(Section):
     """How a split gets its images: a share of what is free, or a fixed choice."""
 
     share: float | None = Field(None, gt=0, le=1, description="share of the groups left over")
@@ -111,15 +126,15 @@ class Rule(_Part):
     groups: list[str] | None = Field(None, description="these values of group_by")
     images: list[str] | None = Field(None, description="globs over the ids or paths of images")
 
-    @model_validator(mode="after")
-    def _one(self) -> Rule:
-        given = [self.share, self.annotations, self.groups, self.images]
-        if sum(v is not None for v in given) != 1:
-            raise ValueError("give one of share, annotations, groups, images")
-        return self
+    @classmethod
+    def between(cls, given: dict[str, Any], wrong: set[Key]) -> Problems:
+        ways = [key for key in cls.model_fields if given.get(key) is not None]
+        if len(ways) != 1:
+            there = f"has {', '.join(ways) or 'no rule'}"
+            yield (), there, f"give one of {', '.join(cls.model_fields)}"
 
 
-class Splits(_Part):
+class Splits(Section):
     """How images are divided. Groups are never cut."""
 
     group_by: list[str] = Field(
@@ -139,21 +154,27 @@ class Splits(_Part):
     def _list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
-    @field_validator("rules")
     @classmethod
-    def _names(cls, value: dict[str, Rule]) -> dict[str, Rule]:
-        for name in value:
-            if not NAME.match(name):
-                raise ValueError(f"{name!r} is no name for a split: letters, digits, - and _")
-        if not value:
-            raise ValueError("name at least one split")
-        total = sum(rule.share or 0 for rule in value.values())
+    def between(cls, given: dict[str, Any], wrong: set[Key]) -> Problems:
+        rules = given.get("rules")
+        if not isinstance(rules, dict):
+            return
+        if not rules:
+            yield ("rules",), "is empty", "name at least one split"
+        for name in rules:
+            if not NAME.match(str(name)):
+                yield (
+                    ("rules", name),
+                    f"{name!r} is no name for a split",
+                    "letters, digits, - and _",
+                )
+        shares = [rule.get("share") for rule in rules.values() if isinstance(rule, dict)]
+        total = sum(s for s in shares if isinstance(s, int | float) and 0 < s <= 1)
         if total > 1 + 1e-9:
-            raise ValueError(f"shares add up to {total:g}, more than 1")
-        return value
+            yield ("rules",), f"shares add up to {total:g}, more than 1", "make them smaller"
 
 
-class Waiver(_Part):
+class Waiver(Section):
     """A pair of images that may stand on both sides of a split, and why. It is published."""
 
     images: tuple[str, str] = Field(description="ids of the two images, or globs over ids")
@@ -167,14 +188,14 @@ class Waiver(_Part):
         return any(fnmatchcase(p, one) and fnmatchcase(q, two) for p, q in ((a, b), (b, a)))
 
 
-class Leakage(_Part):
+class Leakage(Section):
     """The search for images that are nearly the same in two splits."""
 
     check: bool = True
     waivers: list[Waiver] = Field(default_factory=list)
 
 
-class Phase(_Part):
+class Phase(Section):
     """A time in which entries are taken."""
 
     name: str = Field(pattern=NAME.pattern)
@@ -189,7 +210,7 @@ class Phase(_Part):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
-class Board(_Part):
+class Board(Section):
     """The leaderboard: phases, and which groups of the test set are shown while it runs."""
 
     phases: list[Phase] = Field(default_factory=list)
@@ -201,15 +222,7 @@ class Board(_Part):
     minutes: float = Field(60, gt=0, description="time that scoring an entry may take")
 
 
-class Inconsistent(ValueError):
-    """Settings that are fine each by itself and don't go together; `problems` are (field, what)."""
-
-    def __init__(self, problems: list[tuple[tuple[str, ...], str]]) -> None:
-        super().__init__("; ".join(f"{'.'.join(field)}: {what}" for field, what in problems))
-        self.problems = problems
-
-
-class Challenge(_Part):
+class Challenge(Section):
     """A benchmark made from the archive."""
 
     slug: str = Field(pattern=SLUG.pattern, description="short name; that of the folder")
@@ -238,150 +251,31 @@ class Challenge(_Part):
         "", description="what is new in this version, a line or more; goes into CHANGELOG.md"
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Challenge:
-        problems: list[tuple[tuple[str, ...], str]] = []
-        splits = ", ".join(self.splits.rules)
-        for name in self.hidden:
-            if name not in self.splits.rules:
-                problems.append((("hidden",), f"{name!r} is no split; there are {splits}"))
-        if len(set(self.data.channels or [])) < len(self.data.channels or []):
-            problems.append((("data", "channels"), "names a channel twice"))
-        for key in ("tiles", "crop"):
-            if getattr(self.data, key) and self.task == "tracking":
-                problems.append((("data", key), f"can't be used with {self.task}"))
-        if self.data.columns and self.task != "points":
-            problems.append((("data", "columns"), f"can't be used with {self.task}"))
-        if self.data.tiles and self.data.crop:
-            problems.append((("data",), "give tiles or crop, not both"))
-        try:
-            self.scoring.resolved(self.task)
-        except ValueError as bad:
-            problems.append((("scoring",), str(bad)))
-        if problems:
-            raise Inconsistent(problems)
-        return self
+    @classmethod
+    def between(cls, given: dict[str, Any], wrong: set[Key]) -> Problems:
+        def part(key: str) -> dict[str, Any]:
+            return found if isinstance(found := given.get(key), dict) else {}
 
-
-class Invalid(ValueError):
-    """A challenge that can't be used; carries the findings."""
-
-    def __init__(self, findings: list[Finding]) -> None:
-        super().__init__("\n".join(f"{f.field or f.file}: {f.message}" for f in findings))
-        self.findings = findings
-
-
-def load(folder: Path | str) -> Challenge:
-    """Read challenge.yaml of a folder.
-
-    Raises
-    ------
-    Invalid
-        With every wrong field at once.
-    """
-    path = Path(folder) / "challenge.yaml"
-    if not path.is_file():
-        raise Invalid([Finding("CHALLENGE_MISSING", "error", f"{path} doesn't exist", str(path),
-                               mend="start one with `slidebox challenge init`")])  # fmt: skip
-    try:
-        text = path.read_text("utf-8")
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as bad:
-        mark = getattr(bad, "problem_mark", None)
-        raise Invalid([
-            Finding("CHALLENGE_YAML", "error", f"is no YAML: {getattr(bad, 'problem', bad)}",
-                    "challenge.yaml", mark.line + 1 if mark else None)
-        ]) from bad  # fmt: skip
-    if not isinstance(data, dict):
-        raise Invalid([Finding("CHALLENGE_YAML", "error", "holds no keys", "challenge.yaml")])
-    tree = yaml.compose(text, yaml.SafeLoader)
-    findings = list(_twice(tree))
-    try:
-        challenge = Challenge.model_validate(data)
-    except ValidationError as bad:
-        findings += [f for e in bad.errors() for f in _findings(e, tree)]
-    if findings:
-        raise Invalid(findings)
-    if challenge.slug != Path(folder).resolve().name:
-        raise Invalid([
-            Finding("CHALLENGE_SLUG", "error",
-                    f"slug {challenge.slug!r} isn't the folder's name {Path(folder).name!r}",
-                    "challenge.yaml", field="slug", mend="rename one of the two")
-        ])  # fmt: skip
-    return challenge
-
-
-FORMS = {
-    "version": "three numbers with points between them, such as 1.0.0",
-    "slug": "a-z, 0-9 and -",
-    "orcid": "0000-0000-0000-0000",
-    "name": "letters, digits, - and _",
-    "file": "a Python file beside challenge.yaml, such as mine.py",
-}
-
-
-def _findings(problem: Any, tree: yaml.Node) -> list[Finding]:
-    """What pydantic says of a field, or `Inconsistent` of several, with the line of each."""
-    loc, message, mend = problem["loc"], problem["msg"].removeprefix("Value error, "), None
-    cause = problem.get("ctx", {}).get("error")
-    if isinstance(cause, Inconsistent):
-        told = [((*loc, *field), what, None) for field, what in cause.problems]
-    else:
-        if problem["type"] == "extra_forbidden":
-            message, mend = "there is no such key", "see workflow/schemas/challenge.schema.json"
-        elif problem["type"] == "missing":
-            message = "is missing"
-        elif not isinstance(problem["input"], dict | list):
-            mend = FORMS.get(str(loc[-1])) if loc else None
-            message = f"{message}; it is {problem['input']!r}"
-            if mend and problem["type"] in ("string_pattern_mismatch", "string_type"):
-                message, mend = f"can't be {problem['input']!r}", f"write {mend}"
-        told = [(loc, message, mend)]
-    return [
-        Finding("CHALLENGE_FIELD", "error", what, "challenge.yaml", _line(tree, where),
-                ".".join(map(str, where)), how)
-        for where, what, how in told
-    ]  # fmt: skip
-
-
-def _twice(tree: yaml.Node) -> Iterator[Finding]:
-    """Keys that stand twice: YAML would take the last and say nothing."""
-    waiting: list[tuple[yaml.Node, tuple[str, ...]]] = [(tree, ())]
-    seen: set[int] = set()  # anchors make one node stand in many places
-    while waiting:
-        node, at = waiting.pop(0)
-        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += [(item, (*at, str(number))) for number, item in enumerate(node.value)]
-            continue
-        first: dict[str, int] = {}
-        for key, value in node.value:
-            where, line = (*at, str(key.value)), key.start_mark.line + 1
-            if where[-1] in first:
-                told = f"is given twice, first in line {first[where[-1]]}"
-                yield Finding("CHALLENGE_FIELD", "error", told, "challenge.yaml", line,
-                              ".".join(where), "keep one of them")  # fmt: skip
-            first.setdefault(where[-1], line)
-            waiting.append((value, where))
-
-
-def _line(node: yaml.Node, loc: tuple[str | int, ...]) -> int:
-    """The line of a field, or of the last of its parents that is there."""
-    line = node.start_mark.line + 1
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            found = next((kv for kv in node.value if kv[0].value == str(part)), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
+        rules = part("splits").get("rules")
+        hidden = given.get("hidden")
+        if isinstance(rules, dict) and isinstance(hidden, list):
+            for at, name in enumerate(hidden):
+                if isinstance(name, str) and name not in rules:
+                    there = f"there are {', '.join(map(str, rules))}"
+                    yield ("hidden", at), f"{name!r} is no split", there
+        task = given.get("task")
+        if "task" not in given or ("task",) in wrong:
+            return
+        for key, of in (("tiles", task != "tracking"), ("crop", task != "tracking"),
+                        ("columns", task == "points")):  # fmt: skip
+            if part("data").get(key) and not of:
+                yield ("data", key), f"can't be used with {task}", "leave it out"
+        if ("scoring",) in wrong:
+            return
+        unknown = {key[1] for key in wrong if key[:1] == ("scoring",)}
+        fine = {key: value for key, value in part("scoring").items() if key not in unknown}
+        for key, what, mend in Settings.model_validate(fine).unmet(task, unknown):
+            yield ("scoring", key), what, mend
 
 
 def json_schema() -> dict[str, Any]:

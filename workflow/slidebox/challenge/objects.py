@@ -26,9 +26,10 @@ class Objects:
     Attributes
     ----------
     axes, shape : of the image.
-    planes : by index of the other axes: (number, flat places in the plane) of each object there.
+    planes : by index of the other axes: (number, flat places in the plane, ascending) of each
+        object there.
     empty : paths of masks without a pixel.
-    shared : pixels in two masks or more, of whole images.
+    shared : pixels in two masks or more.
     """
 
     axes: str
@@ -40,17 +41,24 @@ class Objects:
     empty: list[str] = field(default_factory=list)
     shared: int = 0
 
-    def labels(self) -> pixels.Source:
-        """The label image."""
+    def labels(self, box: tuple[int, int, int, int] | None = None) -> pixels.Source:
+        """The label image, or a (y, x, height, width) box of it."""
+        y, x, height, width = box or (0, 0, *self.shape[-2:])
         dtype = np.dtype(np.uint16 if self.count < 1 << 16 else np.uint32)
 
         def read(index: tuple[int, ...]) -> np.ndarray:
-            plane = np.zeros(self.shape[-2] * self.shape[-1], dtype)
+            plane = np.zeros((height, width), dtype)
+            whole = self.shape[-1]
             for number, places in reversed(self.planes.get(tuple(index), [])):
-                plane[places] = number  # the first by name last: it keeps what is shared
-            return plane.reshape(self.shape[-2:])
+                first, end = np.searchsorted(places, (y * whole, (y + height) * whole))
+                rows, columns = np.divmod(places[first:end], whole)
+                inside = (columns >= x) & (columns < x + width)
+                # The first by name last: it keeps what is shared
+                plane[rows[inside] - y, columns[inside] - x] = number
+            return plane
 
-        return pixels.Source(self.axes, self.shape, dtype, self.pixel_size, False, read,
+        shape = (*self.shape[:-2], height, width)
+        return pixels.Source(self.axes, shape, dtype, self.pixel_size, False, read,
                              [], self.time_step)  # fmt: skip
 
 
@@ -60,36 +68,42 @@ def joined(filesets: list[dict[str, Any]]) -> dict[str, Any]:
     return {**ordered[0], "objects": ordered, "files": [f for o in ordered for f in o["files"]]}
 
 
-@contextmanager
-def archived(
-    study: Study, fileset: dict[str, Any], series: int = 0, channels: list[int] | None = None,
-    box: tuple[int, int, int, int] | None = None,
-) -> Iterator[pixels.Source]:  # fmt: skip
-    """Open a truth in the vault: a fileset as it is, or joined masks as a label image."""
-    if "objects" in fileset:
-        yield read(study, fileset, series, box).labels()
-        return
-    with pixels.archived(study, fileset, series, channels, box) as source:
-        yield source
+class Truths:
+    """Opens truths in the vault. Masks of an image are read once for all of its tiles, if these
+    are asked for one after the other."""
+
+    def __init__(self) -> None:
+        self.last: tuple[tuple, Objects] | None = None
+
+    @contextmanager
+    def opened(
+        self, study: Study, fileset: dict[str, Any], series: int = 0,
+        channels: list[int] | None = None, box: tuple[int, int, int, int] | None = None,
+    ) -> Iterator[pixels.Source]:  # fmt: skip
+        """A fileset as it is, or joined masks as a label image."""
+        if "objects" not in fileset:
+            with pixels.archived(study, fileset, series, channels, box) as source:
+                yield source
+            return
+        wanted = (study.accession, study.version, fileset["path"], series)
+        if self.last is None or self.last[0] != wanted:
+            self.last = (wanted, read(study, fileset, series))
+        yield self.last[1].labels(box)
 
 
-def read(
-    study: Study, fileset: dict[str, Any], series: int = 0,
-    box: tuple[int, int, int, int] | None = None,
-) -> Objects:  # fmt: skip
+def read(study: Study, fileset: dict[str, Any], series: int = 0) -> Objects:
     """All masks of a joined fileset.
 
     Raises
     ------
     pixels.Unfit
-        A mask has several values besides 0, channels or another size, or two of whole images show
-        one object.
+        A mask has several values besides 0, channels or another size, or two show one object.
     """
     made: Objects | None = None
     sizes: dict[int, int] = {}
     for number, one in enumerate(fileset["objects"], 1):
         path = one["path"]
-        with pixels.archived(study, one, series, None, box) as mask:
+        with pixels.archived(study, one, series) as mask:
             if "c" in mask.axes:
                 if mask.shape[mask.axes.index("c")] != 1:
                     raise pixels.Unfit(f"mask {path} has channels; write one, 0 around the object")
@@ -114,8 +128,7 @@ def read(
             )
         if not values:
             made.empty.append(path)
-    if box is None:  # in a box are pieces of masks, of which much may be shared
-        _shared(made, sizes, [o["path"] for o in fileset["objects"]])
+    _shared(made, sizes, [o["path"] for o in fileset["objects"]])
     return made
 
 

@@ -227,7 +227,7 @@ class _Search:
     def _image(self, pair: Pair, known: list[tells.Objects]) -> bool:
         """Whether there is something to hide: an image of one value is no secret."""
         series = pair.series if len(pair.truth.get("series") or []) > 1 else 0
-        with objects.archived(pair.study, pair.truth, series) as truth:
+        with objects.Truths().opened(pair.study, pair.truth, series) as truth:
             planes = list(truth.planes())
             shape = truth.shape
             self.shapes.add(_size(truth.axes, shape))

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import errno
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +12,16 @@ import yaml
 
 from ..atomic import fsync_dir, owner, sweep
 from ..findings import Finding, has_errors
-from ..scoring.release import MANIFEST
+from ..scoring.release import MANIFEST, rows_of
 from . import documents, metrics, splits, versions
+from .alone import alone
 from .archive import Archive
 from .assemble import assemble
 from .checks import before_release, readme
 from .commitment import KeyDamaged
 from .differences import what_changed
-from .model import Challenge, Invalid, load
+from .model import Challenge
+from .reading import Invalid, load
 from .writer import Progress, Writer
 
 SCORES = ("scores", "leaderboard")  # what leaderboards keep in a release's private folder
@@ -89,7 +86,7 @@ def release(
         return Release(folder.name, "", bad.findings)
     result = Release(challenge.slug, challenge.version)
     memory = private / "challenges" / challenge.slug
-    with _alone(memory):
+    with alone(memory):
         return _release(result, challenge, folder, Archive(public, Path(vault)), out, memory, tell,
                         threads)  # fmt: skip
 
@@ -210,21 +207,7 @@ def splits_before(history: versions.History) -> dict[str, str]:
     """Split of each id in the release before, if that is of the same MAJOR."""
     if history.old is None or versions.taken(history.old.name, history.version) == "MAJOR":
         return {}
-    with (history.old / "splits.csv").open(encoding="utf-8", newline="") as handle:
-        return {row["id"]: row["split"] for row in csv.DictReader(handle)}
-
-
-@contextmanager
-def _alone(memory: Path) -> Iterator[None]:
-    """One release of a challenge at a time; others wait, and then find what the first one made."""
-    memory.mkdir(parents=True, exist_ok=True)
-    with (memory / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:  # a file system without locks: nobody is kept out
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                raise
-        yield
+    return {row["id"]: row["split"] for row in rows_of(history.old / "splits.csv")}
 
 
 def _durable(folder: Path) -> None:

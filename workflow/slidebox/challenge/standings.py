@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..scoring import catalog, coco, ranking, results, run, statistics, summary
-from ..scoring.release import Release
+from ..scoring.release import Release, rows_of
 from . import entries as entry_room
 from .model import Board, Phase
 from .splits import order_key
@@ -19,11 +18,6 @@ from .splits import order_key
 # Means of these over hidden images tell how many objects there are
 TELL_COUNTS = {"count_error", "splits", "merges"}
 SHOWN_FINDINGS = 5
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
 
 
 def columns(rows: list[dict[str, str]]) -> dict[str, np.ndarray]:
@@ -66,7 +60,7 @@ def rank(
     marks = _phases([g for g, _ in good], board.phases)
     beyond = [g for g, _ in good if marks[g.key]["over_quota"]]
     good = [(g, s) for g, s in good if not marks[g.key]["over_quota"]]
-    tables = [read_rows(Path(s["place"]) / "scores_per_image.csv") for _, s in good]
+    tables = [rows_of(Path(s["place"]) / "scores_per_image.csv") for _, s in good]
     out: dict[str, Any] = {
         "slug": release.slug, "version": release.version,
         "title": release.challenge.get("title", ""), "task": release.task,
@@ -113,7 +107,7 @@ def _ranked(
         rows = [r for r in table if only is None or r["group"] in only]
         found = None
         if coco.wanted(settings):
-            seen = read_rows(Path(made["place"]) / results.DETECTIONS)
+            seen = rows_of(Path(made["place"]) / results.DETECTIONS)
             found = coco.from_rows(seen, [r["id"] for r in rows], settings)
         groups = [r["group"] for r in rows]
         data = columns(rows)

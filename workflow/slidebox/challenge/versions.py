@@ -52,11 +52,15 @@ def bump(old: str, level: str) -> str:
 
 @dataclass(frozen=True)
 class Change:
-    """One change: PATCH, MINOR or MAJOR; of an image or of the challenge (None)."""
+    """One change: PATCH, MINOR or MAJOR; of an image or of the challenge (None).
+
+    `lost`: maybe none, but what it would be compared with isn't there any more.
+    """
 
     level: str
     text: str
     image: str | None = None
+    lost: bool = False
 
     def __str__(self) -> str:
         return f"{self.image}: {self.text}" if self.image else self.text
@@ -141,10 +145,14 @@ def check(history: History, found: list[Change]) -> list[Finding]:
     if LEVELS.index(step) >= LEVELS.index(need):
         return []
     causes = [str(change) for change in found if change.level == need]
+    mend = f"make it {bump(old, need)}"
+    if any(change.lost and change.level == need for change in found):
+        mend += (f"; or bring the truth back and release this again: restore {history.secret} from "
+                 f"a copy, or release {old} once more as it was")  # fmt: skip
     more = f"; and {len(causes) - SHOWN} more" if len(causes) > SHOWN else ""
     return [
         Finding("VERSION_TOO_SMALL", "error",
                 f"the step from {old} to {version} is {step}, the changes need {need}: "
                 f"{'; '.join(causes[:SHOWN])}{more}", "challenge.yaml", field="version",
-                mend=f"make it {bump(old, need)}")
+                mend=mend)
     ]  # fmt: skip

@@ -36,6 +36,7 @@ class Writer:
         self.fold_of = splits.folds(challenge, pairs, split_of)
         self.rows: list[dict[str, str]] = []
         self.secrets: list[dict[str, str]] = []
+        self.truths = objects.Truths()
         self.pinned: dict[str, int] | None = None
         self.threads = 1
 
@@ -91,7 +92,7 @@ class Writer:
                 points = pixels.points_in(pair.box, points, "".join(spatial), unit)
             truth_digest = _write_points(truth_root / truth_name, "".join(spatial), points)
         else:
-            with objects.archived(
+            with self.truths.opened(
                 pair.study, pair.truth,
                 pair.series if len(pair.truth.get("series") or []) > 1 else 0,
                 challenge.data.channels if challenge.task == "restoration" else None, pair.box,

@@ -86,9 +86,7 @@ def user() -> tuple[str, str]:
 def print_findings(findings: Iterable[Any]) -> None:
     """A line a finding as compilers do it, and the mend below."""
     for f in findings:
-        where = ":".join(str(p) for p in (f.file, f.line) if p is not None)
-        where = " ".join(p for p in (where, f.field) if p)
-        print(f"{f.severity}: {f.code}: {where + ': ' if where else ''}{f.message}")
+        print(f"{f.severity}: {f.code}: {f.where + ': ' if f.where else ''}{f.message}")
         if f.mend:
             print(f"    {f.mend}")
 

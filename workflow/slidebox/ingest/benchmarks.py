@@ -56,5 +56,9 @@ def _say(slug: str, findings: list[Finding]) -> None:
     for finding in findings:
         log.info("%s: %s", slug, finding)
     if has_errors(findings):
-        lines = [f"{f.code}: {f.message}" + (f" ({f.mend})" if f.mend else "") for f in findings]
+        lines = [
+            f"{f.code}: {f.where + ': ' if f.where else ''}{f.message}"
+            + (f" ({f.mend})" if f.mend else "")
+            for f in findings
+        ]
         sys.exit(f"{slug} is refused:\n  " + "\n  ".join(lines))

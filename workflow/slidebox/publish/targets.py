@@ -8,6 +8,12 @@ from pathlib import Path
 from slidebox.config import Config
 from slidebox.publish.target import FolderTarget, PublishError, Target
 
+# What publishing must not write over, or tidy up
+OWN = (
+    "public", "vault", "embargoed", "private", "results", "inbox", "curation", "challenges",
+    "entries",
+)  # fmt: skip
+
 
 def target_of(config: Config, to: str) -> Target:
     """The target at ``s3://bucket/prefix`` or at a folder; PublishError when it can't be used."""
@@ -24,9 +30,12 @@ def target_of(config: Config, to: str) -> Target:
             threads=settings.threads,
         )
     folder = Path(to).resolve()
-    for name in ("public", "vault", "embargoed", "private", "results", "inbox"):
-        own = getattr(config, name).resolve()
-        if folder == own or own in folder.parents or folder in own.parents:
+    kept = {name: getattr(config, name) for name in OWN}
+    if config.mirror and not config.mirror.startswith("s3://"):
+        kept["mirror"] = Path(config.mirror)
+    for name, path in kept.items():
+        own = path.resolve()
+        if folder.is_relative_to(own) or own.is_relative_to(folder):
             raise PublishError(f"{to} and `{name}` ({own}) lie in one another; publish elsewhere")
     return FolderTarget(folder)
 

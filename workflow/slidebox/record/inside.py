@@ -30,7 +30,9 @@ def open_inside(folder: Path, path: str) -> BinaryIO:
         for step in steps[:-1]:
             try:
                 below = os.open(step, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-            except NotADirectoryError:
+            except OSError as error:
+                if isinstance(error, FileNotFoundError | PermissionError) or machines_fault(error):
+                    raise
                 raise NotInside(f"{path!r} goes through a link or a file") from None
             os.close(at)
             at = below

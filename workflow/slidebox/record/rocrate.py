@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..findings import Finding
 from . import json_lines
@@ -18,7 +19,7 @@ from .file_list import FileList
 from .json_lines import BadJson, plain
 from .model import Record
 from .positions import Positions
-from .rocrate_graph import Entity, Graph
+from .rocrate_graph import Entity, Graph, id_of
 from .rocrate_lists import Lists
 from .rocrate_parts import Parts
 
@@ -93,18 +94,16 @@ def _reach(graph: Graph, root: Entity | None, linked: set[str]) -> None:
             graph.say("CRATE_ORPHAN", f"nothing in the crate refers to {one.id[:100]}", one.line)
 
 
-def _leftovers(parts: Parts, record: Record, graph: list) -> None:
+def _leftovers(parts: Parts, record: Record, nodes: list[Any]) -> None:
     """Objects that became no part of the record are kept as they are."""
-    known = {NAME}
-    rest = [
-        plain(node)
-        for node in graph
-        if not isinstance(node, dict)
-        or (node.get("@id") not in known and node.get("@id") not in parts.used)
-        or (
-            parts.graph.entities.get(node.get("@id")) is not None
-            and parts.graph.entities[node["@id"]].node is not node
-        )
-    ]
+
+    def is_left(node: Any) -> bool:
+        name = id_of(node)
+        one = parts.graph.entities.get(name)
+        if one is not None and one.node is not node:  # its @id is given twice
+            return True
+        return name != NAME and name not in parts.used
+
+    rest = [plain(node) for node in nodes if is_left(node)]
     if rest:
         record.extra["entities"] = rest

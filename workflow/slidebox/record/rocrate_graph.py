@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from ..findings import Finding
 from .codes import finding
 from .json_lines import plain
 from .rocrate_terms import CLASSES, EXPECTED, MORE, PREFIXES, REQUIRED, TERMS, compact, expand
+from .study_yaml import nearest
 
 _BAD_IRI = re.compile(r"[\s<>\"{}|\\^`\x00-\x1f]|%(?![0-9A-Fa-f]{2})")
 
@@ -52,7 +53,7 @@ class Entity:
 
     def references(self, iri: str) -> list[str]:
         """Ids that a property refers to."""
-        return [v["@id"] for v in self.values(iri) if isinstance(v, dict) and _is_id(v)]
+        return [name for v in self.values(iri) if (name := id_of(v)) is not None]
 
     def line_of(self, iri: str) -> int:
         found = self.properties.get(iri)
@@ -69,11 +70,14 @@ class Entity:
         return out
 
 
-def _is_id(value: dict) -> bool:
-    return isinstance(value.get("@id"), str)
+def id_of(value: Any) -> str | None:
+    """The ``@id`` of an object or of a reference; None when it has none that is text."""
+    name = value.get("@id") if isinstance(value, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def plain_text(value: Any) -> str:
+    """A value as text: an ``@value`` object is its value, a reference its id, null nothing."""
     if isinstance(value, dict):
         value = value.get("@value", value.get("@id", ""))
     if isinstance(value, bool):
@@ -128,7 +132,7 @@ class Graph:
             for members in self.entities[name].properties.values():
                 for _, value, _ in members:
                     for one in value if isinstance(value, list) else [value]:
-                        if isinstance(one, dict) and one.get("@id") in self.entities:
+                        if id_of(one) in self.entities:
                             todo.append(one["@id"])
         return seen
 
@@ -177,10 +181,10 @@ class Graph:
 
     def _entity(self, node: Any, terms: dict[str, str]) -> None:
         line = getattr(node, "line", None) or 1
-        if not isinstance(node, dict) or not isinstance(node.get("@id"), str):
-            self.say("CRATE_ID", "an object of the graph has no @id", line)
+        name = id_of(node)
+        if name is None:
+            self.say("CRATE_ID", "an object of the graph has no @id that is text", line)
             return
-        name = node["@id"]
         if _BAD_IRI.search(name):
             self.say("CRATE_ID", f"the @id {name[:100]!r} is no valid IRI", line, "@id")
         if name in self.entities:
@@ -246,7 +250,12 @@ class Graph:
                 f'Write {{"@id": {json.dumps(value[:100])}}}.',
             )
             return
-        if not isinstance(value, dict) or not _is_id(value):
+        if id_of(value) is None:
+            if isinstance(value, dict) and "@id" in value:
+                self.say(
+                    "CRATE_ID", f"{name} of {entity.id[:100]} has an @id that is no text", line,
+                    where,
+                )  # fmt: skip
             return
         target = self.entities.get(value["@id"])
         if _BAD_IRI.search(value["@id"]):
@@ -289,8 +298,6 @@ class Graph:
             )
 
 
-def meant(name: str, known: Any) -> str | None:
+def meant(name: str, known: Iterable[str]) -> str | None:
     """What of the known names was probably meant."""
-    from .study_yaml import nearest
-
     return nearest(name, list(known)[:5000])

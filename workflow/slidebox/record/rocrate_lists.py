@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from .file_list import FileList, Row, parse_size, read_table
 from .inside import NotInside
@@ -54,9 +56,7 @@ class Lists:
         return linked
 
     def _list(self, one: Entity, columns: dict[str, str], record: Record, linked: set[str]) -> None:
-        from urllib.parse import unquote
-
-        file = one.id if (self.folder / one.id).is_file() else unquote(one.id)
+        file = one.id if os.path.isfile(self.folder / one.id) else unquote(one.id)
         file = file.removeprefix("./")
         try:
             rows = list(read_table(self.folder, file, self.graph.findings))

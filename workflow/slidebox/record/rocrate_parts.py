@@ -25,7 +25,7 @@ from .model import (
     StudyComponent,
 )
 from .positions import Positions
-from .rocrate_graph import Entity, Graph, plain_text
+from .rocrate_graph import Entity, Graph, id_of, plain_text
 
 _ORCID = re.compile(r"https?://orcid\.org/(\S+)")
 _MODULES = {
@@ -73,42 +73,41 @@ class Parts:
         for name, iri in fields.items():
             self.where.lines[f"{at}.{name}" if at else name] = entity.line_of(iri)
 
+    def _texts(self, at: str, entity: Entity, **fields: str) -> dict[str, str]:
+        """Text of each field by the IRI of its property; where it was said is remembered."""
+        self._mark(at, entity, **fields)
+        return {name: entity.text(iri) for name, iri in fields.items()}
+
     def _study(self, root: Entity, record: Record) -> None:
         self.used.add(root.id)
-        record.title = root.text("schema:name")
-        record.description = root.text("schema:description")
-        record.license = root.text("schema:license")
-        record.release_date = root.text("schema:datePublished")
-        record.keywords = root.texts("schema:keywords")
-        record.acknowledgements = root.text("bia:acknowledgement")
-        record.funding_statement = root.text("bia:fundingStatement")
-        identifiers = {n: v for n, v, _ in root.properties.get("schema:identifier", [])}
-        record.accession = plain_text(
-            identifiers.pop("accessionId", None) or next(iter(identifiers.values()), "")
-        )
-        root.taken.add("schema:identifier")
-        self._mark(
+        texts = self._texts(
             "",
             root,
             title="schema:name",
             description="schema:description",
             license="schema:license",
             release_date="schema:datePublished",
-            keywords="schema:keywords",
-            accession="schema:identifier",
+            acknowledgements="bia:acknowledgement",
+            funding_statement="bia:fundingStatement",
         )
+        for name, text in texts.items():
+            setattr(record, name, text)
+        self._mark("", root, keywords="schema:keywords", accession="schema:identifier")
+        record.keywords = root.texts("schema:keywords")
+        identifiers = {n: v for n, v, _ in root.properties.get("schema:identifier", [])}
+        record.accession = plain_text(
+            identifiers.pop("accessionId", None) or next(iter(identifiers.values()), "")
+        )
+        root.taken.add("schema:identifier")
         for one in self.graph.referred(root, "schema:author"):
             self._author(one, record)
         for one in self.graph.referred(root, "bia:relatedPublication"):
             self._publication(one, record)
         for one in self.graph.referred(root, "rdfs:seeAlso"):
-            self._mark(f"links[{len(record.links)}]", one)
+            at = f"links[{len(record.links)}]"
             self.used.add(one.id)
-            link = Link(
-                url=one.id,
-                description=one.text("schema:description"),
-                type=one.text("schema:additionalType"),
-            )
+            said = {"description": "schema:description", "type": "schema:additionalType"}
+            link = Link(url=one.id, **self._texts(at, one, **said))
             link.extra = {k: v for k, v in one.rest().items() if k != "@id"}
             record.links.append(link)
         for one in self.graph.referred(root, "schema:funding"):
@@ -121,19 +120,17 @@ class Parts:
 
     def _author(self, one: Entity, record: Record) -> None:
         at = f"authors[{len(record.authors)}]"
-        self._mark(at, one, name="schema:name", email="schema:email")
         self.used.add(one.id)
         orcid = _ORCID.match(one.id)
         author = Author(
-            name=one.text("schema:name"),
-            email=one.text("schema:email"),
+            **self._texts(at, one, name="schema:name", email="schema:email"),
             orcid=orcid[1] if orcid else "",
             role="; ".join(one.texts("bia:role")),
         )
         if orcid:
             self.where.lines[f"{at}.orcid"] = one.line
         for value in one.values("schema:memberOf"):
-            if isinstance(value, dict) and value.get("@id") in self.entities:
+            if id_of(value) in self.entities:
                 affiliation = self.entities[value["@id"]]
                 author.organisations.append(self._organisation(affiliation, record))
             else:
@@ -144,14 +141,11 @@ class Parts:
     def _organisation(self, one: Entity, record: Record) -> str:
         if one.id in self.names:
             return self.names[one.id]
-        self._mark(f"organisations[{len(record.organisations)}]", one, name="schema:name")
+        at = f"organisations[{len(record.organisations)}]"
         self.used.add(one.id)
-        organisation = Organisation(
-            name=one.text("schema:name"),
-            ror=one.id if "ror.org/" in one.id else "",
-            address=one.text("schema:address"),
-            url=one.text("bia:website"),
-        )
+        said = {"name": "schema:name", "address": "schema:address", "url": "bia:website"}
+        ror = one.id if "ror.org/" in one.id else ""
+        organisation = Organisation(ror=ror, **self._texts(at, one, **said))
         organisation.extra = one.rest()
         record.organisations.append(organisation)
         self.names[one.id] = organisation.name
@@ -159,25 +153,27 @@ class Parts:
 
     def _publication(self, one: Entity, record: Record) -> None:
         at = f"publications[{len(record.publications)}]"
-        self._mark(at, one, doi="schema:identifier", pubmed_id="bia:pubmedId", title="schema:name")
         self.used.add(one.id)
-        publication = Publication(
-            title=one.text("schema:name"),
-            authors=[a.strip() for a in one.text("bia:authorNames").split(";") if a.strip()],
-            doi=one.text("schema:identifier"),
-            pubmed_id=one.text("bia:pubmedId"),
-            year=one.text("bia:yearPublished"),
+        texts = self._texts(
+            at,
+            one,
+            title="schema:name",
+            doi="schema:identifier",
+            pubmed_id="bia:pubmedId",
+            year="bia:yearPublished",
         )
+        names = [a.strip() for a in one.text("bia:authorNames").split(";") if a.strip()]
+        publication = Publication(authors=names, **texts)
         publication.extra = one.rest()
         record.publications.append(publication)
 
     def _grant(self, one: Entity, record: Record) -> None:
-        self._mark(f"funding[{len(record.funding)}]", one)
+        at = f"funding[{len(record.funding)}]"
         self.used.add(one.id)
         bodies = list(self.graph.referred(one, "schema:funder"))
         grant = Grant(
             agency="; ".join(b.text("schema:name") for b in bodies),
-            grant_id=one.text("dc:identifier"),
+            **self._texts(at, one, grant_id="dc:identifier"),
         )
         grant.extra = one.rest()
         for body in bodies:
@@ -197,6 +193,7 @@ class Parts:
             at = f"{kind}[{len(parts)}]"
             self.used.add(one.id)
             name = self._called(one)
+            self._mark(at, one, name="schema:name")
             if one.kind == "BioSample":
                 part = self._biosample(one, name, at)
             elif one.kind == "SpecimenImagingPreparationProtocol":
@@ -204,35 +201,26 @@ class Parts:
             elif one.kind == "ImageAcquisitionProtocol":
                 part = self._acquisition(one, name, at)
             elif one.kind == "ImageCorrelationMethod":
-                self._mark(at, one, name="schema:name", alignment="schema:description")
-                part = ImageCorrelation(
-                    name=name,
-                    alignment=one.text("schema:description"),
-                    fiducials=one.text("bia:fiducialsUsed"),
-                    transformation_matrix=one.text("bia:transformationMatrix"),
+                texts = self._texts(
+                    at,
+                    one,
+                    alignment="schema:description",
+                    fiducials="bia:fiducialsUsed",
+                    transformation_matrix="bia:transformationMatrix",
                 )
+                part = ImageCorrelation(name=name, **texts)
             else:
-                self._mark(at, one, name="schema:name", overview="schema:description")
-                part = ImageAnalysis(
-                    name=name,
-                    overview=one.text("schema:description"),
-                    features=one.text("bia:featuresAnalysed"),
-                )
+                said = {"overview": "schema:description", "features": "bia:featuresAnalysed"}
+                part = ImageAnalysis(name=name, **self._texts(at, one, **said))
             part.extra = one.rest() | part.extra
             parts.append(part)
             self.names[one.id] = part.name
 
     def _biosample(self, one: Entity, name: str, at: str) -> Biosample:
-        self._mark(
-            at,
-            one,
-            name="schema:name",
-            biological_entity="bia:biologicalEntityDescription",
-            organism="schema:taxonomicRange",
-        )
+        self._mark(at, one, organism="schema:taxonomicRange")
         sample = Biosample(
             name=name,
-            biological_entity=one.text("bia:biologicalEntityDescription"),
+            **self._texts(at, one, biological_entity="bia:biologicalEntityDescription"),
             experimental_variables=one.texts("bia:experimentalVariableDescription"),
             extrinsic_variables=one.texts("bia:extrinsicVariableDescription"),
             intrinsic_variables=one.texts("bia:intrinsicVariableDescription"),
@@ -259,8 +247,8 @@ class Parts:
         return sample
 
     def _specimen(self, one: Entity, name: str, at: str) -> Specimen:
-        self._mark(at, one, name="schema:name", sample_preparation="schema:description")
-        specimen = Specimen(name=name, sample_preparation=one.text("schema:description"))
+        texts = self._texts(at, one, sample_preparation="schema:description")
+        specimen = Specimen(name=name, **texts)
         for channel in self.graph.referred(one, "bia:signalChannelInformation"):
             self.used.add(channel.id)
             signal = SignalChannel(
@@ -274,19 +262,14 @@ class Parts:
         return specimen
 
     def _acquisition(self, one: Entity, name: str, at: str) -> ImageAcquisition:
-        self._mark(
+        self._mark(at, one, imaging_methods="bia:imagingMethodName")
+        texts = self._texts(
             at,
             one,
-            name="schema:name",
             acquisition_parameters="schema:description",
             imaging_instrument="bia:imagingInstrumentDescription",
-            imaging_methods="bia:imagingMethodName",
         )
-        acquisition = ImageAcquisition(
-            name=name,
-            acquisition_parameters=one.text("schema:description"),
-            imaging_instrument=one.text("bia:imagingInstrumentDescription"),
-        )
+        acquisition = ImageAcquisition(name=name, **texts)
         names, terms = one.texts("bia:imagingMethodName"), one.texts("bia:fbbiId")
         for i in range(max(len(names), len(terms))):
             acquisition.imaging_methods.append(
@@ -310,16 +293,18 @@ class Parts:
             if methods and not one.references("bia:associatedImageAcquisitionProtocol"):
                 continue
             at = f"study_components[{len(record.study_components)}]"
-            self._mark(at, one, name="schema:name", description="schema:description")
-            component = StudyComponent(name=name, description=one.text("schema:description"))
+            self._mark(at, one, name="schema:name")
+            texts = self._texts(at, one, description="schema:description")
+            component = StudyComponent(name=name, **texts)
             component.associations = self.associations(one)
             component.extra = one.rest()
             record.study_components.append(component)
 
     def _annotations(self, one: Entity, name: str, methods: list[Entity], record: Record) -> None:
         at = f"annotation_sets[{len(record.annotation_sets)}]"
-        self._mark(at, one, name="schema:name", overview="schema:description")
-        annotations = AnnotationSet(name=name, overview=one.text("schema:description"))
+        self._mark(at, one, name="schema:name")
+        texts = self._texts(at, one, overview="schema:description")
+        annotations = AnnotationSet(name=name, **texts)
         described = [m.text("schema:description") for m in methods]
         if not annotations.overview:
             annotations.overview = "\n".join(described)

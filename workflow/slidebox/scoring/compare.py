@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import ranking, statistics
+from .release import rows_of
 
 
 class CannotCompare(ValueError):
@@ -48,8 +48,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     folder = path if path.is_dir() else path.parent
     try:
         scores = json.loads((folder / "scores.json").read_text("utf-8"))
-        with (folder / "scores_per_image.csv").open(encoding="utf-8", newline="") as handle:
-            return scores, list(csv.DictReader(handle))
+        return scores, rows_of(folder / "scores_per_image.csv")
     except (OSError, ValueError) as bad:
         raise CannotCompare(f"{path} holds no scores: {bad}") from bad
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import yaml
 
-from .release import NotARelease, Release
+from .release import NotARelease, Release, rows_of
 from .settings import Settings
 
 
@@ -29,8 +28,7 @@ def open_release(where: Path | str) -> Release:
     try:
         challenge = yaml.safe_load((folder / "challenge.yaml").read_text("utf-8"))
         settings = Settings(**challenge["scoring"]).resolved(challenge["task"])
-        with (folder / "splits.csv").open(encoding="utf-8", newline="") as handle:
-            rows = tuple(csv.DictReader(handle))
+        rows = tuple(rows_of(folder / "splits.csv"))
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise NotARelease(f"{folder}/challenge.yaml can't be used: {error}") from error
     return Release(folder, challenge, settings, rows, source)

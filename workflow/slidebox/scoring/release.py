@@ -98,14 +98,15 @@ class Release:
 
     def items(self, split: str, private: Path | None = None) -> list[Item]:
         """Items of a split, in the order of splits.csv; hidden truth is looked for in `private`."""
-        secret = find_private(private, self.slug, self.version) if private else None
+        secrets: dict[str, Path] = {}
+        if private:
+            secret = find_private(private, self.slug, self.version)
+            secrets = {row["id"]: secret / row["truth"] for row in rows_of(secret / "truth.csv")}
         items = []
         for row in self.rows:
             if row["split"] != split:
                 continue
-            truth = self.folder / row["truth"] if row["truth"] else None
-            if truth is None and secret is not None:
-                truth = _hidden_truth(secret, row["id"])
+            truth = self.folder / row["truth"] if row["truth"] else secrets.get(row["id"])
             items.append(
                 Item(
                     row["id"], split, row["group"] or row["id"], self.folder / row["image"], truth,
@@ -132,12 +133,10 @@ def find_private(private: Path, slug: str, version: str) -> Path:
     )
 
 
-def _hidden_truth(secret: Path, item: str) -> Path | None:
-    with (secret / "truth.csv").open(encoding="utf-8", newline="") as handle:
-        for row in csv.DictReader(handle):
-            if row["id"] == item:
-                return secret / row["truth"]
-    return None
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Rows of a table that Slidebox wrote: splits.csv, truth.csv, scores of images."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
 
 
 def sha256_file(path: Path) -> str:

@@ -93,7 +93,7 @@ def write(
         ),
     )
     pictures: dict[str, str] = {}
-    if overlays and hasattr(module, "picture"):
+    if overlays:
         from .overlays import write_png
 
         chosen = order[:PICTURES]

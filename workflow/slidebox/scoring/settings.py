@@ -5,10 +5,13 @@ The same model is a section of ``challenge.yaml`` and what the scorer reads from
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from .section import Section
 
 Task = Literal[
     "instance-segmentation", "semantic-segmentation", "tracking", "points", "restoration"
@@ -73,23 +76,33 @@ def exact(threshold: str | float | int) -> Fraction:
     return Fraction(str(threshold).strip())
 
 
-class Bootstrap(BaseModel):
+def _threshold(value: Any) -> str:
+    try:
+        fraction = exact(value)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError("is no number such as '0.7' or '2/3'") from None
+    if not 0 < fraction <= 1:
+        raise ValueError("is not in (0, 1]")
+    if fraction.denominator > 10**6:
+        raise ValueError("has more than six decimals: write '0.7', not a sum")
+    return str(value).strip()
+
+
+class Bootstrap(Section):
     """Resampling of whole groups, which gives intervals and ranks their uncertainty."""
 
-    model_config = ConfigDict(extra="forbid")
     resamples: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     seed: int = 0
 
 
-class Custom(BaseModel):
+class Custom(Section):
     """A metric of the organiser's own: a Python file in the challenge folder and a function in it.
 
     The function is called as ``function(truth, prediction, info)`` with arrays as stored and
     returns one number. It runs in a process of its own.
     """
 
-    model_config = ConfigDict(extra="forbid")
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")
     file: str = Field(pattern=r"^[A-Za-z0-9_]+\.py$")
     function: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -98,18 +111,17 @@ class Custom(BaseModel):
     sha256: str | None = Field(None, description="filled in by the release")
 
 
-class Settings(BaseModel):
+class Settings(Section):
     """Section ``scoring`` of challenge.yaml."""
-
-    model_config = ConfigDict(extra="forbid")
 
     preset: Literal["stardist", "cellpose", "coco", "ctc", "cremi"] | None = Field(
         None, description="start from the decisions of a known tool; other keys override it"
     )
     metrics: list[str] | None = Field(None, description="which metrics; default: the task's")
     primary: str | None = Field(None, description="the metric that ranks; default: the task's")
-    thresholds: list[str] = Field(
+    thresholds: list[Annotated[str, BeforeValidator(_threshold)]] = Field(
         default=["0.5", "0.55", "0.6", "0.65", "0.7", "0.75", "0.8", "0.85", "0.9", "0.95"],
+        min_length=1,
         description="IoU thresholds, exact: '0.7' is 7/10, '2/3' is allowed; a match has IoU >= t",
     )
     average: Literal["image", "group", "dataset"] = Field(
@@ -183,21 +195,28 @@ class Settings(BaseModel):
             return {**PRESETS[data["preset"]], **given}
         return data
 
-    @field_validator("thresholds", mode="before")
-    @classmethod
-    def _thresholds(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple) or not value:
-            raise ValueError("is a list of numbers between 0 and 1, such as ['0.5', '0.75']")
-        for item in value:
-            try:
-                fraction = exact(item)
-            except (ValueError, ZeroDivisionError):
-                raise ValueError(f"{item!r} is no number such as '0.7' or '2/3'") from None
-            if not 0 < fraction <= 1:
-                raise ValueError(f"{item!r} is not in (0, 1]")
-            if fraction.denominator > 10**6:
-                raise ValueError(f"{item!r} has more than six decimals: write '0.7', not a sum")
-        return [str(item).strip() for item in value]
+    def unmet(self, task: Task, unknown: Container[str] = ()) -> Iterator[tuple[str, str, str]]:
+        """(key, what is wrong, how to mend) of what a task hasn't, or needs and hasn't got.
+
+        Of `unknown` keys, and what depends on them, nothing is told.
+        """
+        from .catalog import names
+
+        if not any(key in unknown for key in ("thresholds", "classes", "custom")):
+            known = names(task, self) | {c.name for c in self.custom}
+            for key, given in (("metrics", self.metrics or []), ("primary", [self.primary])):
+                if strange := [m for m in given if m is not None and m not in known]:
+                    yield (key, f"{task} has no metric {', '.join(strange)}",
+                           f"there are {', '.join(sorted(known))}")  # fmt: skip
+        needs = {
+            "points": ("tolerance", "give the largest distance of a match"),
+            "restoration": ("data_range", "pin it, e.g. 65535 for uint16"),
+            "semantic-segmentation": ("classes", "write {1: nucleus, ...}"),
+        }
+        if task in needs:
+            key, mend = needs[task]
+            if not getattr(self, key) and key not in unknown:
+                yield key, f"is missing: {task} needs it", mend
 
     def resolved(self, task: Task) -> Settings:
         """With the task's defaults filled in.
@@ -207,25 +226,15 @@ class Settings(BaseModel):
         ValueError
             A metric the task doesn't have, or a setting the task needs and has not got.
         """
-        from .catalog import names
-
+        if unmet := list(self.unmet(task)):
+            raise ValueError(
+                "; ".join(f"scoring.{key}: {what} ({mend})" for key, what, mend in unmet)
+            )
         metrics = list(self.metrics or DEFAULT_METRICS[task])
         if task == "semantic-segmentation" and not self.metrics and len(self.classes) > 1:
             metrics += [f"{m}:{c}" for m in DEFAULT_METRICS[task] for c in self.classes.values()]
         primary = self.primary or (self.metrics[0] if self.metrics else DEFAULT_PRIMARY[task])
         if primary not in metrics:
             metrics.insert(0, primary)
-        known = names(task, self) | {c.name for c in self.custom}
-        unknown = [m for m in metrics if m not in known]
-        if unknown:
-            raise ValueError(
-                f"{task} has no metric {', '.join(unknown)}; there are {', '.join(sorted(known))}"
-            )
         metrics += [c.name for c in self.custom if c.name not in metrics]
-        if task == "points" and self.tolerance is None:
-            raise ValueError("scoring.tolerance is missing: the largest distance of a match")
-        if task == "restoration" and self.data_range is None:
-            raise ValueError("scoring.data_range is missing: pin it, e.g. 65535 for uint16")
-        if task == "semantic-segmentation" and not self.classes:
-            raise ValueError("scoring.classes is missing: {1: nucleus, ...}")
         return self.model_copy(update={"metrics": metrics, "primary": primary})

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...atomic import write_json, write_text
+from ...atomic import owner, sweep, write_json, write_text
 from ...scoring import catalog
-from ...scoring.release import NotARelease, Release, find_private
+from ...scoring.release import NotARelease, Release, find_private, rows_of
 from .. import wheel
 from ..wheel import EPOCH
 
@@ -39,8 +39,7 @@ def reference(release: Release, split: str, private: Path | None, target: Path) 
             raise NotARelease(f"the bundle holds hidden truth and can't be under {public}")
         secret = find_private(private, release.slug, release.version)
         (target / "private").mkdir()
-        with (secret / "truth.csv").open(encoding="utf-8", newline="") as handle:
-            rows = [r for r in csv.DictReader(handle) if r["split"] == split]
+        rows = [row for row in rows_of(secret / "truth.csv") if row["split"] == split]
         buffer = io.StringIO()
         writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -86,7 +85,8 @@ def workplace(target: Path) -> Iterator[Path]:
     """A hidden folder beside ``target``, in which it is made; FileExistsError when that exists."""
     if target.exists():
         raise FileExistsError(f"{target} is there already")
-    work = target.with_name(f".{target.name}.tmp")
+    sweep(target.parent, target.name)  # what killed runs left
+    work = target.with_name(f".{target.name}.{owner()}.tmp")
     shutil.rmtree(work, ignore_errors=True)
     try:
         yield work

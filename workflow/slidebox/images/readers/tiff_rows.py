@@ -12,12 +12,13 @@ _JPEG = {6, 7, 34892, 33007}
 
 
 def by_segment(page) -> bool:
-    """Whether an NDPI page has restart markers that let tifffile decode it in pieces."""
+    """Whether an NDPI page has restart markers: tifffile shows their pieces as tiles."""
     return bool(page.is_tiled)
 
 
 def rows_contiguous(item, keyframe, number: int, z: int, y0: int, y1: int, lock) -> np.ndarray:
-    """Rows of a page of a series that is one run of bytes (ImageJ, STK, shaped)."""
+    """Rows y0 to y1 of a page of a series that is one run of bytes (ImageJ, STK, shaped):
+    (samples, rows, columns)."""
     sep, depth, height, width, contig = keyframe.shaped
     dtype = np.dtype(keyframe.parent.byteorder + keyframe.dtype.char)
     page = item.dataoffset + number * keyframe.size * dtype.itemsize
@@ -27,6 +28,7 @@ def rows_contiguous(item, keyframe, number: int, z: int, y0: int, y1: int, lock)
 
 
 def _raw(fh, offset: int, shaped, dtype, z: int, y0: int, y1: int, lock) -> np.ndarray:
+    """Rows of what is stored as it is, from `offset` on: (samples, rows, columns)."""
     sep, depth, height, width, contig = shaped
     row = width * contig * dtype.itemsize
     parts = []

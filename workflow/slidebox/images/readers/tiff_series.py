@@ -73,11 +73,10 @@ def series_of(item, index: int, number: int, lock, path: Path, claims: dict | No
     outer_map = []  # (canonical axis, length), in file order
     for letter, n in outer:
         axis = _FOLD.get(letter, "z")
-        if n > 1:
-            if letter not in "TCZS" and letter not in "QI":
-                notes.append(f"axis {letter} of the file ({n}) is kept as {axis}")
-            if letter in "QI" and n > 1:
-                notes.append("the file doesn't say what its sequence of planes is; it is kept as z")
+        if n > 1 and letter in "QI":
+            notes.append("the file doesn't say what its sequence of planes is; it is kept as z")
+        elif n > 1 and letter not in "TCZS":
+            notes.append(f"axis {letter} of the file ({n}) is kept as {axis}")
         sizes[axis] *= n
         outer_map.append((axis, n))
     inner_letters = "".join(a for a, n in inner)
@@ -86,15 +85,14 @@ def series_of(item, index: int, number: int, lock, path: Path, claims: dict | No
     for letter, n in inner:
         if letter in "YX":
             continue
-        axis = _FOLD.get(letter, "z")
-        if axis == "z" or letter in "ZD":
+        if _FOLD.get(letter, "z") == "z":
             depth *= n
         else:
             samples *= n
     sizes["z"] *= depth
     ny = dict(inner).get("Y", 1)
     nx = dict(inner).get("X", 1)
-    groups = sizes["c"]
+    groups = sizes["c"]  # before samples of a pixel
     dtype = keyframe.dtype if item.dtype is None else item.dtype
     sizes["c"] *= samples
     out_axes = "".join(a for a in "tcz" if sizes[a] > 1) + "yx"
@@ -135,9 +133,11 @@ def series_of(item, index: int, number: int, lock, path: Path, claims: dict | No
         in ("svs", "ndpi", "scn", "qpi", "qptiff", "bif", "philips", "indica", "ventana", "avs")
         else "image"
     )
-    if number > 0 and item.kind in ("lsm", "fluoview") and keyframe.is_reduced:
-        role = "thumbnail"
-    if number > 0 and item.kind in ("generic", "uniform") and keyframe.is_reduced:
+    if (
+        number > 0
+        and item.kind in ("lsm", "fluoview", "generic", "uniform")
+        and keyframe.is_reduced
+    ):
         role = "thumbnail"
     if keyframe.is_contiguous or contiguous:
         rows: int | None = 1
