@@ -84,7 +84,7 @@ def test_copies_of_strips_without_flaws_are_found_and_no_other(change):
 
 @pytest.mark.parametrize("many", [False, True], ids=["all pairs", "hashed"])
 def test_flaws_of_walls_tell_a_channel_when_its_cells_have_moved(many, monkeypatch):
-    monkeypatch.setattr(channels, "BRUTE", 4 if many else 400)
+    monkeypatch.setattr(channels, "BRUTE", 4 if many else 450)
     first = [channel(n, 0) for n in range(5)]
     then = [channel(n, 1) for n in range(5)]
     assert pairs(first, then) == {(k, k) for k in range(5)}

@@ -25,7 +25,7 @@ WALLS = 0.625  # mean of the correlation of two strips' walls and of that of the
 WHOLE, ALONG = 0.8, 0.8
 SLID, WIDTH = 16, 12  # such pairs of each strip, and columns that must overlap
 FORMS = (0, 2, 4, 6)  # half turns, + 4 if mirrored after, of upright strips
-BRUTE = 400  # strips of which all pairs are compared; of more those with a hash in common
+BRUTE = 450  # strips of which all pairs are compared; of more those with a hash in common
 BATCH = 512
 
 
