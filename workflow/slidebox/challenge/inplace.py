@@ -78,7 +78,7 @@ def pairs(
         return [Band.of(band) for band in _bands(found[k].preview)[:2]]
 
     best: dict[tuple[int, int], InPlace] = {}
-    for p, q, form in _looked_at(rough, ratio, *_proposed(coarse, label, seed)):
+    for p, q, form in _looked_at(rough, ratio, *proposed(coarse, label, seed)):
         a, b = chosen[p], chosen[q]
         if (a, b) in known:
             continue
@@ -203,7 +203,7 @@ def _looked_at(
     yield from zip(first[good].tolist(), second[good].tolist(), form[good].tolist(), strict=True)
 
 
-def _proposed(
+def proposed(
     coarse: np.ndarray, label: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images, images and forms of pairs with a hash in common: the first below the second, of two

@@ -2,7 +2,8 @@
 
 `proposals` says which pairs to look at; a pair counts only if its keypoints agree on one similarity
 transform and the previews agree in fine detail once one is laid over the other, or are copies once
-one is `moved`. Neighbouring planes and moments, which share few keypoints, are found by `inplace`.
+one is `moved`. Neighbouring planes and moments, which share few keypoints, are found by `inplace`,
+strips by `channels` too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from . import inplace, moved
+from . import channels, inplace, moved, strips
 from .keypoints import FORMS, INVERTED, MANY, MIRRORED, NARROW, Features, features
 from .proposals import propose
 
@@ -30,8 +31,7 @@ NEEDED = {3: 0.95, 4: 0.92, 5: 0.91, 6: 0.8, 7: 0.55}  # detail, by places that 
 WORTH, SHARE = 0.25, 0.25  # detail from which on a closer fit is tried, and the least overlap
 WORTH_MOVED = 0.6  # the same of pictures that are moved over each other
 HOPELESS = 0.35  # correlation below which no closer fit helps
-# A strip holds a row of keypoints at most, and channels of one device are all alike: laid over each
-# other exactly, copies of 36 strips agree to 0.99, different channels to 0.975, rarely 0.984
+# Narrow images that are no strips (see `strips`) must lie on each other exactly
 NARROW_NEEDS = 0.98
 CELL = 6.0  # keypoints nearer than this are one place
 PARALLEL = 20_000  # proposals, or images, from which on several processes pay
@@ -75,6 +75,8 @@ def find(
         still = inplace.pairs(found, label, best)
     for pair in still:
         best.setdefault((pair.a, pair.b), _match(pair, found))
+    for laid in channels.pairs(found, label, best):
+        best[laid.a, laid.b] = _laid(laid)
     return [best[key] for key in sorted(best)]
 
 
@@ -101,6 +103,12 @@ def _match(still: inplace.InPlace, found: list[Features]) -> Match:
     scale = float(abs(np.linalg.det(matrix[:, :2])) ** 0.5)
     return Match(still.a, still.b, still.correlation, 0, matrix, scale,
                  still.mirrored, still.inverted)  # fmt: skip
+
+
+def _laid(pair: channels.Laid) -> Match:
+    growth = float(np.linalg.det(pair.matrix[:, :2]))
+    return Match(pair.a, pair.b, pair.correlation, 0, pair.matrix, abs(growth) ** 0.5,
+                 growth < 0, pair.inverted)  # fmt: skip
 
 
 _SHARED: list[Features] = []
@@ -177,9 +185,12 @@ def same(
             # A few keypoints say roughly how one lies on the other
             matrix = aligned(a, b, matrix, inverted)
             coarse, fine, share = agreement(a, b, matrix, inverted)
-            if enough(places, coarse, fine, share) and (
-                not narrow or min(coarse, fine) > NARROW_NEEDS
-            ):
+            if strips.is_strip(a.preview) or strips.is_strip(b.preview):
+                alike = strips.agreement(a, b, matrix, inverted) > strips.COPIES
+            else:
+                alike = enough(places, coarse, fine, share)
+                alike &= not narrow or min(coarse, fine) > NARROW_NEEDS
+            if alike:
                 return match(min(coarse, fine), places, matrix)
             near.append(matrix)
     if narrow:
