@@ -16,6 +16,7 @@ LARGE, TILE = 512, 384  # planes whose sides all reach LARGE are cut into tiles 
 TILES, SERIES, NEIGHBOURS = 8, 4, 6  # at most: of a plane, of a file, of a stack along one axis
 SMALLEST = 16
 SIGNAL = 2.0  # least variation of what is shown, in units of what noise alone would give
+LABELS = {"label", "mask", "tra", "seg"}  # names of folders, the last two the CTC's
 COUNTED = re.compile(r"^(.*?)(\d{1,6})$")  # section_012, Frames000003
 
 
@@ -61,7 +62,7 @@ def paths(folder: Path) -> list[Path]:
     """All files of a folder, those of labels and masks aside."""
     return sorted(
         p for p in (folder.rglob("*") if folder.is_dir() else [folder])
-        if p.is_file() and not {"label", "mask"} & set(str(p).lower().replace("s/", "/").split("/"))
+        if p.is_file() and not LABELS & set(str(p).lower().replace("s/", "/").split("/"))
         and can_read(p)
     )  # fmt: skip
 
@@ -87,16 +88,18 @@ def _of_run(run: list[Path]) -> Field:
     def plane(path: Path) -> np.ndarray:
         return next(f.image for f in _of_file(path, tiles=False) if f.image.size)
 
-    middle = run[len(run) // 2]
+    middle = run[len(run) // 4 * 2]
     made = Field(middle.name, str(middle.parent), (), plane(middle))
     axis = "next t" if re.search(r"[tT]\w*\d+$|rames?\d+$", middle.stem) else "next z"
-    for k in _spread(len(run) - 1):
+    for k in _spread(len(run)):
         made.add(axis, plane(run[k]), plane(run[k + 1]))
     return made
 
 
 def _spread(count: int) -> list[int]:
-    return sorted({int(k) for k in np.linspace(0, count - 1, min(count, NEIGHBOURS))})
+    """First ones of neighbours among so many planes; no plane is in two pairs."""
+    pairs = count // 2
+    return sorted({2 * int(k) for k in np.linspace(0, pairs - 1, min(pairs, NEIGHBOURS))})
 
 
 def _of_file(path: Path, *, tiles: bool = True) -> Iterator[Field]:
@@ -127,7 +130,7 @@ def _of_file(path: Path, *, tiles: bool = True) -> Iterator[Field]:
                 continue
             near = Field(f"{name} planes", str(path), (), np.zeros((0, 0), np.float32))
             for axis in "zt":
-                for k in _spread(sizes.get(axis, 1) - 1):
+                for k in _spread(sizes.get(axis, 1)):
                     near.add(f"next {axis}", plane(**{axis: k}), plane(**{axis: k + 1}))
             if sizes.get("c", 1) > 1:
                 near.add("another channel", plane(), plane(c=1))

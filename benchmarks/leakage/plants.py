@@ -6,17 +6,31 @@ import cv2
 import imagecodecs
 import numpy as np
 
+EMPTY = 0.2  # standard deviation, of the field's, of a part that shows hardly anything
+TRIES = 30
+
 
 def planted(image: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, ...]]:
-    """Duplicates of a (y, x) image by kind; two images where both sides are new."""
+    """Duplicates of a (y, x) image by kind; two images where both sides are new.
+
+    Crops are taken where they show something, and what two crops share does; a kind that finds no
+    such place is left out.
+    """
     height, width = image.shape
     low, high = float(image.min()), float(image.max())
     unit = ((image - low) / max(high - low, 1e-9)).astype(np.float32)
 
-    def crop(share: float, of: np.ndarray = image) -> np.ndarray:
+    def corner(share: float, of: np.ndarray) -> tuple[slice, slice] | None:
         h, w = int(of.shape[0] * share), int(of.shape[1] * share)
-        y, x = (int(rng.integers(0, n - m + 1)) for n, m in zip(of.shape, (h, w), strict=True))
-        return of[y : y + h, x : x + w]
+        for _ in range(TRIES):
+            y, x = (int(rng.integers(0, n - m + 1)) for n, m in zip(of.shape, (h, w), strict=True))
+            if of[y : y + h, x : x + w].std() > EMPTY * image.std():
+                return slice(y, y + h), slice(x, x + w)
+        return None
+
+    def crop(share: float, of: np.ndarray = image) -> np.ndarray | None:
+        at = corner(share, of)
+        return None if at is None else of[at]
 
     def scaled(of: np.ndarray, least: float, most: float) -> np.ndarray:
         factor = float(2 ** rng.uniform(np.log2(least), np.log2(most)))
@@ -37,14 +51,21 @@ def planted(image: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[np.n
             of, turn, (w, h), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=float(of.min())
         )
 
-    def inside(of: np.ndarray) -> np.ndarray:
+    def inside(of: np.ndarray) -> np.ndarray | None:
         """The largest middle part of a turned image that shows no corner."""
         h, w = of.shape
         side = int(min(h, w) / 2**0.5)
         y, x = (h - side) // 2, (w - side) // 2
-        return of[y : y + side, x : x + side]
+        part = of[y : y + side, x : x + side]
+        return part if part.std() > EMPTY * image.std() else None
 
-    dy, dx = int(height * rng.uniform(0.1, 0.35)), int(width * rng.uniform(0.1, 0.35))
+    def shifted() -> tuple[np.ndarray, np.ndarray] | None:
+        for _ in range(TRIES):
+            dy, dx = int(height * rng.uniform(0.1, 0.35)), int(width * rng.uniform(0.1, 0.35))
+            if image[dy : height - dy, dx : width - dx].std() > EMPTY * image.std():
+                return image[: height - dy, : width - dx], image[dy:, dx:]
+        return None
+
     y, x = np.indices(image.shape, np.float32)
     tilt = rng.normal(0, 1, 2)
     ramp = (y / height - 0.5) * tilt[0] + (x / width - 0.5) * tilt[1]
@@ -54,6 +75,8 @@ def planted(image: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[np.n
     cut = np.quantile(image, (0.02, 0.995))
     eight = np.round(np.clip((image - cut[0]) / max(cut[1] - cut[0], 1e-9), 0, 1) * 255)
     noise = rng.normal(0, 0.1 * image.std(), image.shape)
+    part, tilted = crop(0.7), crop(0.8, turned(image, cv2.BORDER_REFLECT))
+    at = corner(0.75, image)
     made = {
         "same pixels": image.copy(),
         "rotated by 90 degrees": np.rot90(image, int(rng.integers(1, 4))),
@@ -75,12 +98,18 @@ def planted(image: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[np.n
         "crop of 80 %": crop(0.8),
         "crop of 60 %": crop(0.6),
         "crop of 50 %": crop(0.5),
-        "crop, turned and flipped": np.rot90(crop(0.7))[::-1],
-        "crop, turned, rescaled": scaled(crop(0.8, turned(image, cv2.BORDER_REFLECT)), 0.6, 1.6),
-        "shifted crops": (image[: height - dy, : width - dx], image[dy:, dx:]),
+        "crop, turned and flipped": None if part is None else np.rot90(part)[::-1],
+        "crop, turned, rescaled": None if tilted is None else scaled(tilted, 0.6, 1.6),
+        "shifted crops": shifted(),
         "rescaled, JPEG, gamma": jpeg(
             np.clip(scaled(unit, 0.6, 1.5), 0, 1) ** float(2 ** rng.uniform(-0.7, 0.7))
         ),
-        "crop, inverted, noisy": crop(0.75, 1 - unit) + crop(0.75, noise) / max(high - low, 1e-9),
+        "crop, inverted, noisy": None
+        if at is None
+        else 1 - unit[at] + noise[at] / max(high - low, 1e-9),
     }
-    return {kind: copy if isinstance(copy, tuple) else (copy,) for kind, copy in made.items()}
+    return {
+        kind: copy if isinstance(copy, tuple) else (copy,)
+        for kind, copy in made.items()
+        if copy is not None
+    }

@@ -18,6 +18,7 @@ import numpy as np
 
 from .keypoints import NARROW, Features
 
+LEAST = 16  # pixels of the shorter side
 GRID = 64  # side of what is compared; half of it for a first look, a quarter for the hashes
 SIZES = (0.6, 1.5, 3, 6)  # of the bands: fine, middle and coarse lie between them
 SHAPE = 1.1  # ratio of two images' proportions
@@ -58,7 +59,7 @@ def pairs(
 ) -> list[InPlace]:
     """All pairs that lie on each other, sorted, but for those that are known; with `label` (N,)
     only pairs of two labels."""
-    chosen = [k for k, f in enumerate(found) if min(f.preview.shape) > NARROW]
+    chosen = [k for k, f in enumerate(found) if _fit(f.preview)]
     if len(chosen) < 2:
         return []
     shape = np.array([found[k].preview.shape for k in chosen], np.float32)
@@ -83,11 +84,18 @@ def pairs(
         if (a, b) in known:
             continue
         two = [band.turned(form % 4, form >= 4) for band in shown(b)]
-        value = _alike(shown(a), two, TURNED if form else POSE)
+        pixels = min(found[a].preview.size, found[b].preview.size)
+        value = _alike(shown(a), two, TURNED if form else POSE, min(1, pixels / GRID**2))
         other = best.get((a, b))
         if value and (other is None or abs(value) > other.correlation):
             best[a, b] = InPlace(a, b, abs(value), form % 4, form >= 4, value < 0)
     return [best[key] for key in sorted(best)]
+
+
+def _fit(preview: np.ndarray) -> bool:
+    """Whether a preview is no strip (`channels`) and has pixels enough."""
+    short, long = sorted(preview.shape)
+    return short > NARROW or LEAST <= short <= long < 4 * short
 
 
 def turn(image: np.ndarray, quarters: int, mirrored: bool) -> np.ndarray:
@@ -156,16 +164,17 @@ class Band:
         return Band(turn(self.unit, quarters, mirrored), turn(self.power, quarters, mirrored))
 
 
-def _alike(one: list[Band], two: list[Band], margin: float) -> float:
+def _alike(one: list[Band], two: list[Band], margin: float, real: float) -> float:
     """Correlation of two pictures' middle bands if their fine and middle ones are alike beyond
     chance, else 0.
 
-    The fewer places they are made of (a single cell, the rim of a well), the more is chance.
+    The fewer places they are made of (a single cell, the rim of a well), the more is chance; `real`
+    is the share of the grid's places that pictures of fewer pixels have.
     """
     value, far = [], []
     for p, q, details in zip(one, two, DETAILS, strict=True):
         power = np.minimum(p.power, q.power)
-        places = details * power.sum() ** 2 / max(float((power * power).sum()), 1e-12)
+        places = real * details * power.sum() ** 2 / max(float((power * power).sum()), 1e-12)
         value.append(_correlation(p.unit, q.unit))
         far.append(float(np.arctanh(value[-1])) * max(places - 3, 0) ** 0.5)
     fine, middle = (np.sign(value[1]) * z for z in far)
