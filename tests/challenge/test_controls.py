@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from archives import Bench, challenge_folder, discs, nuclei, tiff
+from scipy.spatial import KDTree
 
 from slidebox import challenge
 from slidebox.challenge import contrived, controls
@@ -219,3 +220,23 @@ def test_a_metric_whose_direction_is_wrong_is_told_though_it_does_not_rank(tmp_p
     assert result.ok
     told = [f for f in result.findings if f.code == "CONTROL_FAILED"]
     assert told and all(f.severity == "warning" and "by own the truth" in f.message for f in told)
+
+
+def test_where_no_false_object_has_room_no_metric_is_blind_to_them(tmp_path):
+    bench, files, rows = Bench(tmp_path), {}, []
+    for k in range(4):
+        middles = np.random.default_rng(k).uniform(0, 64, (40, 2))
+        pixels = np.argwhere(np.ones((64, 64)))
+        labels = (KDTree(middles).query(pixels)[1].reshape(64, 64) + 1).astype(np.uint16)
+        files[f"s{k}.tif"] = tiff(tmp_path / f"s{k}.tif", labels * 9)
+        files[f"s{k}_lab.tif"] = tiff(tmp_path / f"s{k}_lab.tif", labels)
+        rows.append({"path": f"s{k}.tif", "part": "Images"})
+        rows.append({"path": f"s{k}_lab.tif", "part": "Masks", "role": "labels",
+                     "source_image": f"s{k}.tif"})  # fmt: skip
+    bench.add_study("SB-REAL", files, rows)
+    folder = tmp_path / "challenges" / "real"
+    folder.mkdir(parents=True)
+    text = BASE.format(task="instance-segmentation", scoring="primary: AP")
+    (folder / "challenge.yaml").write_text(text)
+    made = challenge.release(folder, public=bench.public, vault=bench.vault, private=bench.private)
+    assert made.ok and not [f for f in made.findings if f.code == "PRIMARY_BLIND"], made.findings

@@ -158,7 +158,8 @@ def test_points_in_columns_of_other_names(tmp_path, write, columns):
     (folder / "challenge.yaml").write_text(text)
     where = {"public": bench.public, "vault": bench.vault, "private": bench.private}
     told = challenge.release(folder, **where).findings
-    assert {f.code for f in told} == {"PAIR_UNFIT"} and "data.columns: {x: ...}" in told[0].message
+    assert {f.code for f in told} == {"PAIR_UNFIT"}
+    assert "data.columns: {y: ..., x: ...}" in told[0].message
     text = text.replace("splits:\n", f"  columns: {columns}\nsplits:\n")
     (folder / "challenge.yaml").write_text(text)
     result = challenge.release(folder, **where)
@@ -166,6 +167,27 @@ def test_points_in_columns_of_other_names(tmp_path, write, columns):
     for path in result.folder.rglob("labels/*.csv"):
         found = np.loadtxt(path, delimiter=",", skiprows=1)
         np.testing.assert_allclose(found, points[path.stem])
+
+
+def test_points_in_another_unit_are_doubted(tmp_path):
+    """Micrometers, read as pixels, are all in one corner of their images."""
+    bench, _ = spots(tmp_path, lambda p: semicolons([(y / 10, x / 10) for y, x in p]))
+    folder = tmp_path / "challenges" / "task"
+    folder.mkdir(parents=True)
+    text = BASE.format(slug="task", task="points", scoring="  tolerance: 2")
+    (folder / "challenge.yaml").write_text(text)
+
+    def release():
+        return challenge.release(
+            folder, public=bench.public, vault=bench.vault, private=bench.private
+        )
+
+    (told, *_) = {f.message for f in release().findings}
+    assert "has no columns y, x (or row, col) but 'id', 'y [px]', 'x [px]'; say" in told
+    columns = "data:\n  columns: {y: 'y [px]', x: 'x [px]'}\n"
+    (folder / "challenge.yaml").write_text(text.replace("data:\n", columns))
+    doubted = [f for f in release().findings if f.code == "POINTS_UNIT_DOUBT"]
+    assert len(doubted) == 1 and doubted[0].field == "scoring.unit"
 
 
 def test_points_of_tiles_count_from_their_corner(tmp_path):
