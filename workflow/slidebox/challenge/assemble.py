@@ -310,7 +310,15 @@ def selected(source: Source, image: dict[str, Any], fields: dict[str, str]) -> b
 
 
 def _fit(task: str, image: dict, truth: dict, where: str, findings: list) -> bool:
-    """Whether the sizes known from the archive's metadata agree."""
+    """Whether what the archive's metadata says of both agrees: sizes, and numbers without loss."""
+    if task != "restoration" and truth.get("format") == "jpeg":
+        findings.append(
+            _problem("PAIR_UNFIT", f"its truth {truth['path']} is a JPEG, which changes numbers of "
+                     "labels along each outline", where,
+                     "leave it out with data.sources.images, or archive the labels as they were "
+                     "drawn, as PNG or TIFF")
+        )  # fmt: skip
+        return False
     if task == "points" or not image.get("series") or not truth.get("series"):
         return True
     a = _sizes(image["series"][0])
