@@ -21,7 +21,7 @@ from archives import Bench, challenge_folder, discs, nuclei, tiff
 from crate_judge import judge
 from packaging.specifiers import SpecifierSet
 
-from slidebox import challenge, scoring
+from slidebox import challenge, cli, scoring
 from slidebox.challenge import baseline, changes, wheel
 from slidebox.challenge.differences import what_changed
 from slidebox.challenge.model import Invalid, load
@@ -1170,3 +1170,20 @@ def test_an_upgrade_or_a_newer_study_leaves_a_release_as_it_is(bench, tmp_path, 
     assert f"{name}: added to train (MINOR)" in (newer.folder / "CHANGELOG.md").read_text()
     old = {r["id"]: r["split"] for r in rows_of(first.folder)}
     assert old.items() <= {r["id"]: r["split"] for r in rows_of(newer.folder)}.items()
+
+
+def test_the_command_shows_a_release_on_the_site_and_says_a_mend_once(tmp_path, capsys):
+    bench = nuclei(tmp_path, each=1)
+    folder = challenge_folder(tmp_path)
+    command = ["challenge", "release", str(folder), "--directory", str(tmp_path)]
+    assert cli.main(command) == 0
+    page = bench.public / "challenges" / "nuclei" / "index.html"
+    assert "1.0.0" in page.read_text("utf-8")
+    challenge_folder(
+        tmp_path, change=lambda text: text.replace("group_by: specimen", "group_by: x")
+    )
+    capsys.readouterr()
+    assert cli.main(command) == 1
+    said = capsys.readouterr().out.splitlines()
+    told = [line for line in said if line.startswith("error: FIELD_MISSING")]
+    assert len(told) > 1 and len(said) == len(told) + 1, said

@@ -10,6 +10,7 @@ from typing import Any
 from ..findings import Finding
 from ..images import UnreadableImage
 from ..scoring.release import sha256_file
+from ..scoring.task_points import MARGIN
 from . import objects, pixels, splits
 from .archive import Archive
 from .assemble import Pair, resolve
@@ -181,7 +182,7 @@ class Writer:
             places = {
                 a: v / sizes[a] if micrometers else v for v, a in zip(point, spatial, strict=True)
             }
-            out += any(not -1 <= places[a] <= n for a, n in spatial.items())
+            out += any(not -MARGIN <= places[a] <= n - 1 + MARGIN for a, n in spatial.items())
             for a, n in spatial.items():
                 if n > 1:
                     self._reach[a] = max(self._reach.get(a, 0.0), places[a] / n)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import atexit
 import getpass
-import itertools
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -85,14 +84,11 @@ def user() -> tuple[str, str]:
 
 
 def print_findings(findings: Iterable[Any]) -> None:
-    """A line a finding as compilers do it; the mend below, once for all that follow each other."""
-    listed = list(findings)
-    for f, after in itertools.zip_longest(listed, listed[1:]):
-        where = ":".join(str(p) for p in (f.file, f.line) if p is not None)
-        where = " ".join(p for p in (where, f.field) if p)
-        print(f"{f.severity}: {f.code}: {where + ': ' if where else ''}{f.message}")
-        if f.mend and f.mend != (after and after.mend):
-            print(f"    {f.mend}")
+    """Findings as `slidebox.findings.lines` has them."""
+    from slidebox.findings import lines
+
+    for line in lines(findings):
+        print(line)
 
 
 def size(text: str | None) -> int | None:
