@@ -1189,3 +1189,34 @@ def test_what_mends_several_findings_is_said_once():
         "error: A: f1.tif:1: m1", "error: A: f2.tif:2: m2", "    do it", "warning: B: x: n",
         "    do that",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "old, new, code, field, told",
+    [
+        ("CC-BY-4.0", "CC BY 4", "CHALLENGE_FIELD", "license", "CC-BY-4.0"),
+        ("data:", "leaderboard: {phases: [{name: a, begin: 2026-13-01}]}\ndata:",
+         "CHALLENGE_YAML", None, "month must be in 1..12"),
+        ("data:", "data:\n  tiles: [256, 256]", "CHALLENGE_FIELD", "data.tiles", "{size: [256"),
+        ("SB-NUCLEI", "SB-NUCLEUS", "STUDY_MISSING", "data.sources.0", "there is SB-NUCLEI"),
+    ],
+)  # fmt: skip
+def test_what_newcomers_write_is_answered(tmp_path, old, new, code, field, told):
+    bench = nuclei(tmp_path, each=1)
+    folder = challenge_folder(tmp_path, change=lambda text: text.replace(old, new, 1))
+    (said,) = challenge.release(
+        folder, public=bench.public, vault=bench.vault, private=bench.private
+    ).findings
+    assert (said.code, said.field) == (code, field)
+    assert told in f"{said.message} {said.mend}"
+
+
+def test_a_study_as_a_whole_is_a_split(tmp_path):
+    bench = nuclei(tmp_path, each=1, test="")
+    rule = 'test: {images: ["SB-NUCLEI/images/spB*"]}'
+    folder = challenge_folder(tmp_path, change=lambda text: text.replace(
+        'test: {annotations: "Nuclei, test"}', rule).replace("hidden: [test]", ""))  # fmt: skip
+    made = challenge.release(folder, public=bench.public, vault=bench.vault, private=bench.private)
+    assert made.ok, made.findings
+    rows = csv.DictReader((made.folder / "splits.csv").read_text().splitlines())
+    assert [r["id"] for r in rows if r["split"] == "test"] == ["spB_0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from collections import Counter
@@ -95,9 +96,12 @@ def resolve(
             study = archive.study(accession, source.version or (pinned or {}).get(accession))
             if study is None:
                 version = f" at version {source.version}" if source.version else ""
+                near = difflib.get_close_matches(accession, archive.accessions(), SHOWN, 0.5)
+                there = f"there is {', '.join(near)}; " if near else ""
                 findings.append(
                     _problem("STUDY_MISSING", f"no public study {accession}{version}",
-                             "challenge.yaml", "withdrawn or under embargo studies can't be used",
+                             "challenge.yaml",
+                             f"{there}withdrawn or under embargo studies can't be used",
                              field=where)
                 )  # fmt: skip
                 continue

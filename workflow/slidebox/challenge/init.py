@@ -120,7 +120,7 @@ splits:
   rules:                       # splits by any names; the first is the one to train on
 {rules}
     # other rules than share (of what is left over), to choose by hand, in place of a line above:
-{by_hand}    # test: {{images: ["plate2/*"]}}             # globs over paths or names
+{by_hand}    # test: {{images: ["plate2/*"]}}             # globs over ids, paths or ACCESSION/path
     # test: {{groups: [donor 3, donor 7]}}       # values of group_by; of several fields: a / b
   # folds: 5                   # of the first split, for cross-validation: in splits.csv
 

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..findings import Finding
 from ..scoring.settings import Settings, Task
 
+# Identifiers of one licence or several: CC-BY-4.0, MIT OR Apache-2.0
+SPDX = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*$")
 SLUG = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$")
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 
@@ -286,7 +288,7 @@ def load(folder: Path | str) -> Challenge:
     try:
         text = path.read_text("utf-8")
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as bad:
+    except (yaml.YAMLError, ValueError) as bad:  # ValueError: a day that no month has, no UTF-8
         mark = getattr(bad, "problem_mark", None)
         raise Invalid([
             Finding("CHALLENGE_YAML", "error", f"is no YAML: {getattr(bad, 'problem', bad)}",
@@ -302,6 +304,12 @@ def load(folder: Path | str) -> Challenge:
         findings += [f for e in bad.errors() for f in _findings(e, tree)]
     if findings:
         raise Invalid(findings)
+    if not SPDX.match(challenge.license):
+        raise Invalid([
+            Finding("CHALLENGE_FIELD", "error", f"{challenge.license!r} is no SPDX identifier",
+                    "challenge.yaml", _line(tree, ("license",)), "license",
+                    mend="write one such as CC-BY-4.0 or CC0-1.0 (spdx.org/licenses)")
+        ])  # fmt: skip
     if challenge.slug != Path(folder).resolve().name:
         raise Invalid([
             Finding("CHALLENGE_SLUG", "error",
@@ -320,6 +328,14 @@ FORMS = {
 }
 
 
+MAPPINGS = {
+    "tiles": "write {size: [256, 256]}",
+    "crop": "write {size: [512, 512]}",
+    "columns": "write {y: ..., x: ...}",
+    "classes": "write {1: name, 2: name}",
+}
+
+
 def _findings(problem: Any, tree: yaml.Node) -> list[Finding]:
     """What pydantic says of a field, or `Inconsistent` of several, with the line of each."""
     loc, message, mend = problem["loc"], problem["msg"].removeprefix("Value error, "), None
@@ -331,6 +347,9 @@ def _findings(problem: Any, tree: yaml.Node) -> list[Finding]:
             message, mend = "there is no such key", "see workflow/schemas/challenge.schema.json"
         elif problem["type"] == "missing":
             message = "is missing"
+        elif problem["type"] in ("model_type", "dict_type"):
+            message = f"holds {problem['input']!r}, not keys"
+            mend = (loc and MAPPINGS.get(str(loc[-1]))) or "write {key: value, ...}"
         elif not isinstance(problem["input"], dict | list):
             mend = FORMS.get(str(loc[-1])) if loc else None
             message = f"{message}; it is {problem['input']!r}"
