@@ -140,6 +140,8 @@ scoring:
   # It may import NumPy, SciPy and Python's own modules, and runs by itself: ten minutes and 8 GB
   # an image; a value outside of its range is an error.
 
+# Entries are entries/{slug}/<team>/<entry>/ with predictions/ (or one file) and entry.yaml
+# (method, authors, date); `snakemake --cores 2 leaderboards` scores them.
 leaderboard:
   phases: []                   # - {{name: final, begin: 2026-01-01, end: 2026-03-01, quota: 5}}
                                # (UTC; quota: entries a team). Default: open without an end
