@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from archives import challenge_folder, discs, nuclei, release_of_pairs
+from scipy.spatial import KDTree
 
 from slidebox import challenge
 from slidebox.challenge import contrived, controls
@@ -152,3 +153,14 @@ def test_a_metric_whose_direction_is_wrong_is_told_though_it_does_not_rank(tmp_p
     assert result.ok
     told = [f for f in result.findings if f.code == "CONTROL_FAILED"]
     assert told and all(f.severity == "warning" and "by own the truth" in f.message for f in told)
+
+
+def test_where_no_false_object_has_room_no_metric_is_blind_to_them(tmp_path):
+    named = {}
+    for k in range(4):
+        middles = np.random.default_rng(k).uniform(0, 64, (40, 2))
+        pixels = np.argwhere(np.ones((64, 64)))
+        labels = (KDTree(middles).query(pixels)[1].reshape(64, 64) + 1).astype(np.uint16)
+        named[f"s{k}"] = labels * 9, labels
+    made = release_of_pairs(tmp_path, "instance-segmentation", named, "primary: AP")
+    assert made.ok and not [f for f in made.findings if f.code == "PRIMARY_BLIND"], made.findings

@@ -703,3 +703,49 @@ def test_tables_without_a_point_are_no_secret(tmp_path):
         text.replace("- accession: SB-NUCLEI", "- accession: SB-NUCLEI\n    - accession: SB-EMPTY")
     )
     assert found(bench, folder) == []
+
+
+def test_stained_tissue_is_not_its_own_hidden_truth(tmp_path):
+    """The colour of a stain marks the nuclei, as outlines drawn over a gray picture would."""
+    bench, files, rows = Bench(tmp_path), {}, []
+    for k in range(4):
+        labels = discs(k, size=128)[1]
+        grain = np.random.default_rng(k).integers(0, 6, (*labels.shape, 3))
+        tissue = np.array([(238, 236, 232), (214, 188, 204)][k % 2]) + grain
+        tissue[labels > 0] = (90, 50, 140) + grain[labels > 0]
+        files[f"s{k}.tif"] = tmp_path / f"s{k}.tif"
+        tifffile.imwrite(files[f"s{k}.tif"], tissue.astype(np.uint8), photometric="rgb")
+        files[f"s{k}_lab.tif"] = tiff(tmp_path / f"s{k}_lab.tif", labels)
+        rows.append({"path": f"s{k}.tif", "part": "Fields of view", "specimen": f"d{k}"})
+        part = "Nuclei, training" if k < 2 else "Nuclei, test"
+        rows.append({"path": f"s{k}_lab.tif", "part": part, "role": "labels",
+                     "source_image": f"s{k}.tif"})  # fmt: skip
+    bench.add_study("SB-NUCLEI", files, rows, restricted=("Nuclei, test",))
+    folder = challenge_folder(tmp_path)
+    place = bench.public / "PICTURES"
+    place.mkdir()
+    tissue = tifffile.imread(files["s2.tif"])
+    (place / "thumbnail.png").write_bytes(imagecodecs.png_encode(tissue[::2, ::2].copy()))
+    assert found(bench, folder) == []
+    # What is drawn over the tissue's gray levels is still found
+    labels = tifffile.imread(files["s2_lab.tif"])
+    gray = np.stack([tissue.mean(2).astype(np.uint8)] * 3, -1)
+    gray[labels > 0] = (255, 255, 0)
+    (place / "drawn.png").write_bytes(imagecodecs.png_encode(gray))
+    said = found(bench, folder)
+    assert len(said) == 1 and said[0].startswith("public/PICTURES/drawn.png: shows"), said
+
+
+def test_labels_that_fill_their_image_say_no_number(tmp_path):
+    """Dense segmentation: nearly all is foreground, and a share of 1 is as any column of ones."""
+    labels = [np.arange(64 * 64).reshape(64, 64) // (128 + k) + 1 for k in range(4)]
+    for k in (0, 1, 2):
+        labels[k][0, : k + 1] = 0  # a few pixels of membrane; of the last one none
+    hidden = [tells.objects(f"b{k}", {f"b{k}"}, [one]) for k, one in enumerate(labels)]
+    table = tmp_path / "files.csv"
+    table.write_text("path,version,pixels\n" + "".join(f"b{k}.tif,1,4096\n" for k in range(4)))
+    assert tells.Tells(hidden).told(table) == (set(), [])
+    # The exact number of pixels is still a secret
+    table.write_text("path,n\n" + "".join(f"b{k}.tif,{4095 - k}\n" for k in range(3)))
+    told, _ = tells.Tells(hidden).told(table)
+    assert told == {(f"b{k}", "has the foreground's pixels") for k in range(3)}

@@ -101,7 +101,8 @@ def _shift(labels: np.ndarray) -> np.ndarray:
 
 
 def _with_false(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As many false objects more as there are true ones (one at least), where there is room."""
+    """As many false objects more as there are true ones (one at least), where there is room; just
+    the labels where there is none."""
     numbers, counts = np.unique(labels[labels > 0], return_counts=True)
     size = float(np.median(counts)) if counts.size else 100.0
     side = max(2, round(size ** (1 / labels.ndim) / 2))
@@ -117,7 +118,7 @@ def _with_false(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             out[place] = label
             if label == wanted:
                 break
-    return out
+    return out if label else labels
 
 
 def _semantic(truth: Any, item: Item, settings: Any, rng: np.random.Generator) -> dict[str, Any]:

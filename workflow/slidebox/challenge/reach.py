@@ -250,7 +250,7 @@ class _Search:
                 for each in sorted(classes)[:CLASSES] if len(classes) > 1 else ():
                     forms.append([plane == each for plane in planes])
                     numbered += [ndimage.label(plane == each)[0] for plane in few]
-            self.alike.add(pair.id, numbered, _planes_of(pair, 3))
+            self.alike.add(pair.id, numbered, _planes_of(pair, 3), _stains_of(pair, 3))
         for plane in itertools.chain.from_iterable(forms):
             if _turns(plane) >= TURNS:
                 for turned in _turned(plane):
@@ -423,11 +423,7 @@ class _Search:
         if not self.alike:
             return None
         if c < 0:
-            drawings = [
-                lookalike.drawn(*(source.read((*i[:channel], k, *i[channel + 1 :]))
-                                  for k in range(3))) for i in few
-            ]  # fmt: skip
-            found = self.alike.find(d for d in drawings if d is not None)
+            found = self.alike.find(_drawings(source, few, channel), coloured=True)
             return found or self.alike.find(planes(few))
         # A micrograph is told from labels by some of its planes
         if not self.alike.may_show(planes(_spread(few, 3))):
@@ -443,6 +439,32 @@ def _planes_of(pair: Pair, most: int) -> list[np.ndarray]:
             return [image.read(i) for i in _spread(indices, most * image.shape[0])[: 4 * most]]
     except (UnreadableImage, OSError, ValueError):
         return []
+
+
+def _stains_of(pair: Pair, most: int) -> list[np.ndarray]:
+    """What is coloured in some planes of a pair's image, as masks."""
+    try:
+        with pixels.archived(pair.study, pair.image, pair.series) as image:
+            channel = image.axes.find("c")
+            if not image.rgb or channel < 0 or image.shape[channel] < 3:
+                return []
+            indices = [i for i in itertools.product(*map(range, image.shape[:-2]))
+                       if i[channel] == 0]  # fmt: skip
+            return list(_drawings(image, _spread(indices, most), channel))
+    except (UnreadableImage, OSError, ValueError):
+        return []
+
+
+def _drawings(
+    source: pixels.Source, indices: list[tuple[int, ...]], channel: int
+) -> Iterator[np.ndarray]:
+    """What is drawn in colour, or stained, in planes of a colour picture."""
+    for i in indices:
+        mask = lookalike.drawn(
+            *(source.read((*i[:channel], k, *i[channel + 1 :])) for k in range(3))
+        )
+        if mask is not None:
+            yield mask
 
 
 def _turns(plane: np.ndarray) -> int:

@@ -28,6 +28,7 @@ CHANCE = 1e-5  # that the places of any hidden image are met in a table of other
 SEVERAL = 6  # objects whose places are known in another unit, or whose areas are
 NEAR = 1.5  # pixels between the sides of two boxes that are one
 STRAIGHT = 0.9995  # correlation of the sorted places along an axis in two units
+SHARE = 1e-3  # parts by which shares may differ that are one
 SURE = 6  # decimal digits in which numbers of hidden images agree
 LIKELY = 2.5  # those of three images or more, equal ones counted too
 COLUMNS = 12  # of a table that are looked at as places
@@ -85,11 +86,10 @@ def objects(
     made = Objects(which, set(names), len(numbers))
     foreground = sum(int(np.count_nonzero(p)) for p in planes)
     made.area = float(planes[0].size)
-    made.facts |= {
-        "the largest label": float(max(p.max() for p in planes)),
-        "the foreground's pixels": float(foreground),
-        "the foreground's share": foreground / sum(p.size for p in planes),
-    }
+    made.facts["the largest label"] = float(max(p.max() for p in planes))
+    if foreground < (size := sum(p.size for p in planes)):  # all of it is the image's size
+        made.facts["the foreground's pixels"] = float(foreground)
+        made.facts["the foreground's share"] = foreground / size
     centres: dict = {}
     for t, plane in enumerate(planes):
         for value, y, x, n in _sums(plane):
@@ -309,13 +309,16 @@ def _density(boxes: np.ndarray, one: Objects) -> float:
 
 
 def _digits(a: float) -> float:
-    return 4 if isinstance(a, float) and a < 1 else math.log10(a + 1)
+    """Decimal digits by which a hidden number is known; those of a share that `_same` compares."""
+    if isinstance(a, float) and a < 1:
+        return 4 if a < 1 - SHARE else 0  # nearly 1 is as any number 1
+    return math.log10(a + 1)
 
 
 def _same(a: float, b: float) -> bool:
     """Whether a table's number is a hidden one; shares may be rounded or in percent."""
     if 0 < a < 1:
-        return math.isclose(a, b, rel_tol=1e-3) or math.isclose(100 * a, b, rel_tol=1e-3)
+        return math.isclose(a, b, rel_tol=SHARE) or math.isclose(100 * a, b, rel_tol=SHARE)
     return a == b
 
 
