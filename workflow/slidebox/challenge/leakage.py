@@ -134,10 +134,11 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
     for match in similar.find(found, labels, writer.threads, many=many):
         a, b = owner[match.a], owner[match.b]
         how = "mirrored, " * match.mirrored + "inverted, " * match.inverted
+        scale = match.scale * found[match.a].scale / found[match.b].scale
         places = f"{match.inliers} places agree" if match.inliers else "in the same place"
         places = "once it is moved" if match.shifted else places
         what = (
-            f"show the same ({how}scale {match.scale:.2f}, correlation {match.correlation:.2f}, "
+            f"show the same ({how}scale {scale:.2f}, correlation {match.correlation:.2f}, "
             f"{places})"
         )
         one, two = found[match.a].preview, found[match.b].preview
