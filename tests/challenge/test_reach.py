@@ -32,7 +32,7 @@ from scipy import ndimage
 
 from slidebox import challenge
 from slidebox.atomic import owner
-from slidebox.challenge import anyimage, containers, digests, reach, searched, splits, tells
+from slidebox.challenge import anyimage, containers, digests, reach, searched, splits, tables, tells
 from slidebox.challenge.assemble import assemble
 from slidebox.challenge.model import load
 from slidebox.challenge.writer import Writer
@@ -307,6 +307,15 @@ def test_what_cant_be_opened_is_named(shared):
     assert [x.split(": ")[:2] for x in said] == [
         [f"public/{name}", "wasn't searched for hidden truth"] for name in ("cut.tif", "x.7z")
     ], said
+
+
+def test_a_text_that_is_too_large_for_a_table_is_named(shared, monkeypatch):
+    bench, folder, _ = shared
+    monkeypatch.setattr(tables, "LARGEST", 1 << 20)
+    (bench.public / "large.csv").write_text("1,2\n" * (1 << 18) + "3,4\n")
+    said = found(bench, folder)
+    (bench.public / "large.csv").unlink()
+    assert [x.split(": ")[0] for x in said] == ["public/large.csv"] and "1 MB" in said[0], said
 
 
 def test_a_folder_that_is_linked_to_is_searched(shared, tmp_path):

@@ -6,8 +6,9 @@ import json
 import time
 
 import numpy as np
+import pytest
 
-from slidebox.challenge import tells
+from slidebox.challenge import jsonpieces, tells
 
 
 def hidden(count: int) -> list[tells.Objects]:
@@ -67,3 +68,34 @@ def test_a_table_of_many_images_costs_little_however_many_are_hidden(tmp_path):
     begin = time.process_time()
     assert looked_for.told(path)[0] == set()
     assert time.process_time() - begin < 6  # asked image by image: 20 and more
+
+
+def _flat(node, into: list) -> list:
+    if not isinstance(node, dict | list):
+        into.append(node)
+        return into
+    for value in node.values() if isinstance(node, dict) else node:
+        _flat(value, into)
+    return into
+
+
+def test_a_large_json_text_comes_in_pieces(tmp_path, monkeypatch):
+    """None of them large, nothing left out; hidden objects are found in it all the same."""
+    document = {
+        "annotations": [{"id": k, "bbox": [k, 2, 3, 4]} for k in range(300)], "e": 'q"]}',
+        "deep": {"a": {"b": [[1, 2]] * 50}}, "n": [], "o": {}, "p": [[k, k + 1] for k in range(200)],
+    }  # fmt: skip
+    text = json.dumps(document, indent=1)
+    wanted = sorted(map(str, _flat(document, [])))
+    monkeypatch.setattr(jsonpieces, "WHOLE", 640)
+    cut = [piece for _, piece in jsonpieces.pieces(text)]
+    assert sorted(map(str, _flat(cut, []))) == wanted
+    assert max(len(json.dumps(piece)) for piece in cut) < 4 * 640
+    for bad in ('{"a":1,}', "[1 2]", '{"a" 1}', "[1,2", '{"a":', "[1,]x", "{1:2}"):
+        with pytest.raises((ValueError, IndexError)):
+            list(jsonpieces.pieces(bad * 200))
+    known = hidden(10)
+    one, text = written(tmp_path, known)["boxes.json"]
+    path = tmp_path / "coco.json"
+    path.write_text(f'{{"images": [], "annotations": {text}}}')
+    assert one.id in {which for which, _ in tells.Tells(known).told(path)[0]}

@@ -20,7 +20,7 @@ from scipy import ndimage
 from ..findings import Finding
 from ..images import UnreadableImage
 from ..scoring.release import sha256_file
-from . import anyimage, containers, lookalike, objects, pixels, restored, searched, tells
+from . import anyimage, containers, lookalike, objects, pixels, restored, searched, tables, tells
 from .archive import Study
 from .assemble import Pair
 from .digests import Digests
@@ -318,8 +318,12 @@ class _Search:
             yield from self._same(inner, where, member)
             if (size := inner.stat().st_size) == 0:
                 continue
-            if size <= LARGEST_TEXT and containers.may_be_text(inner):
-                yield from self._texts(inner, shown, ending)
+            if containers.may_be_text(inner):
+                if size <= LARGEST_TEXT:
+                    yield from self._texts(inner, shown, ending)
+                if size > tables.LARGEST:
+                    yield _unsearched(shown, f"a text of more than {tables.LARGEST >> 20} MB isn't "
+                                      "looked at as a table")  # fmt: skip
             if looked_at or (inner.name in containers.ZARR and _smaller(inner)):
                 continue
             if not self.shapes and ending not in anyimage.NUMPY | anyimage.HDF5:

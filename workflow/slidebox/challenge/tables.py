@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import html
 import itertools
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..scoring.masks import expand_counts
-from . import containers
+from . import containers, jsonpieces
 
 LARGEST = 128 << 20
 MOST_ROWS = 1_000_000  # of a Parquet table, which may pack very many into few bytes
@@ -52,12 +51,14 @@ class Content:
     tables : its tables. runs : run lengths of masks as text: start, length, start, ... from 1.
     boxes : x, y of the first corner, then of the last, of outlines and boxes.
     matrices : tables of numbers alone, which may be images.
+    places : (N, 2 to 4) lists of points.
     """
 
     tables: list[Table] = field(default_factory=list)
     runs: set[str] = field(default_factory=set)
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     matrices: list[np.ndarray] = field(default_factory=list)
+    places: list[np.ndarray] = field(default_factory=list)
 
     def cell(self, text: str) -> None:
         """Run lengths or an outline in a cell."""
@@ -187,13 +188,9 @@ def _xml(text: str, content: Content) -> None:
 
 
 def _json(text: str, content: Content) -> None:
-    try:
-        nodes = [json.loads(text)]
-    except json.JSONDecodeError:
-        nodes = [json.loads(line) for line in text.splitlines() if line.strip()]
     walk = _Json(content)
-    for node in nodes:
-        walk.node(node, "")
+    for key, node in jsonpieces.pieces(text):
+        walk.node(node, key)
     for head, rows in walk.tables.items():
         content.tables.append(Table(named(head), rows))
     content.tables.append(Table([], walk.loose))
@@ -245,8 +242,7 @@ class _Json:
             if all(len(p) == 2 for p in node):
                 self.content.outline([v for p in node for v in p])
             if 2 <= len(node[0]) <= 4 and len({len(p) for p in node}) == 1:
-                rows = [list(map(str, p)) for p in node]
-                self.content.tables.append(Table([], rows))
+                self.content.places.append(np.array(node, float))
             else:
                 _matrix(self.content, node)
                 for part in node:

@@ -199,6 +199,8 @@ class Tells:
         for table in content.tables:
             yield from self._counted(table.rows)
             yield from self._placed(table)
+        for places in content.places:
+            yield from self._columns(places, [])
 
     def _by_runs(self, runs: set[str]) -> Iterator[Objects]:
         """Hidden images of which most objects are among run lengths."""
