@@ -83,7 +83,8 @@ def test_a_large_json_text_comes_in_pieces(tmp_path, monkeypatch):
     """None of them large, nothing left out; hidden objects are found in it all the same."""
     document = {
         "annotations": [{"id": k, "bbox": [k, 2, 3, 4]} for k in range(300)], "e": 'q"]}',
-        "deep": {"a": {"b": [[1, 2]] * 50}}, "n": [], "o": {}, "p": [[k, k + 1] for k in range(200)],
+        "deep": {"a": {"b": [[1, 2]] * 50}}, "n": [], "o": {},
+        "p": [[k, k + 1] for k in range(200)],
     }  # fmt: skip
     text = json.dumps(document, indent=1)
     wanted = sorted(map(str, _flat(document, [])))

@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,8 +46,9 @@ MAGIC = (
     (b"x\x01", "zlib"), (b"x\x9c", "zlib"), (b"x\xda", "zlib"),
 )  # fmt: skip
 SHUT = {"7z", "rar", "Z"}  # nothing here opens these
+WEAK = {"lzma": {".lzma"}, "zlib": {".zz", ".zlib"}}  # told by their names alone
 LARGEST_PDF = 1 << 30
-SINGLE = {"gz", "bz2", "xz", "lzma", "zst", "lz4", "zlib"}
+SINGLE = {"gz", "bz2", "xz", "lzma", "zst", "lz4", "zlib", "br"}
 # Runs of base64 with line ends as they are written or as JSON writes them
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}(?:(?:\\n|\\r\\n|\r?\n[ \t]*)[A-Za-z0-9+/]{4,})*={0,2}")
 STREAM = re.compile(rb"stream\r?\n")
@@ -56,37 +58,58 @@ class TooMuch(Exception):
     """More is packed in a file than is unpacked."""
 
 
+@dataclass
+class Left:
+    """What of a file wasn't unpacked.
+
+    Attributes
+    ----------
+    members : (name, why), the name "" for the file itself. spent : bytes that were unpacked.
+    """
+
+    members: list[tuple[str, str]] = field(default_factory=list)
+    spent: int = 0
+
+
 def everything(
-    path: Path, depth: int = 0, spent: list[int] | None = None
+    path: Path, left: Left | None = None, name: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Path]]:
     """A file itself as ("", path), and all that is packed in it as ("member", temporary file).
 
     Members are unpacked one at a time; those with a Zarr array among them all together, since an
-    array is many files. What can't be unpacked is left: `shut` names it.
+    array is many files.
 
     Parameters
     ----------
-    spent : bytes that were unpacked of the outermost file, which are bounded.
+    left : gets what couldn't be unpacked. name, depth : of a member of a member.
 
     Raises
     ------
     TooMuch
         After `ALL` bytes.
     """
-    spent = [0] if spent is None else spent
-    yield "", path
-    kind = _kind(path) if depth < DEEP else None
+    left = Left() if left is None else left
+    yield name, path
+    kind = _kind(path)
+    if depth and (why := shut(path)):
+        left.members.append((name, why))
     if kind is None or kind in SHUT:
         return
-    try:
-        for name, inner in _members(path, kind):
-            spent[0] += inner.stat().st_size
-            if spent[0] > ALL:
-                raise TooMuch(f"more than {ALL >> 30} GB are packed in it")
-            for below, deeper in everything(inner, depth + 1, spent):
-                yield f"{name}!/{below}" if below else name, deeper
-    except _BROKEN:
+    if depth >= DEEP:
+        if kind not in ("text", "tiff"):
+            left.members.append((name, f"it lies in more than {DEEP} files within each other"))
         return
+    try:
+        for member, inner in _members(path, kind, left):
+            left.spent += inner.stat().st_size
+            if left.spent > ALL:
+                raise TooMuch(f"more than {ALL >> 30} GB are packed in it")
+            yield from everything(inner, left, f"{name}!/{member}" if name else member, depth + 1)
+    except _BROKEN as broken:
+        # An image that can't be read is told when it is read; two bytes don't make a zlib stream
+        sure = kind not in ("text", "tiff") and (kind not in WEAK or path.suffix in WEAK[kind])
+        if sure and not shut(path):
+            left.members.append((name, f"it is damaged: {broken}"))
 
 
 def shut(path: Path) -> str | None:
@@ -133,15 +156,18 @@ def _kind(path: Path) -> str | None:
             return kind
     if path.suffix.lower() in TABLES:
         return "table"
+    if path.suffix.lower() == ".br":  # Brotli has no mark
+        return "br"
     # Text has no zero bytes; UTF-16 isn't searched
     return "text" if b"\0" not in head and path.stat().st_size <= LARGEST_TEXT else None
 
 
-def _members(path: Path, kind: str) -> Iterator[tuple[str, Path]]:
+def _members(path: Path, kind: str, left: Left) -> Iterator[tuple[str, Path]]:
     if kind == "zip":
         with zipfile.ZipFile(path) as packed:
-            listed = [(i.filename, i.file_size, i) for i in packed.infolist() if not i.is_dir()]
-            yield from _unpacked(listed, packed.open)
+            listed = [(i.filename, i.file_size, i) for i in packed.infolist()
+                      if not i.is_dir() and not i.flag_bits & 1]  # fmt: skip
+            yield from _unpacked(listed, packed.open, left)
             rois = [packed.read(entry) for name, size, entry in listed
                     if name.endswith(".roi") and size <= LARGEST_ROI]  # fmt: skip
             if rois:
@@ -152,9 +178,9 @@ def _members(path: Path, kind: str) -> Iterator[tuple[str, Path]]:
     elif kind == "tar":
         with tarfile.open(path, "r:") as packed:
             listed = [(m.name, m.size, m) for m in packed.getmembers() if m.isfile()]
-            yield from _unpacked(listed, packed.extractfile)
+            yield from _unpacked(listed, packed.extractfile, left)
     elif kind in SINGLE:
-        yield from _single(path, kind)
+        yield from _single(path, kind, left)
     else:
         found = {"text": _written_out, "pdf": _of_pdf, "sqlite": _of_sqlite, "table": _of_table,
                  "tiff": _of_tiff}  # fmt: skip
@@ -165,27 +191,31 @@ def _members(path: Path, kind: str) -> Iterator[tuple[str, Path]]:
                 yield name, inner
 
 
-def _single(path: Path, kind: str) -> Iterator[tuple[str, Path]]:
+def _single(path: Path, kind: str, left: Left) -> Iterator[tuple[str, Path]]:
     """What a compressed file holds."""
     with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
         name = path.stem if path.suffix not in (".tgz", ".txz") else f"{path.stem}.tar"
         inner = Path(folder, name)
         with inner.open("wb") as target, _decompressed(path, kind) as source:
-            left = LARGEST
-            while left > 0 and (block := source.read(min(left, 4 << 20))):
+            more = LARGEST
+            while more > 0 and (block := source.read(min(more, 4 << 20))):
                 target.write(block)
-                left -= len(block)
+                more -= len(block)
+            if more == 0 and source.read(1):
+                left.members.append((name, f"what follows its first {LARGEST >> 30} GB"))
         yield name, inner
 
 
 @contextmanager
 def _decompressed(path: Path, kind: str) -> Iterator[Any]:
     """A compressed file to be read block by block, however much it unpacks to."""
-    if kind in ("zst", "lz4"):
+    if kind in ("zst", "lz4", "br"):
         import pyarrow
 
         with pyarrow.OSFile(str(path)) as file:
-            yield pyarrow.CompressedInputStream(file, {"zst": "zstd"}.get(kind, kind))
+            yield pyarrow.CompressedInputStream(
+                file, {"zst": "zstd", "br": "brotli"}.get(kind, kind)
+            )
     elif kind == "zlib":
         with path.open("rb") as file:
             yield _Zlib(file)
@@ -211,13 +241,14 @@ class _Zlib:
         return b""
 
 
-def _unpacked(listed: list[tuple], opener) -> Iterator[tuple[str, Path]]:
+def _unpacked(listed: list[tuple], opener, left: Left) -> Iterator[tuple[str, Path]]:
     together = any(PurePosixPath(name).name in ZARR for name, _, _ in listed)
     with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
         made = []
         unpacked = 0
         for number, (name, size, entry) in enumerate(listed):
             if size > LARGEST:
+                left.members.append((name, f"it has more than {LARGEST >> 30} GB"))
                 continue
             unpacked += size
             if together and unpacked > ALL:
@@ -225,8 +256,11 @@ def _unpacked(listed: list[tuple], opener) -> Iterator[tuple[str, Path]]:
             parts = [p for p in PurePosixPath(name).parts if p not in ("/", "..")] or ["unnamed"]
             inner = Path(folder, *(parts if together else (f"{number}", parts[-1][-64:])))
             inner.parent.mkdir(parents=True, exist_ok=True)
-            with opener(entry) as source, inner.open("wb") as target:
-                shutil.copyfileobj(source, target)
+            try:
+                with opener(entry) as source, inner.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+            except _BROKEN as broken:  # the others may be whole
+                left.members.append((name, f"it is damaged: {broken}"))
             if together:
                 made.append((name, inner))
             else:

@@ -152,6 +152,11 @@ def _unsearched(where: str, why: str) -> Finding:
                    where, mend="look into it yourself")  # fmt: skip
 
 
+def _left(left: containers.Left, where: str) -> Iterator[Finding]:
+    for member, why in left.members:
+        yield _unsearched(f"{where}!/{member}" if member else where, why)
+
+
 AGAIN = "withdraw it, or choose another test set: what was public stays known"
 
 
@@ -291,12 +296,14 @@ class _Search:
 
     def _packed_in(self, path: Path, where: str) -> Iterator[Finding]:
         """What a file of an image holds beside its pixels."""
+        left = containers.Left()
         try:
-            for member, inner in containers.everything(path):
+            for member, inner in containers.everything(path, left):
                 if member:
                     yield from self._texts(inner, f"{where}!/{member}", inner.suffix.lower())
         except containers.TooMuch as why:
             yield _unsearched(where, str(why))
+        yield from _left(left, where)
 
     def file(
         self, path: Path, where: str, name: str | None = None, looked_at: bool = False
@@ -304,15 +311,17 @@ class _Search:
         """A file and all that is packed in it. `looked_at`: its pixels have been elsewhere."""
         if path.stat().st_size and (why := containers.shut(path)):
             yield _unsearched(where, why)
+        left = containers.Left()
         try:
-            yield from self._unpacked(path, where, name, looked_at)
+            yield from self._unpacked(path, where, name, looked_at, left)
         except containers.TooMuch as why:
             yield _unsearched(where, str(why))
+        yield from _left(left, where)
 
     def _unpacked(
-        self, path: Path, where: str, name: str | None, looked_at: bool
+        self, path: Path, where: str, name: str | None, looked_at: bool, left: containers.Left
     ) -> Iterator[Finding]:
-        for member, inner in containers.everything(path):
+        for member, inner in containers.everything(path, left):
             shown = f"{where}!/{member}" if member else where
             ending = Path(member or name or path.name).suffix.lower()
             yield from self._same(inner, where, member)
