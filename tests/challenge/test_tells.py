@@ -11,17 +11,44 @@ import pytest
 from slidebox.challenge import jsonpieces, tells
 
 
-def hidden(count: int) -> list[tells.Objects]:
-    """Objects of as many images: ellipses, 6 to 25 of them each."""
+def planes(count: int) -> list[np.ndarray]:
+    """Labels of boxes, 6 to 25 of them each."""
     rng = np.random.default_rng(5)
     made = []
-    for k in range(count):
+    for _ in range(count):
         plane = np.zeros((200, 220), np.uint16)
         for n, at in enumerate(rng.permutation(90)[: rng.integers(6, 26)], 1):
             y, x = at // 10 * 22 + rng.integers(3), at % 10 * 22 + rng.integers(3)
             plane[y : y + rng.integers(6, 18), x : x + rng.integers(6, 18)] = n
-        made.append(tells.objects(f"i{k}", {f"i{k}"}, [plane]))
+        made.append(plane)
     return made
+
+
+def hidden(count: int) -> list[tells.Objects]:
+    return [tells.objects(f"i{k}", {f"i{k}"}, [p]) for k, p in enumerate(planes(count))]
+
+
+def run_lengths(plane: np.ndarray, order: str, base: int) -> list[str]:
+    """Start, length, start, ... of each object, down the columns ("F") or along the rows ("C")."""
+    made = []
+    for k in np.unique(plane[plane > 0]):
+        inside = np.concatenate([[0], (plane == k).ravel(order).astype(int), [0]])
+        begin, end = np.flatnonzero(np.diff(inside) == 1), np.flatnonzero(np.diff(inside) == -1)
+        made.append(" ".join(f"{b + base} {e - b}" for b, e in zip(begin, end, strict=True)))
+    return made
+
+
+def test_run_lengths_of_every_order_and_base(tmp_path):
+    looked_for = tells.Tells(hidden(8))
+    path = tmp_path / "runs.csv"
+    for order in "CF":
+        for base in (0, 1):
+            rows = run_lengths(planes(8)[5], order, base)
+            path.write_text("id,runs\n" + "\n".join(f"q,{row}" for row in rows))
+            assert looked_for.told(path)[0] == {("i5", "has the objects (run lengths)")}
+    (whole,) = run_lengths((planes(8)[5] > 0).astype(int), "C", 1)
+    path.write_text(f"id,runs\nq,{whole}\n")
+    assert looked_for.told(path)[0] == {("i5", "has the objects (run lengths)")}
 
 
 def written(folder, known: list[tells.Objects]) -> dict:
@@ -32,7 +59,8 @@ def written(folder, known: list[tells.Objects]) -> dict:
             f"{y:.2f},{x:.2f}" for y, x in centres.places[0])),
         "unit.csv": (unit, "a,b\n" + "\n".join(
             f"{x * 0.3 + 2:.4f},{9 - y * 0.3:.4f}" for y, x in unit.places[0])),
-        "runs.csv": (runs, "id,runs\n" + "\n".join(f"q,{run}" for run in runs.runs)),
+        "runs.csv": (runs, "id,runs\n" + "\n".join(
+            f"q,{run}" for run in run_lengths(planes(6)[5], "F", 1))),
         "boxes.json": (boxes, json.dumps([{"bbox": [x, y, w - x, h - y]}
                                           for x, y, w, h in boxes.boxes.tolist()])),
         "areas.csv": (areas, "n,area\n" + "\n".join(

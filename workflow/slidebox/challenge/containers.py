@@ -24,14 +24,17 @@ from typing import Any
 
 import numpy as np
 
+from . import spreadsheets
+
 DEEP = 4  # containers within containers
 LARGEST = 4 << 30  # bytes of a member that is unpacked
 ALL = 64 << 30  # of all that is packed in a file
 LARGEST_TEXT = 256 << 20
+PRIVATE = 32768  # TIFF's tags from this one on are what somebody made of them
 LARGEST_ROI = 1 << 20
 ZARR = {"zarr.json", ".zarray"}
 ZARR_FILES = {*ZARR, ".zgroup", ".zattrs", ".zmetadata"}  # what describes arrays and groups
-TABLES = {".parquet", ".pq", ".feather", ".arrow"}
+TABLES = {".parquet", ".pq", ".feather", ".arrow", ".arrows", ".orc"}
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, sqlite3.Error, OSError,
     EOFError, RuntimeError, NotImplementedError, ValueError, KeyError, IndexError, TypeError,
@@ -40,13 +43,15 @@ _BROKEN = (
 MAGIC = (
     (b"PK\3\4", "zip"), (b"PK\5\6", "zip"), (b"\x1f\x8b", "gz"), (b"BZh", "bz2"),
     (b"\xfd7zXZ", "xz"), (b"]\0\0", "lzma"), (b"\x28\xb5\x2f\xfd", "zst"),
-    (b"\x04\x22\x4d\x18", "lz4"), (b"%PDF-", "pdf"), (b"SQLite format 3\0", "sqlite"),
+    (b"\x89PNG\r\n\x1a\n", "png"), (b"\x04\x22\x4d\x18", "lz4"), (b"%PDF-", "pdf"),
+    (b"SQLite format 3\0", "sqlite"),
     (b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "rar"), (b"\x1f\x9d", "Z"),
     (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"II+\0", "tiff"), (b"MM\0+", "tiff"),
     (b"x\x01", "zlib"), (b"x\x9c", "zlib"), (b"x\xda", "zlib"),
 )  # fmt: skip
 SHUT = {"7z", "rar", "Z"}  # nothing here opens these
 WEAK = {"lzma": {".lzma"}, "zlib": {".zz", ".zlib"}}  # told by their names alone
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 LARGEST_PDF = 1 << 30
 SINGLE = {"gz", "bz2", "xz", "lzma", "zst", "lz4", "zlib", "br"}
 # Runs of base64 with line ends as they are written or as JSON writes them
@@ -96,7 +101,7 @@ def everything(
     if kind is None or kind in SHUT:
         return
     if depth >= DEEP:
-        if kind not in ("text", "tiff"):
+        if kind not in ("text", "tiff", "png"):
             left.members.append((name, f"it lies in more than {DEEP} files within each other"))
         return
     try:
@@ -107,7 +112,9 @@ def everything(
             yield from everything(inner, left, f"{name}!/{member}" if name else member, depth + 1)
     except _BROKEN as broken:
         # An image that can't be read is told when it is read; two bytes don't make a zlib stream
-        sure = kind not in ("text", "tiff") and (kind not in WEAK or path.suffix in WEAK[kind])
+        sure = kind not in ("text", "tiff", "png") and (
+            kind not in WEAK or path.suffix in WEAK[kind]
+        )
         if sure and not shut(path):
             left.members.append((name, f"it is damaged: {broken}"))
 
@@ -141,7 +148,8 @@ def may_be_text(path: Path) -> bool:
     if path.suffix.lower() in TABLES:
         return True
     with path.open("rb") as handle:
-        return b"\0" not in handle.read(4096)
+        head = handle.read(4096)
+    return b"\0" not in head or head[:2] in UTF16
 
 
 def _kind(path: Path) -> str | None:
@@ -168,6 +176,9 @@ def _members(path: Path, kind: str, left: Left) -> Iterator[tuple[str, Path]]:
             listed = [(i.filename, i.file_size, i) for i in packed.infolist()
                       if not i.is_dir() and not i.flag_bits & 1]  # fmt: skip
             yield from _unpacked(listed, packed.open, left)
+            if any(name in ("content.xml", "xl/workbook.xml") for name, _, _ in listed):
+                sheets = (entry for _, size, entry in listed if size <= LARGEST_TEXT)
+                yield from _as_files(spreadsheets.tables(packed, list(sheets)))
             rois = [packed.read(entry) for name, size, entry in listed
                     if name.endswith(".roi") and size <= LARGEST_ROI]  # fmt: skip
             if rois:
@@ -183,12 +194,16 @@ def _members(path: Path, kind: str, left: Left) -> Iterator[tuple[str, Path]]:
         yield from _single(path, kind, left)
     else:
         found = {"text": _written_out, "pdf": _of_pdf, "sqlite": _of_sqlite, "table": _of_table,
-                 "tiff": _of_tiff}  # fmt: skip
-        for name, data in found[kind](path):
-            with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
-                inner = Path(folder, f"file{ending(data)}")
-                inner.write_bytes(data)
-                yield name, inner
+                 "tiff": _of_tiff, "png": _after_png}  # fmt: skip
+        yield from _as_files(found[kind](path))
+
+
+def _as_files(found: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, Path]]:
+    for name, data in found:
+        with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
+            inner = Path(folder, f"file{ending(data)}")
+            inner.write_bytes(data)
+            yield name, inner
 
 
 def _single(path: Path, kind: str, left: Left) -> Iterator[tuple[str, Path]]:
@@ -339,12 +354,24 @@ def _of_tiff(path: Path) -> Iterator[tuple[str, bytes]]:
         described = tags.get(270)
         if described is not None and isinstance(described.value, str):
             yield "ImageDescription", described.value.encode()
+        for tag in tags.values():
+            if tag.code >= PRIVATE and isinstance(tag.value, bytes) and len(tag.value) > 64:
+                yield f"tag {tag.code}", tag.value
         notes = tags.get(50839)
         if notes is not None and isinstance(notes.value, dict):
             overlays = notes.value.get("Overlays", [])
             if overlays := [*(overlays if isinstance(overlays, list) else [overlays]),
                             *([notes.value["ROI"]] if "ROI" in notes.value else [])]:  # fmt: skip
                 yield "overlays", boxes_of(overlays)
+
+
+def _after_png(path: Path) -> Iterator[tuple[str, bytes]]:
+    """What stands behind the end of a PNG file."""
+    if path.stat().st_size <= LARGEST_TEXT:
+        data = path.read_bytes()
+        stop = data.rfind(b"IEND", 0, data.find(b"IEND") + 4)
+        if stop > 0 and len(data) > stop + 8 + 32:
+            yield "behind the picture", data[stop + 8 :]
 
 
 def boxes_of(rois: list[bytes]) -> bytes:
@@ -386,7 +413,7 @@ def _of_sqlite(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _of_table(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Files in the cells of a Parquet or Arrow table."""
+    """Files in the cells of a table of columns."""
     for row in frames(path):
         for value in row.values():
             inner = value.values() if isinstance(value, dict) else [value]
@@ -394,11 +421,18 @@ def _of_table(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def frames(path: Path) -> Iterator[dict]:
-    """Rows of a Parquet or Arrow file."""
+    """Rows of a Parquet, Arrow or ORC file."""
     import pyarrow.feather
+    import pyarrow.orc
     import pyarrow.parquet
 
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if path.suffix.lower() == ".orc":
+        yield from pyarrow.orc.read_table(str(path)).to_pylist()
+    elif path.suffix.lower() == ".arrows":
+        with pyarrow.OSFile(str(path)) as stream, pyarrow.ipc.open_stream(stream) as batches:
+            for batch in batches:
+                yield from batch.to_pylist()
+    elif path.suffix.lower() in (".parquet", ".pq"):
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(10_000):
                 yield from batch.to_pylist()

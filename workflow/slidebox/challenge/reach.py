@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import re
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -135,6 +136,7 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
                 where = _where(path, writer)
                 with suppress(FileNotFoundError):  # another release or study was being renamed
                     found += search.file(path, where, looked_at=_derived(path, known, writer))
+            found += search.regions(files, _where(files[0].parent, writer))
             findings += found
             if not found and done <= len(public):
                 before.add(f"public/{place}", state)
@@ -198,6 +200,8 @@ class _Search:
             told = (self._table if self.task == "points" else self._image)(pair, known)
             self.digests.beside(pair.id, _names(pair))
             files = list(_files(pair))
+            if told and len(files) == 1:
+                known[-1:] = [_with_size(one, files[0][1]) for one in known[-1:]]
             common = _common(files) if told else set()
             for name, path in files:
                 self.digests.name(name, pair.id)
@@ -344,13 +348,43 @@ class _Search:
                     yield _unsearched(shown, f"it can't be read: {broken}")
                     break
 
+    def regions(self, files: list[Path], where: str) -> Iterator[Finding]:
+        """ImageJ's regions of a folder, a file each."""
+        rois = []
+        for path in files:
+            with suppress(FileNotFoundError):
+                if path.suffix == ".roi" and path.stat().st_size <= containers.LARGEST_ROI:
+                    rois.append(path.read_bytes())
+        if len(rois) >= tells.FEWEST:
+            with tempfile.TemporaryDirectory(prefix="slidebox-regions-") as folder:
+                together = Path(folder, "rois.json")
+                together.write_bytes(containers.boxes_of(rois))
+                for which, what in sorted(self.tells.told(together)[0]):
+                    yield _error(f"{where}/*.roi", f"{what} of the hidden truth of {which}", AGAIN)
+
     def _array(self, source: pixels.Source, where: str) -> Iterator[Finding]:
-        """An image, or a list of places."""
-        yield from self._seen(source, where)
-        if len(source.shape) == 2 and source.shape[1] <= tells.COLUMNS:
+        """An image, its pixels one after the other, or a list of places."""
+        for form in self._formed(source):
+            yield from self._seen(form, where)
+        if len(source.shape) == 2 and 1 < min(source.shape) <= tells.COLUMNS:
             listed = np.stack(list(source.planes()))[0].astype(float)
+            listed = listed if listed.shape[1] <= tells.COLUMNS else listed.T
             for which, what in sorted(self.tells.places(listed)):
                 yield _error(where, f"{what} of the hidden truth of {which}", AGAIN)
+
+    def _formed(self, source: pixels.Source) -> Iterator[pixels.Source]:
+        """An array as it is, and as a hidden image may be in it: its pixels in one row, its planes
+        along the last axis."""
+        if source.shape[0] == 1 and len(source.shape) == 2:
+            for y, x in sorted({turned for p in self.planes for turned in (p, p[::-1])}):
+                if y * x == source.shape[1]:
+                    yield anyimage.plain(source.read(()).reshape(y, x))
+            return
+        yield source
+        size = math.prod(source.shape)
+        if (len(source.shape) == 3 and source.shape[-1] > 1 and size <= LARGEST_PLANE
+                and _size("yx", source.shape[:2]) in self.planes):  # fmt: skip
+            yield anyimage.plain(np.moveaxis(np.stack(list(source.planes())), -1, 0))
 
     def _same(self, path: Path, where: str, member: str) -> Iterator[Finding]:
         known = self.sizes.get(path.stat().st_size)
@@ -408,6 +442,13 @@ class _Search:
                 return
             if large:
                 continue
+            if (
+                self.alike
+                and c >= 0
+                and (told := self._centres(planes(_spread(indices, 3)), where))
+            ):
+                yield from told
+                return
             if seen := self._alike(source, indices, channel, c, planes, where):
                 told = _error(where, f"{seen.what} the hidden truth of {seen.id}", AGAIN)
                 yield replace(told, severity="warning") if seen.id in self.waived else told
@@ -424,6 +465,19 @@ class _Search:
                 if _turns(form) in self.turns and (which := self.wanted.get(self.digest([form]))):
                     return which
         return None
+
+    def _centres(self, planes: Iterable[np.ndarray], where: str) -> list[Finding]:
+        """Hidden objects whose places areas of one value have: dots, discs, stretched labels."""
+        for plane in planes:
+            if plane.size <= lookalike.LARGEST and lookalike.is_flat(plane):
+                told = self.tells.places(lookalike.centres(plane))
+                if told:
+                    return [
+                        replace(_error(where, f"{what} of the hidden truth of {which}", AGAIN),
+                                severity="warning" if which in self.waived else "error")
+                        for which, what in sorted(told)
+                    ]  # fmt: skip
+        return []
 
     def _alike(
         self, source: pixels.Source, indices: list, channel: int, c: int, planes: Callable,
@@ -469,6 +523,12 @@ def _spread(items: list, most: int) -> list:
     if len(items) <= most:
         return items
     return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
+
+
+def _with_size(one: tells.Objects, path: Path) -> tells.Objects:
+    """How many bytes labels take tells how much there is on them."""
+    one.facts["the size of the file"] = float(path.stat().st_size)
+    return one
 
 
 def _names(pair: Pair) -> set[str]:

@@ -30,6 +30,7 @@ CHANCE = 1e-5  # that the places of any hidden image are met in a table of other
 SEVERAL = 6  # objects whose places are known in another unit, or whose areas are
 NEAR = 1.5  # pixels between the sides of two boxes that are one
 STRAIGHT = 0.9995  # correlation of the sorted places along an axis in two units
+SURE_RUNS = 10  # of a whole mask, by which it is known
 SURE = 6  # decimal digits in which numbers of hidden images agree
 LIKELY = 2.5  # those of three images or more, equal ones counted too
 COLUMNS = 12  # of a table that are looked at as places
@@ -47,7 +48,8 @@ class Objects:
     ----------
     names : what a table may call it. count : its objects, or points.
     facts : numbers that tell of it, by what they are.
-    runs : of each object (y, x), its start, length, start, ... column by column from 1, as text.
+    runs : of each object, its start, length, start, ... column by column from 1, as hashes of text.
+    other_runs : those from 0, those along rows, and those of all objects together.
     boxes : (N, 4) x, y of the first corner, then of the last.
     places : (N, 2) y, x of the objects' centres, of their boxes' centres and first corners.
     areas : pixels of each object. area : pixels of the image.
@@ -57,7 +59,8 @@ class Objects:
     names: set[str]
     count: int
     facts: dict[str, float] = field(default_factory=dict)
-    runs: set[str] = field(default_factory=set)
+    runs: set[int] = field(default_factory=set)
+    other_runs: list[set[int]] = field(default_factory=list)
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     places: list[np.ndarray] = field(default_factory=list)
     areas: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -104,19 +107,19 @@ def objects(
     if len(planes) != 1:
         return made
     height = planes[0].shape[0]
-    flat = planes[0].T.ravel()
-    first = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
-    # A run that goes on in the next column is one
-    lengths = np.diff(first, append=flat.size)
-    by: dict[int, list[tuple[int, int]]] = {}
-    for value, start, length in zip(
-        flat[first].tolist(), first.tolist(), lengths.tolist(), strict=True
-    ):
-        if value:
-            by.setdefault(value, []).append((start, length))
+    by = _runs(planes[0].T)
+    made.runs |= {_written(runs, 1) for runs in by.values()}
+    across = _runs(planes[0]).values()
+    made.other_runs = [
+        {_written(runs, 0) for runs in by.values()}, {_written(runs, 0) for runs in across},
+        {_written(runs, 1) for runs in across},
+    ]  # fmt: skip
+    for whole in (planes[0].T > 0, planes[0] > 0):
+        runs = _runs(whole).get(True, [])
+        if len(runs) >= SURE_RUNS:
+            made.other_runs += [{_written(runs, 0)}, {_written(runs, 1)}]
     boxes = []
     for runs in by.values():
-        made.runs.add(" ".join(f"{s + 1} {n}" for s, n in runs))
         rows = [divmod(s, height) for s, _ in runs]
         tall = any(r + n > height for (_, r), (_, n) in zip(rows, runs, strict=True))
         low = 0 if tall else min(r for _, r in rows)
@@ -126,6 +129,25 @@ def objects(
     made.boxes = np.array(boxes, float).reshape(-1, 4)
     made.places += [(made.boxes[:, [1, 0]] + made.boxes[:, [3, 2]]) / 2, made.boxes[:, [1, 0]]]
     return made
+
+
+def _runs(plane: np.ndarray) -> dict[int, list[tuple[int, int]]]:
+    """(start, length) of each object's runs along the rows; one that goes on in the next is one."""
+    flat = plane.ravel()
+    first = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    lengths = np.diff(first, append=flat.size)
+    by: dict[int, list[tuple[int, int]]] = {}
+    for value, start, length in zip(
+        flat[first].tolist(), first.tolist(), lengths.tolist(), strict=True
+    ):
+        if value:
+            by.setdefault(value, []).append((start, length))
+    return by
+
+
+def _written(runs: list[tuple[int, int]], base: int) -> int:
+    """Run lengths as text, of which the hash is kept."""
+    return hash(" ".join(f"{s + base} {n}" for s, n in runs))
 
 
 def _sums(plane: np.ndarray) -> Iterator[tuple[int, float, float, int]]:
@@ -146,15 +168,19 @@ class Tells:
 
     def __init__(self, hidden: list[Objects]) -> None:
         self.hidden = hidden
-        self._by_name = {name: one for one in hidden for name in one.names}
+        self._by_name = {_bare(n): one for one in hidden for n in one.names if _bare(n)}
         self._marked = [one for one in hidden if one.places and len(one.places[0]) >= FEWEST]
         self._marks = Owned([one.places[0] for one in self._marked])
         self._boxed = [one for one in hidden if len(one.boxes) >= FEWEST]
         self._boxes = Owned([one.boxes for one in self._boxed], math.inf)
-        self._of_run: dict[str, list[Objects]] = {}
-        for one in hidden:
-            for run in one.runs if len(one.runs) >= FEWEST else ():
-                self._of_run.setdefault(run, []).append(one)
+        # Run lengths of hidden images in each notation: (whose, how many there are)
+        self._written = [(one, len(runs)) for one in hidden for runs in (one.runs, *one.other_runs)]
+        self._of_run: dict[int, list[int]] = {}
+        every = (runs for one in hidden for runs in (one.runs, *one.other_runs))
+        for k, runs in enumerate(every):
+            whole = len(runs) == 1 and len(self._written[k][0].runs) != 1
+            for run in runs if len(runs) >= FEWEST or whole else ():
+                self._of_run.setdefault(run, []).append(k)
         by_areas: dict[int, list[Objects]] = {}
         by_count: dict[int, list[tuple[Objects, np.ndarray]]] = {}
         for one in hidden:
@@ -198,16 +224,19 @@ class Tells:
                 yield from self._in_units(columns)
         for table in content.tables:
             yield from self._counted(table.rows)
+            if len(table.rows) <= COLUMNS:  # an image a column
+                every = [table.head, *table.rows] if table.head else table.rows
+                yield from self._counted([list(row) for row in zip(*every, strict=False)])
             yield from self._placed(table)
+        yield from self._counted(content.lines)
         for places in content.places:
             yield from self._columns(places, [])
 
     def _by_runs(self, runs: set[str]) -> Iterator[Objects]:
         """Hidden images of which most objects are among run lengths."""
-        known = self._of_run.keys() & runs
-        hits = Counter(id(one) for run in known for one in self._of_run[run])
-        every = {id(one): one for run in known for one in self._of_run[run]}
-        yield from (every[k] for k, n in hits.items() if n >= MOST * len(every[k].runs))
+        hits = Counter(k for run in runs for k in self._of_run.get(hash(run), ()))
+        found = (self._written[k] for k, n in hits.items() if n >= MOST * self._written[k][1])
+        yield from {one.id: one for one, _ in found}.values()
 
     def _placed(self, table: Table) -> Iterator[tuple[str, str]]:
         """Places in the columns of a table.
@@ -380,5 +409,5 @@ def _near(places: np.ndarray, known: np.ndarray) -> bool:
 
 
 def _bare(cell: str) -> str:
-    """A name as tables have it, without folder and endings."""
-    return cell.rpartition("/")[2].partition(".")[0].strip()
+    """A name as tables have it, without folder and endings; also as the head of a column."""
+    return "_".join(tables.named([cell.rpartition("/")[2].partition(".")[0]]))
