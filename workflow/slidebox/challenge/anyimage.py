@@ -9,7 +9,7 @@ import tempfile
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ CODECS = {".jxl", ".qoi", ".webp", ".pgm", ".ppm"}
 # Those in .npz are found unpacked
 NUMPY = {".npy", ".npz", ".pkl", ".pickle", ".p"}
 HDF5 = {".h5", ".hdf5", ".hdf", ".he5", ".ilp", ".ims", ".nxs", ".emd", ".loom", ".h5ad"}
+LISTS = NUMPY | HDF5 | {".mat"}  # what may have lists of places
 LARGEST_PICKLE = 1 << 30
 LARGEST_SPARSE = 1 << 26  # pixels of a sparse matrix
 MOST, LONGEST = 64, 1 << 20  # lists of numbers beside each other; numbers of one
@@ -52,8 +53,7 @@ def arrays(path: Path) -> Iterator[pixels.Source]:
         elif sniffed == ".nrrd":
             yield from _nrrd(path)
         elif sniffed == ".zip" and suffix == ".npz":
-            with suppress(ValueError, KeyError):  # a sparse matrix of SciPy; others are unpacked
-                yield from map(plain, _inside(scipy.sparse.load_npz(path)))
+            yield from map(plain, _npz(path))
         elif sniffed in (".npy", ".pkl") or (suffix in NUMPY and sniffed != ".zip"):
             yield from map(plain, _numpy(path, sniffed))
         elif sniffed in CODECS:
@@ -114,6 +114,16 @@ def _numpy(path: Path, sniffed: str) -> Iterator[np.ndarray]:
             yield from _inside(_Numbers(handle).load())
         return
     yield from _inside(loaded)
+
+
+def _npz(path: Path) -> Iterator[np.ndarray]:
+    """What lies in several members together: a sparse matrix of SciPy, y and x kept apart."""
+    with np.load(path, allow_pickle=False) as file:
+        if "indptr" in file.files:
+            yield from _inside(scipy.sparse.load_npz(path))
+            return
+        if path.stat().st_size <= LONGEST:
+            yield from _columns([file[name] for name in file.files])
 
 
 class _Nothing:

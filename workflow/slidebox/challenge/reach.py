@@ -174,6 +174,7 @@ class _Search:
         self.turns: set[int] = set()
         self.shapes: set[tuple[int, ...]] = set()
         self.planes: set[tuple[int, ...]] = set()
+        self.wholes: set[tuple[int, ...]] = set()  # of all planes, as they may lie in a row
         self.points: dict[str, list[tuple[str, set]]] = {axes: [] for axes in AXES}
         self.alike = lookalike.Lookalikes()
         self.restored = restored.Restored()
@@ -243,6 +244,8 @@ class _Search:
         if _plain(planes):
             return False
         self.planes.add(_size("yx", shape[-2:]))
+        whole = (len(planes), *shape[-2:]) if len(planes) > 1 else shape[-2:]
+        self.wholes |= {whole, (*whole[:-2], whole[-1], whole[-2])}
         for size, digest in self.digests.values(planes, shape, pair.id):
             self.sizes[size].add((digest, pair.id, "the bare values of the hidden truth"))
         forms = [planes]
@@ -339,7 +342,7 @@ class _Search:
                                       "looked at as a table")  # fmt: skip
             if looked_at or (inner.name in containers.ZARR and _smaller(inner)):
                 continue
-            if not self.shapes and ending not in anyimage.NUMPY | anyimage.HDF5:
+            if not self.shapes and ending not in anyimage.LISTS:
                 continue
             for source in anyimage.arrays(inner):
                 try:
@@ -376,15 +379,16 @@ class _Search:
         """An array as it is, and as a hidden image may be in it: its pixels in one row, its planes
         along the last axis."""
         if source.shape[0] == 1 and len(source.shape) == 2:
-            for y, x in sorted({turned for p in self.planes for turned in (p, p[::-1])}):
-                if y * x == source.shape[1]:
-                    yield anyimage.plain(source.read(()).reshape(y, x))
+            for shape in sorted(self.wholes):
+                if math.prod(shape) == source.shape[1]:
+                    yield anyimage.plain(source.read(()).reshape(shape))
             return
         yield source
         size = math.prod(source.shape)
-        if (len(source.shape) == 3 and source.shape[-1] > 1 and size <= LARGEST_PLANE
-                and _size("yx", source.shape[:2]) in self.planes):  # fmt: skip
-            yield anyimage.plain(np.moveaxis(np.stack(list(source.planes())), -1, 0))
+        if (len(source.shape) >= 3 and source.shape[-1] > 1 and size <= LARGEST_PLANE
+                and _size("yx", source.shape[-3:-1]) in self.planes):  # fmt: skip
+            whole = np.stack(list(source.planes())).reshape(source.shape)
+            yield anyimage.plain(np.moveaxis(whole, -1, 0))
 
     def _same(self, path: Path, where: str, member: str) -> Iterator[Finding]:
         known = self.sizes.get(path.stat().st_size)
