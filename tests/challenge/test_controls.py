@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+import tracemalloc
+from types import SimpleNamespace
 
 import imagecodecs
 import numpy as np
@@ -164,3 +166,22 @@ def test_where_no_false_object_has_room_no_metric_is_blind_to_them(tmp_path):
         named[f"s{k}"] = labels * 9, labels
     made = release_of_pairs(tmp_path, "instance-segmentation", named, "primary: AP")
     assert made.ok and not [f for f in made.findings if f.code == "PRIMARY_BLIND"], made.findings
+
+
+def test_a_volume_is_not_in_memory_for_every_control(tmp_path):
+    """Each control is made when its turn comes: 23 bytes a voxel were needed for all at once."""
+    labels = np.zeros((24, 128, 128), np.uint16)
+    for k in range(1, 20):
+        labels[k : k + 4, 6 * k : 6 * k + 9, 40:60] = k
+    settings = SimpleNamespace(sparse=False, ignore_background=False, ignore_label=None)
+    release = SimpleNamespace(task="instance-segmentation", settings=settings)
+    item = SimpleNamespace(shape=labels.shape)
+    names = []
+    tracemalloc.start()
+    for name, made in contrived.predictions(release, item, labels, tmp_path):
+        names.append(name)
+        del made
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert names[0] == "truth" and {MERGED, PART, SURPLUS, "noise"} < set(names)
+    assert peak < 9 * labels.size

@@ -138,8 +138,7 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
         places = f"{match.inliers} places agree" if match.inliers else "in the same place"
         places = "once it is moved" if match.shifted else places
         what = (
-            f"show the same ({how}scale {scale:.2f}, correlation {match.correlation:.2f}, "
-            f"{places})"
+            f"show the same ({how}scale {scale:.2f}, correlation {match.correlation:.2f}, {places})"
         )
         one, two = found[match.a].preview, found[match.b].preview
         yield a, b, what, lambda p=one, q=two, m=match.matrix: side_by_side(p, q, m)

@@ -271,6 +271,18 @@ def _integers(plane: np.ndarray) -> np.ndarray:
     return renumbered[at.reshape(plane.shape)]
 
 
+def centres(plane: np.ndarray) -> np.ndarray:
+    """(N, 2) y, x of the middle of each object of a flat plane, or of each part of a mask."""
+    plane = _integers(plane)
+    plane = ndimage.label(plane, np.ones((3, 3)))[0] if plane.max(initial=0) == 1 else plane
+    flat = plane.ravel()
+    counts = np.bincount(flat)
+    sums = [np.bincount(flat, np.broadcast_to(at, plane.shape).ravel()) for at in (
+        np.arange(plane.shape[0])[:, None], np.arange(plane.shape[1])[None])]  # fmt: skip
+    there = np.flatnonzero(counts)[1:][:MOST] if counts[0] else np.flatnonzero(counts)[:MOST]
+    return np.stack([s[there] / counts[there] for s in sums], 1)
+
+
 def _boxes(plane: np.ndarray) -> list[tuple[int, tuple[slice, slice]]]:
     """(number, box) of each object."""
     if plane.dtype == bool:
