@@ -231,10 +231,14 @@ def register(a: Features, b: Features, form: int) -> tuple[int, np.ndarray] | No
         return None
     one, two = _unit(a.descriptors)[:, FORMS[form]], _unit(b.descriptors)
     # Not `@`: its threads cost ten times as much when cores are busy
-    likeness = np.einsum("ik,jk->ij", np.ascontiguousarray(one), two)
-    two = np.argpartition(-likeness, 1, axis=1)[:, :2]
-    i, j = np.repeat(np.arange(len(likeness)), 2), two.ravel()
-    value = likeness[i, j]
+    likeness = cv2.gemm(np.ascontiguousarray(one), two, 1, None, 0, flags=cv2.GEMM_2_T)
+    rows, best = np.arange(len(likeness)), []
+    for _ in range(2):
+        like = likeness.argmax(1)
+        best.append((like, likeness[rows, like]))
+        likeness[rows, like] = -1
+    i = np.repeat(rows, 2)
+    j, value = (np.stack(pair, 1).ravel() for pair in zip(*best, strict=True))
     order = np.argsort(-value, kind="stable")[:CANDIDATES]
     order = order[value[order] > ALIKE]
     if order.size < 3:
