@@ -69,7 +69,8 @@ class Bench:
             filesets.append(
                 {"index": index, "slice": 0, "path": path, "pattern": pattern,
                  "files": [{"path": n, "size": sizes[n]} for n in names],
-                 "bytes": sum(sizes[n] for n in names), "format": "tiff", "role": role,
+                 "bytes": sum(sizes[n] for n in names), "role": role,
+                 "format": "jpeg" if path.endswith(".jpg") else "tiff",
                  "part": part,
                  "access": "restricted" if part in restricted else "public",
                  "source_image": source_image, "attributes": row, "series": series}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+import tracemalloc
+from types import SimpleNamespace
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from archives import challenge_folder, discs, nuclei, release_of_pairs
+from scipy.spatial import KDTree
 
 from slidebox import challenge
 from slidebox.challenge import contrived, controls
@@ -152,3 +155,33 @@ def test_a_metric_whose_direction_is_wrong_is_told_though_it_does_not_rank(tmp_p
     assert result.ok
     told = [f for f in result.findings if f.code == "CONTROL_FAILED"]
     assert told and all(f.severity == "warning" and "by own the truth" in f.message for f in told)
+
+
+def test_where_no_false_object_has_room_no_metric_is_blind_to_them(tmp_path):
+    named = {}
+    for k in range(4):
+        middles = np.random.default_rng(k).uniform(0, 64, (40, 2))
+        pixels = np.argwhere(np.ones((64, 64)))
+        labels = (KDTree(middles).query(pixels)[1].reshape(64, 64) + 1).astype(np.uint16)
+        named[f"s{k}"] = labels * 9, labels
+    made = release_of_pairs(tmp_path, "instance-segmentation", named, "primary: AP")
+    assert made.ok and not [f for f in made.findings if f.code == "PRIMARY_BLIND"], made.findings
+
+
+def test_a_volume_is_not_in_memory_for_every_control(tmp_path):
+    """Each control is made when its turn comes: 23 bytes a voxel were needed for all at once."""
+    labels = np.zeros((24, 128, 128), np.uint16)
+    for k in range(1, 20):
+        labels[k : k + 4, 6 * k : 6 * k + 9, 40:60] = k
+    settings = SimpleNamespace(sparse=False, ignore_background=False, ignore_label=None)
+    release = SimpleNamespace(task="instance-segmentation", settings=settings)
+    item = SimpleNamespace(shape=labels.shape)
+    names = []
+    tracemalloc.start()
+    for name, made in contrived.predictions(release, item, labels, tmp_path):
+        names.append(name)
+        del made
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert names[0] == "truth" and {MERGED, PART, SURPLUS, "noise"} < set(names)
+    assert peak < 9 * labels.size

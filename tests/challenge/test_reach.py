@@ -32,7 +32,7 @@ from scipy import ndimage
 
 from slidebox import challenge
 from slidebox.atomic import owner
-from slidebox.challenge import anyimage, containers, digests, reach, searched, splits, tells
+from slidebox.challenge import anyimage, containers, digests, reach, searched, splits, tables, tells
 from slidebox.challenge.assemble import assemble
 from slidebox.challenge.reading import load
 from slidebox.challenge.writer import Writer
@@ -309,6 +309,39 @@ def test_what_cant_be_opened_is_named(shared):
     ], said
 
 
+def test_members_that_are_damaged_or_shut_are_named(shared):
+    """Also those of members; what is whole beside them is searched."""
+    bench, folder, secret = shared
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, data in (
+            ("cut.gz", gzip.compress(np.random.default_rng(0).bytes(4000))[:2000]),
+            ("shut.7z", b"7z\xbc\xaf\x27\x1c" + bytes(40)), ("lab.tif", secret.read_bytes()),
+        ):  # fmt: skip
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            tar.addfile(about, io.BytesIO(data))
+    path = bench.public / "all.zip"
+    with zipfile.ZipFile(path, "w") as outer:
+        outer.writestr("bad.bin", b"q" * 999)
+        outer.writestr("inner.tar", packed.getvalue())
+    path.write_bytes(path.read_bytes().replace(b"q" * 999, b"r" * 999))  # another CRC
+    said = found(bench, folder)
+    path.unlink()
+    for name in ("!/bad.bin", "!/inner.tar!/cut.gz", "!/inner.tar!/shut.7z"):
+        assert [x for x in said if f"all.zip{name}: wasn't searched" in x], (name, said)
+    assert [x for x in said if "as inner.tar!/lab.tif" in x]
+
+
+def test_a_text_that_is_too_large_for_a_table_is_named(shared, monkeypatch):
+    bench, folder, _ = shared
+    monkeypatch.setattr(tables, "LARGEST", 1 << 20)
+    (bench.public / "large.csv").write_text("1,2\n" * (1 << 18) + "3,4\n")
+    said = found(bench, folder)
+    (bench.public / "large.csv").unlink()
+    assert [x.split(": ")[0] for x in said] == ["public/large.csv"] and "1 MB" in said[0], said
+
+
 def test_a_folder_that_is_linked_to_is_searched(shared, tmp_path):
     """Once, also when it links to where it is linked from."""
     bench, folder, secret = shared
@@ -430,16 +463,19 @@ def test_pickles_run_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("pack", [
     imagecodecs.zstd_encode, imagecodecs.lz4f_encode, zlib.compress, gzip.compress,
+    imagecodecs.brotli_encode,
 ])  # fmt: skip
 def test_what_unpacks_to_too_much_is_bounded_and_named(tmp_path, monkeypatch, pack):
     monkeypatch.setattr(containers, "LARGEST", 1 << 20)
-    path = tmp_path / "bomb"
+    path = tmp_path / ("bomb.br" if pack is imagecodecs.brotli_encode else "bomb")
     path.write_bytes(pack(bytes(8 << 20)))
-    sizes = [inner.stat().st_size for _, inner in containers.everything(path)]
+    left = containers.Left()
+    sizes = [inner.stat().st_size for _, inner in containers.everything(path, left)]
     assert sizes == [path.stat().st_size, 1 << 20]
+    assert [why for _, why in left.members] == ["what follows its first 0 GB"]
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as packed:
         for k in range(6):
-            packed.write(path, f"m{k}")
+            packed.write(path, f"m{k}{path.suffix}")
     monkeypatch.setattr(containers, "ALL", 3 << 20)
     with pytest.raises(containers.TooMuch):
         list(containers.everything(tmp_path / "many.zip"))
@@ -703,3 +739,49 @@ def test_tables_without_a_point_are_no_secret(tmp_path):
         text.replace("- accession: SB-NUCLEI", "- accession: SB-NUCLEI\n    - accession: SB-EMPTY")
     )
     assert found(bench, folder) == []
+
+
+def test_stained_tissue_is_not_its_own_hidden_truth(tmp_path):
+    """The colour of a stain marks the nuclei, as outlines drawn over a gray picture would."""
+    bench, files, rows = Bench(tmp_path), {}, []
+    for k in range(4):
+        labels = discs(k, size=128)[1]
+        grain = np.random.default_rng(k).integers(0, 6, (*labels.shape, 3))
+        tissue = np.array([(238, 236, 232), (214, 188, 204)][k % 2]) + grain
+        tissue[labels > 0] = (90, 50, 140) + grain[labels > 0]
+        files[f"s{k}.tif"] = tmp_path / f"s{k}.tif"
+        tifffile.imwrite(files[f"s{k}.tif"], tissue.astype(np.uint8), photometric="rgb")
+        files[f"s{k}_lab.tif"] = tiff(tmp_path / f"s{k}_lab.tif", labels)
+        rows.append({"path": f"s{k}.tif", "part": "Fields of view", "specimen": f"d{k}"})
+        part = "Nuclei, training" if k < 2 else "Nuclei, test"
+        rows.append({"path": f"s{k}_lab.tif", "part": part, "role": "labels",
+                     "source_image": f"s{k}.tif"})  # fmt: skip
+    bench.add_study("SB-NUCLEI", files, rows, restricted=("Nuclei, test",))
+    folder = challenge_folder(tmp_path)
+    place = bench.public / "PICTURES"
+    place.mkdir()
+    tissue = tifffile.imread(files["s2.tif"])
+    (place / "thumbnail.png").write_bytes(imagecodecs.png_encode(tissue[::2, ::2].copy()))
+    assert found(bench, folder) == []
+    # What is drawn over the tissue's gray levels is still found
+    labels = tifffile.imread(files["s2_lab.tif"])
+    gray = np.stack([tissue.mean(2).astype(np.uint8)] * 3, -1)
+    gray[labels > 0] = (255, 255, 0)
+    (place / "drawn.png").write_bytes(imagecodecs.png_encode(gray))
+    said = found(bench, folder)
+    assert len(said) == 1 and said[0].startswith("public/PICTURES/drawn.png: shows"), said
+
+
+def test_labels_that_fill_their_image_say_no_number(tmp_path):
+    """Dense segmentation: nearly all is foreground, and a share of 1 is as any column of ones."""
+    labels = [np.arange(64 * 64).reshape(64, 64) // (128 + k) + 1 for k in range(4)]
+    for k in (0, 1, 2):
+        labels[k][0, : k + 1] = 0  # a few pixels of membrane; of the last one none
+    hidden = [tells.objects(f"b{k}", {f"b{k}"}, [one]) for k, one in enumerate(labels)]
+    table = tmp_path / "files.csv"
+    table.write_text("path,version,pixels\n" + "".join(f"b{k}.tif,1,4096\n" for k in range(4)))
+    assert tells.Tells(hidden).told(table) == (set(), [])
+    # The exact number of pixels is still a secret
+    table.write_text("path,n\n" + "".join(f"b{k}.tif,{4095 - k}\n" for k in range(3)))
+    told, _ = tells.Tells(hidden).told(table)
+    assert told == {(f"b{k}", "has the foreground's pixels") for k in range(3)}

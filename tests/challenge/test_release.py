@@ -21,10 +21,11 @@ from archives import Bench, challenge_folder, discs, nuclei, tiff
 from crate_judge import judge
 from packaging.specifiers import SpecifierSet
 
-from slidebox import challenge, scoring
+from slidebox import challenge, cli, scoring
 from slidebox.challenge import baseline, wheel
 from slidebox.challenge.differences import what_changed
 from slidebox.challenge.reading import Invalid, load
+from slidebox.findings import Finding, lines
 from slidebox.scoring import NotARelease, task_instances
 from slidebox.vault import Vault
 
@@ -367,10 +368,10 @@ def test_a_found_pair_is_drawn_and_can_be_waived_with_a_reason(tmp_path):
     release(bench, folder)
     pictures = list((bench.private / "challenges/nuclei").glob("*.refused/leakage/*.png"))
     assert len(pictures) == 1
-    waiver = (
-        "leakage:\n  waivers:\n"
-        "    - {images: [spA_0, spC_0], reason: both show the same calibration slide}\n"
-    )
+    page = (pictures[0].parent / "report.html").read_text("utf-8")
+    (line,) = re.findall(r"- \{images: .*, reason: \.\.\.\}", page)  # as the page offers it
+    line = line.replace("...", "both show the same calibration slide")
+    waiver = f"leakage:\n  waivers:\n    {line}\n"
     challenge_folder(tmp_path, more=waiver)
     result = release(bench, folder)
     told = {(f.code, f.severity) for f in result.findings}
@@ -1150,3 +1151,52 @@ def test_an_upgrade_or_a_newer_study_leaves_a_release_as_it_is(bench, tmp_path, 
     assert f"{name}: added to train (MINOR)" in (newer.folder / "CHANGELOG.md").read_text()
     old = {r["id"]: r["split"] for r in rows_of(first.folder)}
     assert old.items() <= {r["id"]: r["split"] for r in rows_of(newer.folder)}.items()
+
+
+def test_the_command_shows_a_release_on_the_site(tmp_path):
+    bench = nuclei(tmp_path, each=1)
+    folder = challenge_folder(tmp_path)
+    command = ["challenge", "release", str(folder), "--directory", str(tmp_path)]
+    assert cli.main(command) == 0
+    page = bench.public / "challenges" / "nuclei" / "index.html"
+    assert "1.0.0" in page.read_text("utf-8")
+
+
+def test_what_mends_several_findings_is_said_once():
+    found = [Finding("A", "error", f"m{k}", f"f{k}.tif", k, mend="do it") for k in (1, 2)]
+    found.append(Finding("B", "warning", "n", field="x", mend="do that"))
+    assert list(lines(found)) == [
+        "error: A: f1.tif:1: m1", "error: A: f2.tif:2: m2", "    do it", "warning: B: x: n",
+        "    do that",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "old, new, code, field, told",
+    [
+        ("CC-BY-4.0", "CC BY 4", "CHALLENGE_FIELD", "license", "CC-BY-4.0"),
+        ("data:", "leaderboard: {phases: [{name: a, begin: 2026-13-01}]}\ndata:",
+         "CHALLENGE_FIELD", "leaderboard.phases.0.begin", "2026-13-01"),
+        ("data:", "data:\n  tiles: [256, 256]", "CHALLENGE_FIELD", "data.tiles", "write size"),
+        ("SB-NUCLEI", "SB-NUCLEUS", "STUDY_MISSING", "data.sources.0", "there is SB-NUCLEI"),
+    ],
+)  # fmt: skip
+def test_what_newcomers_write_is_answered(tmp_path, old, new, code, field, told):
+    bench = nuclei(tmp_path, each=1)
+    folder = challenge_folder(tmp_path, change=lambda text: text.replace(old, new, 1))
+    (said,) = challenge.release(
+        folder, public=bench.public, vault=bench.vault, private=bench.private
+    ).findings
+    assert (said.code, said.field) == (code, field)
+    assert told in f"{said.message} {said.mend}"
+
+
+def test_a_study_as_a_whole_is_a_split(tmp_path):
+    bench = nuclei(tmp_path, each=1, test="")
+    rule = 'test: {images: ["SB-NUCLEI/images/spB*"]}'
+    folder = challenge_folder(tmp_path, change=lambda text: text.replace(
+        'test: {annotations: "Nuclei, test"}', rule).replace("hidden: [test]", ""))  # fmt: skip
+    made = challenge.release(folder, public=bench.public, vault=bench.vault, private=bench.private)
+    assert made.ok, made.findings
+    rows = csv.DictReader((made.folder / "splits.csv").read_text().splitlines())
+    assert [r["id"] for r in rows if r["split"] == "test"] == ["spB_0"]

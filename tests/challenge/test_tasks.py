@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -158,7 +159,8 @@ def test_points_in_columns_of_other_names(tmp_path, write, columns):
     (folder / "challenge.yaml").write_text(text)
     where = {"public": bench.public, "vault": bench.vault, "private": bench.private}
     told = challenge.release(folder, **where).findings
-    assert {f.code for f in told} == {"PAIR_UNFIT"} and "data.columns: {x: ...}" in told[0].message
+    assert {f.code for f in told} == {"PAIR_UNFIT"}
+    assert "data.columns: {y: ..., x: ...}" in told[0].message
     text = text.replace("splits:\n", f"  columns: {columns}\nsplits:\n")
     (folder / "challenge.yaml").write_text(text)
     result = challenge.release(folder, **where)
@@ -166,6 +168,27 @@ def test_points_in_columns_of_other_names(tmp_path, write, columns):
     for path in result.folder.rglob("labels/*.csv"):
         found = np.loadtxt(path, delimiter=",", skiprows=1)
         np.testing.assert_allclose(found, points[path.stem])
+
+
+def test_points_in_another_unit_are_doubted(tmp_path):
+    """Micrometers, read as pixels, are all in one corner of their images."""
+    bench, _ = spots(tmp_path, lambda p: semicolons([(y / 10, x / 10) for y, x in p]))
+    folder = tmp_path / "challenges" / "task"
+    folder.mkdir(parents=True)
+    text = BASE.format(slug="task", task="points", scoring="  tolerance: 2")
+    (folder / "challenge.yaml").write_text(text)
+
+    def release():
+        return challenge.release(
+            folder, public=bench.public, vault=bench.vault, private=bench.private
+        )
+
+    (told, *_) = {f.message for f in release().findings}
+    assert "has no columns y, x (or row, col) but 'id', 'y [px]', 'x [px]'; say" in told
+    columns = "data:\n  columns: {y: 'y [px]', x: 'x [px]'}\n"
+    (folder / "challenge.yaml").write_text(text.replace("data:\n", columns))
+    doubted = [f for f in release().findings if f.code == "POINTS_UNIT_DOUBT"]
+    assert len(doubted) == 1 and doubted[0].field == "scoring.unit"
 
 
 def test_points_of_tiles_count_from_their_corner(tmp_path):
@@ -301,3 +324,47 @@ def test_frames_that_nobody_joined_are_told(tmp_path):
     told = [f for f in result.findings if f.severity == "error"]
     assert {f.code for f in told} == {"NO_TIME_AXIS"} and len(told) == 3
     assert "t<000-099>.tif" in told[0].mend
+
+
+def test_labels_saved_as_jpeg_are_no_truth(tmp_path):
+    bench, files, rows = Bench(tmp_path), {}, []
+    for k in range(3):
+        image, labels = discs(k)
+        files[f"s{k}.tif"] = tiff(tmp_path / f"s{k}.tif", image)
+        name = f"s{k}_lab.{'jpg' if k == 1 else 'tif'}"
+        files[name] = tiff(tmp_path / f"s{k}_lab.tif", labels)
+        if k == 1:
+            files[name] = imagecodecs.jpeg_encode(labels.astype(np.uint8) * 20)
+        rows.append({"path": f"s{k}.tif", "part": "Images"})
+        rows.append({"path": name, "part": "Masks", "role": "labels",
+                     "source_image": f"s{k}.tif"})  # fmt: skip
+    bench.add_study("SB-TASK", files, rows)
+    folder = tmp_path / "challenges" / "task"
+    folder.mkdir(parents=True)
+    text = BASE.format(slug="task", task="instance-segmentation", scoring="  primary: AP")
+    (folder / "challenge.yaml").write_text(text)
+    found = challenge.release(folder, public=bench.public, vault=bench.vault, private=bench.private)
+    assert [(f.code, f.file) for f in found.findings] == [("PAIR_UNFIT", "SB-TASK/s1.tif")]
+    assert "is a JPEG" in found.findings[0].message
+
+
+def test_of_several_annotators_init_takes_one_and_names_the_others(tmp_path):
+    bench, files, rows = Bench(tmp_path), {}, []
+    for k in range(4):
+        image, labels = discs(k)
+        files[f"s{k}.tif"] = tiff(tmp_path / f"s{k}.tif", image)
+        rows.append({"path": f"s{k}.tif", "part": "Images"})
+        for who in ("By Anna", "By Ben") if k else ("By Cleo",):
+            name = f"{who[3:]}{k}.tif"
+            files[name] = tiff(tmp_path / name, labels)
+            rows.append({"path": name, "part": who, "role": "labels",
+                         "source_image": f"s{k}.tif"})  # fmt: skip
+    bench.add_study("SB-TASK", files, rows)
+    path = challenge.init(tmp_path / "challenges" / "discs", accession="SB-TASK",
+                          archive=bench.archive())  # fmt: skip
+    told = next(n for n in path.read_text().splitlines() if n.strip().startswith("annotations:"))
+    chosen, _, others = told.partition("#")
+    assert '"By Anna"' in chosen and '"By Cleo"' in chosen and '"By Ben"' in others
+    found = challenge.release(path.parent, public=bench.public, vault=bench.vault,
+                              private=bench.private)  # fmt: skip
+    assert found.ok, found.findings

@@ -82,6 +82,19 @@ def test_points_in_pixels_where_micrometers_are_due_are_refused_with_a_hint(tmp_
     assert result.findings[0].line == 2
 
 
+def test_points_counted_from_the_corner_may_lie_on_the_far_edge(tmp_path):
+    """The image's width and height are the largest coordinates then; truth may have them too."""
+    edge = [(5.0, 6.0), (0.0, 1.0)]  # of 50 x 60 pixels of 0.1 um
+    result = spots(tmp_path, edge, "micrometer", 0.2, truth=edge)
+    assert result.scores["metrics"]["F"]["value"] == 1.0
+
+
+def test_points_a_little_outside_arent_taken_for_pixels(tmp_path):
+    result = spots(tmp_path, [(5.2, 1.0)], "micrometer", 0.2, truth=[(1.0, 1.0)])
+    assert {f.code for f in result.findings} == {"POINTS_OUTSIDE"}
+    assert "look like pixels" not in result.findings[0].mend
+
+
 def test_nan_and_text_in_points_are_said_with_their_line(tmp_path):
     folder = tmp_path / "pred"
     folder.mkdir()

@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import study
@@ -326,6 +327,15 @@ def test_empty_and_negative_labels(submission: Path) -> None:
     assert only(validate(submission), "LABEL_EMPTY").file == "labels/a.tif"
     tifffile.imwrite(path, np.full((32, 48), -1, np.int16))
     assert only(validate(submission), "LABEL_NEGATIVE").file == "labels/a.tif"
+
+
+def test_labels_saved_as_jpeg(submission: Path) -> None:
+    labels = tifffile.imread(submission / "labels/a.tif")
+    jpeg = imagecodecs.jpeg_encode(labels.astype(np.uint8) * 40)
+    (submission / "labels/b.jpg").write_bytes(jpeg)
+    row = "labels/b.jpg\tMasks\timages/a.ome.tif\n"
+    (submission / "files.tsv").write_text(study.FILES + row)
+    assert only(validate(submission), "LABEL_LOSSY").file == "labels/b.jpg"
 
 
 @pytest.mark.parametrize("accession", ["my study", "catalogue", "-S1", "S" * 65])

@@ -5,7 +5,8 @@ A finding is plain data: checks return lists of them, edges print, count or stor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -50,3 +51,12 @@ class Finding:
 def has_errors(findings: Iterable[Finding]) -> bool:
     """Whether any finding refuses."""
     return any(f.severity == "error" for f in findings)
+
+
+def lines(findings: Iterable[Finding]) -> Iterator[str]:
+    """A line a finding as compilers do it; the mend below, once for all that follow each other."""
+    listed = list(findings)
+    for f, after in itertools.zip_longest(listed, listed[1:]):
+        yield f"{f.severity}: {f.code}: {f.where + ': ' if f.where else ''}{f.message}"
+        if f.mend and f.mend != (after and after.mend):
+            yield f"    {f.mend}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from ..images import UnreadableImage, can_read, open_image
 from . import containers, pixels
@@ -22,7 +23,10 @@ CODECS = {".jxl", ".qoi", ".webp", ".pgm", ".ppm"}
 # Those in .npz are found unpacked
 NUMPY = {".npy", ".npz", ".pkl", ".pickle", ".p"}
 HDF5 = {".h5", ".hdf5", ".hdf", ".he5", ".ilp", ".ims", ".nxs", ".emd", ".loom", ".h5ad"}
+LISTS = NUMPY | HDF5 | {".mat"}  # what may have lists of places
 LARGEST_PICKLE = 1 << 30
+LARGEST_SPARSE = 1 << 26  # pixels of a sparse matrix
+MOST, LONGEST = 64, 1 << 20  # lists of numbers beside each other; numbers of one
 BROKEN = (
     UnreadableImage, OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError, EOFError,
     MemoryError, pickle.UnpicklingError, zlib.error, AttributeError, ImportError, SyntaxError,
@@ -37,8 +41,10 @@ def arrays(path: Path) -> Iterator[pixels.Source]:
         return
     suffix = path.suffix.lower()
     with path.open("rb") as handle:
-        head = handle.read(512)
+        head = handle.read(4096)
     sniffed = containers.ending(head)
+    if any(head[at : at + 8] == b"\x89HDF\r\n\x1a\n" for at in (512, 1024, 2048)):
+        sniffed = ".h5"  # MATLAB's, with a header of its own
     try:
         if sniffed == ".h5":
             yield from _hdf5(path)
@@ -46,6 +52,8 @@ def arrays(path: Path) -> Iterator[pixels.Source]:
             yield from _mat(path)
         elif sniffed == ".nrrd":
             yield from _nrrd(path)
+        elif sniffed == ".zip" and suffix == ".npz":
+            yield from map(plain, _npz(path))
         elif sniffed in (".npy", ".pkl") or (suffix in NUMPY and sniffed != ".zip"):
             yield from map(plain, _numpy(path, sniffed))
         elif sniffed in CODECS:
@@ -105,8 +113,17 @@ def _numpy(path: Path, sniffed: str) -> Iterator[np.ndarray]:
             np.lib.format.read_array_header_1_0(handle)
             yield from _inside(_Numbers(handle).load())
         return
-    if loaded.ndim >= 2:
-        yield loaded
+    yield from _inside(loaded)
+
+
+def _npz(path: Path) -> Iterator[np.ndarray]:
+    """What lies in several members together: a sparse matrix of SciPy, y and x kept apart."""
+    with np.load(path, allow_pickle=False) as file:
+        if "indptr" in file.files:
+            yield from _inside(scipy.sparse.load_npz(path))
+            return
+        if path.stat().st_size <= LONGEST:
+            yield from _columns([file[name] for name in file.files])
 
 
 class _Nothing:
@@ -188,7 +205,7 @@ class _Numbers(pickle.Unpickler):
 
 
 def _inside(thing: Any, depth: int = 0, seen: dict[int, Any] | None = None) -> Iterator[np.ndarray]:
-    """Arrays of two dimensions or more anywhere in nested containers, each once."""
+    """Arrays anywhere in nested containers, each once."""
     seen = {} if seen is None else seen
     if isinstance(thing, dict | list | tuple | _Array | _Nothing):
         if id(thing) in seen:
@@ -199,30 +216,75 @@ def _inside(thing: Any, depth: int = 0, seen: dict[int, Any] | None = None) -> I
     if isinstance(thing, np.ndarray):
         if thing.dtype == object:
             thing = thing.ravel().tolist()
-        elif thing.ndim >= 2:
+        elif thing.dtype.names:
+            yield from _columns([thing[name].ravel() for name in thing.dtype.names])
+            return
+        elif thing.ndim:
             yield thing
             return
+    if scipy.sparse.issparse(thing) and math.prod(thing.shape) <= LARGEST_SPARSE:
+        yield thing.toarray()
+        return
     if isinstance(thing, _Nothing):
         thing = getattr(thing, "state", None)
+    if isinstance(thing, dict):
+        yield from _columns([v for v in thing.values() if isinstance(v, np.ndarray)])
+    if (
+        isinstance(thing, list | tuple)
+        and len(
+            outlines := [
+                a
+                for a in thing
+                if isinstance(a, np.ndarray)
+                and a.dtype.kind in "uif"
+                and a.ndim == 2
+                and a.shape[1] == 2
+                and len(a)
+            ]
+        )
+        > 2
+    ):  # the box of each
+        yield np.array([[*a.min(0), *a.max(0)] for a in outlines], float)
     if depth < 8 and isinstance(thing, dict | list | tuple):
         for value in thing.values() if isinstance(thing, dict) else thing:
             yield from _inside(value, depth + 1, seen)
 
 
+def _columns(arrays: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Lists of as many numbers each, beside each other: y and x kept apart."""
+    of: dict[int, list[np.ndarray]] = {}
+    for array in arrays:
+        if array.ndim == 1 and array.dtype.kind in "uibf":
+            of.setdefault(array.size, []).append(array)
+    yield from (np.stack(many, 1).astype(float) for many in of.values() if 1 < len(many) <= MOST)
+
+
 def _hdf5(path: Path) -> Iterator[pixels.Source]:
-    """Every dataset of an HDF5 file with two dimensions or more, be it named an image or not."""
+    """Every dataset of numbers of an HDF5 file, be it named an image or not."""
     import h5py
 
     names: list[str] = []
 
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim >= 2 and item.dtype.kind in "uibf":
+        if (
+            isinstance(item, h5py.Dataset)
+            and item.ndim
+            and (item.dtype.kind in "uibf" or item.dtype.names)
+        ):
             names.append(name)
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
+        beside: dict[str, list[np.ndarray]] = {}
         for name in names:
+            if file[name].dtype.names:
+                yield from map(plain, _inside(file[name][()]))
+                continue
             yield plain(file[name])
+            if file[name].ndim == 1 and file[name].size <= LONGEST:
+                beside.setdefault(name.rpartition("/")[0], []).append(file[name][()])
+        for columns in beside.values():
+            yield from map(plain, _columns(columns))
 
 
 def _mat(path: Path) -> Iterator[pixels.Source]:
@@ -254,7 +316,11 @@ def _nrrd(path: Path) -> Iterator[pixels.Source]:
 
 
 def plain(array: Any) -> pixels.Source:
-    """An array without named axes: sizes of 1 aside, in order."""
+    """An array without named axes: sizes of 1 aside, in order; a list of numbers as one row."""
+    if array.ndim == 1:
+        listed = array
+        return pixels.Source("yx", (1, *array.shape), np.dtype(array.dtype), {}, False,
+                             lambda _: np.asarray(listed[()])[None])  # fmt: skip
     axes = "tczyx"[-array.ndim :] if array.ndim <= 5 else "?" * (array.ndim - 2) + "yx"
     axes = axes.replace("c", "q")  # not known to be a channel
     if array.ndim == 3 and array.shape[-1] in (3, 4):  # colours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from collections import Counter
@@ -95,9 +96,12 @@ def resolve(
             study = archive.study(accession, source.version or (pinned or {}).get(accession))
             if study is None:
                 version = f" at version {source.version}" if source.version else ""
+                near = difflib.get_close_matches(accession, archive.accessions(), SHOWN, 0.5)
+                there = f"there is {', '.join(near)}; " if near else ""
                 findings.append(
                     _problem("STUDY_MISSING", f"no public study {accession}{version}",
-                             "challenge.yaml", "withdrawn or under embargo studies can't be used",
+                             "challenge.yaml",
+                             f"{there}withdrawn or under embargo studies can't be used",
                              field=where)
                 )  # fmt: skip
                 continue
@@ -310,7 +314,15 @@ def selected(source: Source, image: dict[str, Any], fields: dict[str, str]) -> b
 
 
 def _fit(task: str, image: dict, truth: dict, where: str, findings: list) -> bool:
-    """Whether the sizes known from the archive's metadata agree."""
+    """Whether what the archive's metadata says of both agrees: sizes, and numbers without loss."""
+    if task != "restoration" and truth.get("format") == "jpeg":
+        findings.append(
+            _problem("PAIR_UNFIT", f"its truth {truth['path']} is a JPEG, which changes numbers of "
+                     "labels along each outline", where,
+                     "leave it out with data.sources.images, or archive the labels as they were "
+                     "drawn, as PNG or TIFF")
+        )  # fmt: skip
+        return False
     if task == "points" or not image.get("series") or not truth.get("series"):
         return True
     a = _sizes(image["series"][0])

@@ -18,19 +18,23 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from . import spreadsheets
+
 DEEP = 4  # containers within containers
 LARGEST = 4 << 30  # bytes of a member that is unpacked
 ALL = 64 << 30  # of all that is packed in a file
 LARGEST_TEXT = 256 << 20
+PRIVATE = 32768  # TIFF's tags from this one on are what somebody made of them
 LARGEST_ROI = 1 << 20
 ZARR = {"zarr.json", ".zarray"}
 ZARR_FILES = {*ZARR, ".zgroup", ".zattrs", ".zmetadata"}  # what describes arrays and groups
-TABLES = {".parquet", ".pq", ".feather", ".arrow"}
+TABLES = {".parquet", ".pq", ".feather", ".arrow", ".arrows", ".orc"}
 _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, sqlite3.Error, OSError,
     EOFError, RuntimeError, NotImplementedError, ValueError, KeyError, IndexError, TypeError,
@@ -39,14 +43,17 @@ _BROKEN = (
 MAGIC = (
     (b"PK\3\4", "zip"), (b"PK\5\6", "zip"), (b"\x1f\x8b", "gz"), (b"BZh", "bz2"),
     (b"\xfd7zXZ", "xz"), (b"]\0\0", "lzma"), (b"\x28\xb5\x2f\xfd", "zst"),
-    (b"\x04\x22\x4d\x18", "lz4"), (b"%PDF-", "pdf"), (b"SQLite format 3\0", "sqlite"),
+    (b"\x89PNG\r\n\x1a\n", "png"), (b"\x04\x22\x4d\x18", "lz4"), (b"%PDF-", "pdf"),
+    (b"SQLite format 3\0", "sqlite"),
     (b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "rar"), (b"\x1f\x9d", "Z"),
     (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"II+\0", "tiff"), (b"MM\0+", "tiff"),
     (b"x\x01", "zlib"), (b"x\x9c", "zlib"), (b"x\xda", "zlib"),
 )  # fmt: skip
 SHUT = {"7z", "rar", "Z"}  # nothing here opens these
+WEAK = {"lzma": {".lzma"}, "zlib": {".zz", ".zlib"}}  # told by their names alone
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 LARGEST_PDF = 1 << 30
-SINGLE = {"gz", "bz2", "xz", "lzma", "zst", "lz4", "zlib"}
+SINGLE = {"gz", "bz2", "xz", "lzma", "zst", "lz4", "zlib", "br"}
 # Runs of base64 with line ends as they are written or as JSON writes them
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}(?:(?:\\n|\\r\\n|\r?\n[ \t]*)[A-Za-z0-9+/]{4,})*={0,2}")
 STREAM = re.compile(rb"stream\r?\n")
@@ -56,37 +63,60 @@ class TooMuch(Exception):
     """More is packed in a file than is unpacked."""
 
 
+@dataclass
+class Left:
+    """What of a file wasn't unpacked.
+
+    Attributes
+    ----------
+    members : (name, why), the name "" for the file itself. spent : bytes that were unpacked.
+    """
+
+    members: list[tuple[str, str]] = field(default_factory=list)
+    spent: int = 0
+
+
 def everything(
-    path: Path, depth: int = 0, spent: list[int] | None = None
+    path: Path, left: Left | None = None, name: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Path]]:
     """A file itself as ("", path), and all that is packed in it as ("member", temporary file).
 
     Members are unpacked one at a time; those with a Zarr array among them all together, since an
-    array is many files. What can't be unpacked is left: `shut` names it.
+    array is many files.
 
     Parameters
     ----------
-    spent : bytes that were unpacked of the outermost file, which are bounded.
+    left : gets what couldn't be unpacked. name, depth : of a member of a member.
 
     Raises
     ------
     TooMuch
         After `ALL` bytes.
     """
-    spent = [0] if spent is None else spent
-    yield "", path
-    kind = _kind(path) if depth < DEEP else None
+    left = Left() if left is None else left
+    yield name, path
+    kind = _kind(path)
+    if depth and (why := shut(path)):
+        left.members.append((name, why))
     if kind is None or kind in SHUT:
         return
-    try:
-        for name, inner in _members(path, kind):
-            spent[0] += inner.stat().st_size
-            if spent[0] > ALL:
-                raise TooMuch(f"more than {ALL >> 30} GB are packed in it")
-            for below, deeper in everything(inner, depth + 1, spent):
-                yield f"{name}!/{below}" if below else name, deeper
-    except _BROKEN:
+    if depth >= DEEP:
+        if kind not in ("text", "tiff", "png"):
+            left.members.append((name, f"it lies in more than {DEEP} files within each other"))
         return
+    try:
+        for member, inner in _members(path, kind, left):
+            left.spent += inner.stat().st_size
+            if left.spent > ALL:
+                raise TooMuch(f"more than {ALL >> 30} GB are packed in it")
+            yield from everything(inner, left, f"{name}!/{member}" if name else member, depth + 1)
+    except _BROKEN as broken:
+        # An image that can't be read is told when it is read; two bytes don't make a zlib stream
+        sure = kind not in ("text", "tiff", "png") and (
+            kind not in WEAK or path.suffix in WEAK[kind]
+        )
+        if sure and not shut(path):
+            left.members.append((name, f"it is damaged: {broken}"))
 
 
 def shut(path: Path) -> str | None:
@@ -118,7 +148,8 @@ def may_be_text(path: Path) -> bool:
     if path.suffix.lower() in TABLES:
         return True
     with path.open("rb") as handle:
-        return b"\0" not in handle.read(4096)
+        head = handle.read(4096)
+    return b"\0" not in head or head[:2] in UTF16
 
 
 def _kind(path: Path) -> str | None:
@@ -133,15 +164,21 @@ def _kind(path: Path) -> str | None:
             return kind
     if path.suffix.lower() in TABLES:
         return "table"
+    if path.suffix.lower() == ".br":  # Brotli has no mark
+        return "br"
     # Text has no zero bytes; UTF-16 isn't searched
     return "text" if b"\0" not in head and path.stat().st_size <= LARGEST_TEXT else None
 
 
-def _members(path: Path, kind: str) -> Iterator[tuple[str, Path]]:
+def _members(path: Path, kind: str, left: Left) -> Iterator[tuple[str, Path]]:
     if kind == "zip":
         with zipfile.ZipFile(path) as packed:
-            listed = [(i.filename, i.file_size, i) for i in packed.infolist() if not i.is_dir()]
-            yield from _unpacked(listed, packed.open)
+            listed = [(i.filename, i.file_size, i) for i in packed.infolist()
+                      if not i.is_dir() and not i.flag_bits & 1]  # fmt: skip
+            yield from _unpacked(listed, packed.open, left)
+            if any(name in ("content.xml", "xl/workbook.xml") for name, _, _ in listed):
+                sheets = (entry for _, size, entry in listed if size <= LARGEST_TEXT)
+                yield from _as_files(spreadsheets.tables(packed, list(sheets)))
             rois = [packed.read(entry) for name, size, entry in listed
                     if name.endswith(".roi") and size <= LARGEST_ROI]  # fmt: skip
             if rois:
@@ -152,40 +189,48 @@ def _members(path: Path, kind: str) -> Iterator[tuple[str, Path]]:
     elif kind == "tar":
         with tarfile.open(path, "r:") as packed:
             listed = [(m.name, m.size, m) for m in packed.getmembers() if m.isfile()]
-            yield from _unpacked(listed, packed.extractfile)
+            yield from _unpacked(listed, packed.extractfile, left)
     elif kind in SINGLE:
-        yield from _single(path, kind)
+        yield from _single(path, kind, left)
     else:
         found = {"text": _written_out, "pdf": _of_pdf, "sqlite": _of_sqlite, "table": _of_table,
-                 "tiff": _of_tiff}  # fmt: skip
-        for name, data in found[kind](path):
-            with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
-                inner = Path(folder, f"file{ending(data)}")
-                inner.write_bytes(data)
-                yield name, inner
+                 "tiff": _of_tiff, "png": _after_png}  # fmt: skip
+        yield from _as_files(found[kind](path))
 
 
-def _single(path: Path, kind: str) -> Iterator[tuple[str, Path]]:
+def _as_files(found: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, Path]]:
+    for name, data in found:
+        with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
+            inner = Path(folder, f"file{ending(data)}")
+            inner.write_bytes(data)
+            yield name, inner
+
+
+def _single(path: Path, kind: str, left: Left) -> Iterator[tuple[str, Path]]:
     """What a compressed file holds."""
     with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
         name = path.stem if path.suffix not in (".tgz", ".txz") else f"{path.stem}.tar"
         inner = Path(folder, name)
         with inner.open("wb") as target, _decompressed(path, kind) as source:
-            left = LARGEST
-            while left > 0 and (block := source.read(min(left, 4 << 20))):
+            more = LARGEST
+            while more > 0 and (block := source.read(min(more, 4 << 20))):
                 target.write(block)
-                left -= len(block)
+                more -= len(block)
+            if more == 0 and source.read(1):
+                left.members.append((name, f"what follows its first {LARGEST >> 30} GB"))
         yield name, inner
 
 
 @contextmanager
 def _decompressed(path: Path, kind: str) -> Iterator[Any]:
     """A compressed file to be read block by block, however much it unpacks to."""
-    if kind in ("zst", "lz4"):
+    if kind in ("zst", "lz4", "br"):
         import pyarrow
 
         with pyarrow.OSFile(str(path)) as file:
-            yield pyarrow.CompressedInputStream(file, {"zst": "zstd"}.get(kind, kind))
+            yield pyarrow.CompressedInputStream(
+                file, {"zst": "zstd", "br": "brotli"}.get(kind, kind)
+            )
     elif kind == "zlib":
         with path.open("rb") as file:
             yield _Zlib(file)
@@ -211,13 +256,14 @@ class _Zlib:
         return b""
 
 
-def _unpacked(listed: list[tuple], opener) -> Iterator[tuple[str, Path]]:
+def _unpacked(listed: list[tuple], opener, left: Left) -> Iterator[tuple[str, Path]]:
     together = any(PurePosixPath(name).name in ZARR for name, _, _ in listed)
     with tempfile.TemporaryDirectory(prefix="slidebox-packed-") as folder:
         made = []
         unpacked = 0
         for number, (name, size, entry) in enumerate(listed):
             if size > LARGEST:
+                left.members.append((name, f"it has more than {LARGEST >> 30} GB"))
                 continue
             unpacked += size
             if together and unpacked > ALL:
@@ -225,8 +271,11 @@ def _unpacked(listed: list[tuple], opener) -> Iterator[tuple[str, Path]]:
             parts = [p for p in PurePosixPath(name).parts if p not in ("/", "..")] or ["unnamed"]
             inner = Path(folder, *(parts if together else (f"{number}", parts[-1][-64:])))
             inner.parent.mkdir(parents=True, exist_ok=True)
-            with opener(entry) as source, inner.open("wb") as target:
-                shutil.copyfileobj(source, target)
+            try:
+                with opener(entry) as source, inner.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+            except _BROKEN as broken:  # the others may be whole
+                left.members.append((name, f"it is damaged: {broken}"))
             if together:
                 made.append((name, inner))
             else:
@@ -305,12 +354,24 @@ def _of_tiff(path: Path) -> Iterator[tuple[str, bytes]]:
         described = tags.get(270)
         if described is not None and isinstance(described.value, str):
             yield "ImageDescription", described.value.encode()
+        for tag in tags.values():
+            if tag.code >= PRIVATE and isinstance(tag.value, bytes) and len(tag.value) > 64:
+                yield f"tag {tag.code}", tag.value
         notes = tags.get(50839)
         if notes is not None and isinstance(notes.value, dict):
             overlays = notes.value.get("Overlays", [])
             if overlays := [*(overlays if isinstance(overlays, list) else [overlays]),
                             *([notes.value["ROI"]] if "ROI" in notes.value else [])]:  # fmt: skip
                 yield "overlays", boxes_of(overlays)
+
+
+def _after_png(path: Path) -> Iterator[tuple[str, bytes]]:
+    """What stands behind the end of a PNG file."""
+    if path.stat().st_size <= LARGEST_TEXT:
+        data = path.read_bytes()
+        stop = data.rfind(b"IEND", 0, data.find(b"IEND") + 4)
+        if stop > 0 and len(data) > stop + 8 + 32:
+            yield "behind the picture", data[stop + 8 :]
 
 
 def boxes_of(rois: list[bytes]) -> bytes:
@@ -352,7 +413,7 @@ def _of_sqlite(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _of_table(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Files in the cells of a Parquet or Arrow table."""
+    """Files in the cells of a table of columns."""
     for row in frames(path):
         for value in row.values():
             inner = value.values() if isinstance(value, dict) else [value]
@@ -360,11 +421,18 @@ def _of_table(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def frames(path: Path) -> Iterator[dict]:
-    """Rows of a Parquet or Arrow file."""
+    """Rows of a Parquet, Arrow or ORC file."""
     import pyarrow.feather
+    import pyarrow.orc
     import pyarrow.parquet
 
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if path.suffix.lower() == ".orc":
+        yield from pyarrow.orc.read_table(str(path)).to_pylist()
+    elif path.suffix.lower() == ".arrows":
+        with pyarrow.OSFile(str(path)) as stream, pyarrow.ipc.open_stream(stream) as batches:
+            for batch in batches:
+                yield from batch.to_pylist()
+    elif path.suffix.lower() in (".parquet", ".pq"):
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(10_000):
                 yield from batch.to_pylist()

@@ -6,7 +6,7 @@ are files, one a frame, in a scratch folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,16 @@ BLIND = {
     UNLINKED: "entries that follow nothing from frame to frame",
 }
 
+Made = tuple[str, Any]  # a control's name and the prediction
+
 BLOCKS = 24  # along each side of a frame of noise: large ones, which pack well
 TRIES = 20  # places that are tried for each false object
 
 
-def predictions(release: Release, item: Item, truth: Any, scratch: Path) -> dict[str, Any]:
-    """Contrived predictions of an item, by name; which ones there are depends on the task.
+def predictions(release: Release, item: Item, truth: Any, scratch: Path) -> Iterator[Made]:
+    """(name, prediction) of an item, the truth first; which ones there are depends on the task.
+
+    Each is made when it is asked for: a volume is in memory once or twice, not for all of them.
 
     Parameters
     ----------
@@ -50,14 +54,25 @@ def predictions(release: Release, item: Item, truth: Any, scratch: Path) -> dict
     scratch : an empty folder that must last as long as the predictions are used.
     """
     task = release.task
-    made = {"truth": truth, "empty": task_module(task).empty_prediction(item)}
+    if task == "semantic-segmentation":
+        truth = _known(truth, release.settings)
+    yield "truth", _as_prediction(truth)
+    yield "empty", task_module(task).empty_prediction(item)
     make = {
         "instance-segmentation": _instances, "semantic-segmentation": _semantic,
         "points": _points, "restoration": _restoration,
     }  # fmt: skip
     if task == "tracking":
-        return made | _tracks(truth, item, scratch)
-    return made | make[task](truth, item, release.settings, np.random.default_rng(0))
+        yield from _tracks(truth, item, scratch)
+    else:
+        yield from make[task](truth, item, release.settings, np.random.default_rng(0))
+
+
+def _as_prediction(truth: Any) -> Any:
+    from ..scoring.task_tracking import Result
+
+    is_tracks = hasattr(truth, "tracks")
+    return Result(truth.masks, truth.tracks, "truth") if is_tracks else truth
 
 
 def differs(pred: Any, truth: Any) -> bool:
@@ -71,20 +86,21 @@ def has_objects(truth: Any) -> bool:
     return bool(truth.tracks) if hasattr(truth, "tracks") else bool(np.any(whole(truth)))
 
 
-def _instances(truth: Any, item: Item, settings: Any, rng: np.random.Generator) -> dict[str, Any]:
+def _instances(truth: Any, item: Item, settings: Any, rng: np.random.Generator) -> Iterator[Made]:
     labels = whole(truth)
-    objects = (labels > 0) & (labels != settings.ignore_label)
-    made = {
-        PART: _largest(labels, objects), SHIFTED: _shift(labels),
-        "one object": np.ones(item.shape, np.uint16),
-        "noise": rng.integers(0, 200, item.shape, np.uint16),
-        MERGED: objects.astype(np.uint16),
-        MISPLACED: np.roll(labels, [n // 2 for n in labels.shape], range(labels.ndim)),
-    }  # fmt: skip
+    yield PART, _largest(labels, _objects(labels, settings))
+    yield SHIFTED, _shift(labels)
+    yield "one object", np.ones(item.shape, np.uint16)
+    yield "noise", rng.integers(0, 200, item.shape, np.uint16)
+    yield MERGED, _objects(labels, settings).astype(np.uint16)
+    yield MISPLACED, np.roll(labels, [n // 2 for n in labels.shape], range(labels.ndim))
     # Where the challenge says that surplus doesn't count, it doesn't show a blind metric
     if not (settings.sparse or settings.ignore_background):
-        made[SURPLUS] = _with_false(labels, rng)
-    return made
+        yield SURPLUS, _with_false(labels, rng)
+
+
+def _objects(labels: np.ndarray, settings: Any) -> np.ndarray:
+    return (labels > 0) & (labels != settings.ignore_label)
 
 
 def _largest(labels: np.ndarray, objects: np.ndarray) -> np.ndarray:
@@ -101,13 +117,15 @@ def _shift(labels: np.ndarray) -> np.ndarray:
 
 
 def _with_false(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As many false objects more as there are true ones (one at least), where there is room."""
+    """As many false objects more as there are true ones (one at least), where there is room; just
+    the labels where there is none."""
     numbers, counts = np.unique(labels[labels > 0], return_counts=True)
     size = float(np.median(counts)) if counts.size else 100.0
     side = max(2, round(size ** (1 / labels.ndim) / 2))
     wanted = max(1, numbers.size)
     # False ones have the low numbers: where equal scores are ranked, they come first
-    out = np.where(labels > 0, labels.astype(np.uint32) + wanted, 0)
+    out = labels.astype(np.uint32)
+    np.add(out, np.uint32(wanted), out=out, where=out > 0)
     high = [max(1, n - side + 1) for n in labels.shape]
     label = 0
     for corner in rng.integers(0, high, (TRIES * wanted, labels.ndim)):
@@ -117,54 +135,64 @@ def _with_false(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             out[place] = label
             if label == wanted:
                 break
-    return out
+    return out if label else labels
 
 
-def _semantic(truth: Any, item: Item, settings: Any, rng: np.random.Generator) -> dict[str, Any]:
+def _known(truth: Any, settings: Any) -> np.ndarray:
+    """Classes of a truth; where nothing is asked, none."""
+    known, ignored = whole(truth), settings.ignore_label
+    if ignored is not None and ignored not in [0, *settings.classes]:
+        known = np.where(known == ignored, 0, known)
+    return known
+
+
+def _semantic(
+    known: np.ndarray, item: Item, settings: Any, rng: np.random.Generator
+) -> Iterator[Made]:
     classes = np.array([0, *settings.classes], np.uint16)
-    ignored = settings.ignore_label
-    known = whole(truth)
-    if ignored is not None and ignored not in classes:
-        known = np.where(known == ignored, 0, known)  # nothing is asked there
-    half, surplus = known.copy(), known.copy()
+    yield SHIFTED, _shift(known)
+    yield "one class", np.full(item.shape, classes[1])
+    yield "noise", rng.choice(classes, item.shape)
     there = np.flatnonzero(known)
+    half = known.copy()
     half.flat[there[there.size // 2 :]] = 0
+    yield HALF, half
+    del half
     more = np.flatnonzero(known == 0)[: max(len(settings.classes), there.size)]
+    surplus = known.copy()
     surplus.flat[more] = np.resize(classes[1:], more.size)
-    return {
-        "truth": known, SHIFTED: _shift(known), "one class": np.full(item.shape, classes[1]),
-        "noise": rng.choice(classes, item.shape), HALF: half, SURPLUS: surplus,
-    }  # fmt: skip
+    yield SURPLUS, surplus
 
 
-def _points(truth: Any, item: Item, settings: Any, rng: np.random.Generator) -> dict[str, Any]:
+def _points(truth: Any, item: Item, settings: Any, rng: np.random.Generator) -> Iterator[Made]:
     shape = item.shape
     scale = np.array(item.spacing if settings.unit == "micrometer" else (1.0,) * len(shape))
     size = np.array(shape) * scale
     away = (np.arange(len(truth)) % 2 + 0.5) * settings.tolerance
     noise = rng.uniform(0, 1, (2 * len(truth) + 10, len(shape))) * (size - scale)
-    return {
-        PART: truth[:1], SHIFTED: truth + np.eye(1, len(shape)) * away[:, None],
-        "one point": (size / 2)[None], "noise points": noise, MISPLACED: noise[: len(truth)],
-        SURPLUS: np.concatenate([np.reshape(truth, (-1, len(shape))), noise]),
-    }  # fmt: skip
+    yield PART, truth[:1]
+    yield SHIFTED, truth + np.eye(1, len(shape)) * away[:, None]
+    yield "one point", (size / 2)[None]
+    yield "noise points", noise
+    yield MISPLACED, noise[: len(truth)]
+    yield SURPLUS, np.concatenate([np.reshape(truth, (-1, len(shape))), noise])
 
 
-def _restoration(truth: Any, item: Item, settings: Any, rng: np.random.Generator) -> dict[str, Any]:
+def _restoration(truth: Any, item: Item, settings: Any, rng: np.random.Generator) -> Iterator[Made]:
     mean = float(truth.mean())
+    yield SHIFTED, _shift(truth)
+    yield "constant", np.full(item.shape, mean)
+    yield "noise", rng.uniform(0, settings.data_range, item.shape)
     half = truth.copy()
     half[..., truth.shape[-1] // 2 :] = mean
-    made = {
-        SHIFTED: _shift(truth), "constant": np.full(item.shape, mean),
-        "noise": rng.uniform(0, settings.data_range, item.shape), HALF: half,
-    }  # fmt: skip
+    yield HALF, half
+    del half
     image, _ = baseline.read(item.image)
     if image.size == truth.size:  # what doing nothing scores
-        made["the image itself"] = image.reshape(item.shape)
-    return made
+        yield "the image itself", image.reshape(item.shape)
 
 
-def _tracks(truth: Any, item: Item, scratch: Path) -> dict[str, Any]:
+def _tracks(truth: Any, item: Item, scratch: Path) -> Iterator[Made]:
     from ..scoring.task_tracking import Result
     from ..scoring.tracking import Track
 
@@ -209,17 +237,16 @@ def _tracks(truth: Any, item: Item, scratch: Path) -> dict[str, Any]:
 
     longest = max(truth.tracks, key=lambda k: k.end - k.begin, default=None)
     one = [replace(longest, parent=0)] if longest else []
-    made = {
-        "truth": Result(truth.masks, truth.tracks, "truth"),
-        "one object": result(
-            "one object", lambda t, m: np.ones(m.shape, np.uint8), [Track(1, 0, last, 0)]
-        ),
-        "noise": result("noise", noise),
-        PART: result(
-            PART, lambda t, m: np.where(m == (longest.label if longest else 0), m, 0), one
-        ),
-        UNLINKED: result(UNLINKED, renumbered),
-    }
+    yield (
+        "one object",
+        result("one object", lambda t, m: np.ones(m.shape, np.uint8), [Track(1, 0, last, 0)]),
+    )
+    yield "noise", result("noise", noise)
+    yield (
+        PART,
+        result(PART, lambda t, m: np.where(m == (longest.label if longest else 0), m, 0), one),
+    )
+    yield UNLINKED, result(UNLINKED, renumbered)
     extra = result(SURPLUS, with_false)
     extra.tracks = [*truth.tracks, *(k for k in extra.tracks if k.label > top)]
-    return made | {SURPLUS: extra}
+    yield SURPLUS, extra

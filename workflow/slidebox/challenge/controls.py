@@ -52,10 +52,11 @@ def values(
     objects = False
     with OwnMetrics(release) as own:
         for item in items:
-            truth = module.read_truth(item)
+            truth, known = module.read_truth(item), None
             objects = objects or contrived.has_objects(truth)
             try:
-                for name, pred, known in _each(release, item, truth):
+                for name, pred in _each(release, item, truth):
+                    known = pred if name == "truth" else known
                     if name in contrived.BLIND and contrived.differs(pred, known):
                         telling.add(name)
                     if coco.wanted(settings):
@@ -65,6 +66,7 @@ def values(
                         row = module.measure(item, truth, pred, settings)
                     row |= own.measure(item, truth, pred)
                     rows.setdefault(name, []).append(row)
+                    del pred  # before the next one is made
             except Refused as refused:
                 problems += refused.findings
                 if any(f.code == "METRIC_FAILED" for f in refused.findings):
@@ -87,12 +89,10 @@ def values(
     return out, telling, objects
 
 
-def _each(release: Release, item: Item, truth: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Name and prediction of each control, and the truth as a prediction."""
+def _each(release: Release, item: Item, truth: Any) -> Iterator[contrived.Made]:
+    """Name and prediction of each control, the truth first."""
     with TemporaryDirectory(prefix="slidebox-controls-") as scratch:
-        made = contrived.predictions(release, item, truth, Path(scratch))
-        for name, pred in made.items():
-            yield name, pred, made["truth"]
+        yield from contrived.predictions(release, item, truth, Path(scratch))
 
 
 def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding]:

@@ -24,8 +24,8 @@ import xxhash
 BLOCK = 4 << 20
 LONGEST = 1 << 12  # of a name or digest in a text
 NAMED = (
-    "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_224", "sha3_256", "sha3_384",
-    "sha3_512", "blake2b", "blake2s",
+    "md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha512_256", "sha3_224", "sha3_256",
+    "sha3_384", "sha3_512", "blake2b", "blake2s",
 )  # fmt: skip
 OF_PIXELS = 1 << 27  # bytes of an image whose values are digested in several types
 DECIMAL_CUT = 12  # digits of a decimal digest that counts by itself
@@ -36,6 +36,8 @@ BESIDE = 200  # bytes before and after a short digest in which the file's name o
 
 HEX = re.compile(rb"[0-9A-Fa-f]{8,}")
 PAIRS = re.compile(rb"(?:[0-9A-Fa-f]{2}[:\- ]){7,}[0-9A-Fa-f]{2}")
+UUID = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+MULTIHASH = re.compile(rb"(?:1114|1220|1340|1[4-7][1-4]0|b2..)(?=[0-9a-f]{40,128}$)")
 DECIMAL = re.compile(rb"(?<![\d.])\d{8,}(?!\.?\d)")
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
 # Of digests of 16, 20, 28, 32, 48 and 64 bytes
@@ -219,7 +221,12 @@ def _words(text: bytes) -> Iterator[tuple[bytes, int, bool]]:
     Digits alone may be both.
     """
     for found in HEX.finditer(text):
-        yield found.group().lower(), found.start(), False
+        word = found.group().lower()
+        yield word, found.start(), False
+        if len(word) > 40 and (kind := MULTIHASH.match(word)):  # what it is stands before it
+            yield word[kind.end() :], found.start(), False
+    for found in UUID.finditer(text):
+        yield found.group().replace(b"-", b"").lower(), found.start(), False
     for found in PAIRS.finditer(text):
         yield re.sub(rb"[:\- ]", b"", found.group()).lower(), found.start(), False
     for found in DECIMAL.finditer(text):

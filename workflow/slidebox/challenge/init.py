@@ -120,7 +120,7 @@ splits:
   rules:                       # splits by any names; the first is the one to train on
 {rules}
     # other rules than share (of what is left over), to choose by hand, in place of a line above:
-{by_hand}    # test: {{images: ["plate2/*"]}}             # globs over paths or names
+{by_hand}    # test: {{images: ["plate2/*"]}}             # globs over ids, paths or ACCESSION/path
     # test: {{groups: [donor 3, donor 7]}}       # values of group_by; of several fields: a / b
   # folds: 5                   # of the first split, for cross-validation: in splits.csv
 
@@ -140,6 +140,8 @@ scoring:
   # It may import NumPy, SciPy and Python's own modules, and runs by itself: ten minutes and 8 GB
   # an image; a value outside of its range is an error.
 
+# Entries are entries/{slug}/<team>/<entry>/ with predictions/ (or one file) and entry.yaml
+# (method, authors, date); `snakemake --cores 2 leaderboards` scores them.
 leaderboard:
   phases: []                   # - {{name: final, begin: 2026-01-01, end: 2026-03-01, quota: 5}}
                                # (UTC; quota: entries a team). Default: open without an end
@@ -259,15 +261,31 @@ def _of_study(study: Study, task: str) -> dict[str, str]:
     else:
         names = []
         rules.append("    test: {share: 0.2}")
+    chosen, rivals = _rivals(sets, secret, task)
+    more = f"   # or {', '.join(map(_quoted, rivals))}: one truth an image" if rivals else ""
     return {
         "known": "#\n" + "\n".join(f"# {line}" for line in lines) + "\n",
         "part": _quoted(min(parts, default="Images")), "column": _plain(column),
         "where": f"{{{_plain(column)}: {_quoted(min(values.get(column, {'...'})))}}}",
         "rules": "\n".join(rules), "by_hand": "",
         "annotations": ("" if sets else "# ")
-        + f"annotations: [{', '.join(map(_quoted, sets)) or 'Masks'}]",
+        + f"annotations: [{', '.join(map(_quoted, chosen)) or 'Masks'}]{more}",
         "hidden": ", ".join(names),
     }  # fmt: skip
+
+
+def _rivals(
+    sets: dict[str, list[str]], secret: list[str], task: str
+) -> tuple[list[str], list[str]]:
+    """Annotation sets that can be the truth together, and those left out since an image would have
+    several: sets of other annotators. Restricted ones stay."""
+    chosen: list[str] = []
+    for name in [*secret, *(n for n in sets if n not in secret)]:
+        about = sets[name]
+        # A track's table and its labels may be sets of their own
+        if task == "tracking" or not any(set(about) & set(sets[other]) for other in chosen):
+            chosen.append(name)
+    return [n for n in sets if n in chosen], [n for n in sets if n not in chosen]
 
 
 def _number(about: list[str]) -> str:

@@ -134,11 +134,11 @@ def _pairs(writer: Writer, tell) -> Iterator[tuple[dict, dict, str, Callable]]:
     for match in similar.find(found, labels, writer.threads, many=many):
         a, b = owner[match.a], owner[match.b]
         how = "mirrored, " * match.mirrored + "inverted, " * match.inverted
+        scale = match.scale * found[match.a].scale / found[match.b].scale
         places = f"{match.inliers} places agree" if match.inliers else "in the same place"
         places = "once it is moved" if match.shifted else places
         what = (
-            f"show the same ({how}scale {match.scale:.2f}, correlation {match.correlation:.2f}, "
-            f"{places})"
+            f"show the same ({how}scale {scale:.2f}, correlation {match.correlation:.2f}, {places})"
         )
         one, two = found[match.a].preview, found[match.b].preview
         yield a, b, what, lambda p=one, q=two, m=match.matrix: side_by_side(p, q, m)
@@ -217,10 +217,12 @@ def report(writer: Writer, shown: list[tuple], total: int) -> str:
     for a, b, what, name, waiver in shown:
         text = f"{a['id']} ({a['split']}) and {b['id']} ({b['split']}) {what}"
         files = f"{a['accession']}/{a['source']} and {b['accession']}/{b['source']}"
-        reason = f"<p>Waived: {html.escape(waiver.reason)}</p>" if waiver else ""
+        line = f"- {{images: [{a['id']}, {b['id']}], reason: ...}}"
+        told = f"Waived: {waiver.reason}" if waiver else f"Put into one group, or waive: {line}"
         parts.append(
             f"<figure><img src='{html.escape(name)}' alt='{html.escape(text)}'>"
-            f"<figcaption>{html.escape(text)}<br>{html.escape(files)}</figcaption>{reason}</figure>"
+            f"<figcaption>{html.escape(text)}<br>{html.escape(files)}</figcaption>"
+            f"<p>{html.escape(told)}</p></figure>"
         )
     title = f"Leakage between splits of {writer.challenge.slug} {writer.challenge.version}"
     more = f" The first {len(shown)} are shown." if total > len(shown) else ""
@@ -229,6 +231,8 @@ def report(writer: Writer, shown: list[tuple], total: int) -> str:
         "<style>body{font:16px sans-serif;max-width:60em;margin:2em auto}img{max-width:100%}"
         "figure{margin:2em 0}</style>"
         f"<h1>{title}</h1><p>{total} pairs of images are alike.{more} Left and middle: the two "
-        "images; right: the second (cyan) laid over the first (red); grey where they agree.</p>"
+        "images; right: the second (cyan) laid over the first (red); grey where they agree. Lines "
+        "of waivers go below <code>leakage: {waivers: ...}</code> in challenge.yaml, one for each "
+        "pair that may stay, with the reason; they are published.</p>"
         + "\n".join(parts) + "</html>\n"
     )  # fmt: skip

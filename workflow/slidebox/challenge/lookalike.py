@@ -34,6 +34,8 @@ LARGEST = 1 << 26  # pixels of a plane
 SOFT, SOFT_SIDE = 0.98, 160  # correlation of gray levels with a blurred mask; sides they have then
 BLURS = (0.0, 0.7, 1.5, 3.0, 5.0)  # pixels of those sides
 NEARER = 0.003  # than the hidden truth's own image
+STAIN = 0.01  # by which a drawing must be nearer than the stain of that image
+GRAY = 4  # difference of the colours of most pixels of a picture without colours
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,16 @@ class Lookalikes:
         self.aspects: list[float] = []
         self.masks: list[np.ndarray] = []
         self.own: list[float] = []
+        self.stains: list[float] = []
         self._matrix: np.ndarray | None = None
 
     def add(
-        self, which: str, planes: Iterable[np.ndarray], images: Iterable[np.ndarray] = ()
-    ) -> None:
-        """Hidden labels of one image, as (y, x) planes, and some planes of that image."""
-        images = list(images)
+        self, which: str, planes: Iterable[np.ndarray], images: Iterable[np.ndarray] = (),
+        stains: Iterable[np.ndarray] = (),
+    ) -> None:  # fmt: skip
+        """Hidden labels of one image, as (y, x) planes, some planes of that image, and as masks
+        what is coloured in it."""
+        images, stains = list(images), [_small(stain) for stain in stains]
         for plane in planes:
             for mask in (plane, plane > 0):
                 for size, shape in _shapes(mask):
@@ -75,6 +80,9 @@ class Lookalikes:
                 for picture in [_edges(plane)] if full else [plane > 0, _edges(plane)]:
                     self.ids.append(which)
                     self.pictures.append(_small(picture))
+                    self.stains.append(max(
+                        (float(stain @ self.pictures[-1]) for stain in stains), default=0.0
+                    ))  # fmt: skip
                     self.aspects.append(plane.shape[1] / plane.shape[0])
                     mask = _reduced(picture, SOFT_SIDE)
                     self.masks.append(np.round(mask * 255).astype(np.uint8))
@@ -97,12 +105,14 @@ class Lookalikes:
         return False
 
     def find(
-        self, planes: Iterable[np.ndarray], beside: Counter[str] | None = None
-    ) -> Alike | None:
+        self, planes: Iterable[np.ndarray], beside: Counter[str] | None = None,
+        coloured: bool = False,
+    ) -> Alike | None:  # fmt: skip
         """The hidden truth that (y, x) planes show; None for images that aren't like labels.
 
         Shapes are counted over all planes, so that a mask an object or a slice each is found too;
-        `beside` counts them over the files of a folder that have nothing else.
+        `beside` counts them over the files of a folder that have nothing else. `coloured`: the
+        planes are what `drawn` gave, which may be the stain of the image itself.
         """
         hits: Counter[str] = Counter()
         seen = 0
@@ -113,7 +123,7 @@ class Lookalikes:
                 mine, count = self._count(form)
                 hits += mine
                 seen += count
-                if found := self._picture(form) or self._fragment(form):
+                if found := self._picture(form, coloured) or self._fragment(form):
                     return found
                 for which in mine if beside is not None and number == 0 else ():
                     beside[which] += count if mine[which] >= count else 0
@@ -142,13 +152,13 @@ class Lookalikes:
         found = self.fragments.find(_edges(form) if full else form > 0)
         return found and Alike(found[0], f"shows a part ({found[1]} pieces of outlines) of")
 
-    def _picture(self, plane: np.ndarray) -> Alike | None:
+    def _picture(self, plane: np.ndarray, coloured: bool) -> Alike | None:
         if not self.pictures or min(plane.shape) < NARROW // 4:
             return None
         if len(_boxes(plane)) < FEWEST and ndimage.label(plane > 0)[1] < FEWEST:
             return None
         top, at, _ = max(self._best(plane > 0), self._best(_edges(plane)))
-        if top < SAME:
+        if top < (max(SAME, self.stains[at] + STAIN) if coloured else SAME):
             return None
         return Alike(self.ids[at], f"shows nearly the same (correlation {top:.2f}) as")
 
@@ -261,6 +271,18 @@ def _integers(plane: np.ndarray) -> np.ndarray:
     return renumbered[at.reshape(plane.shape)]
 
 
+def centres(plane: np.ndarray) -> np.ndarray:
+    """(N, 2) y, x of the middle of each object of a flat plane, or of each part of a mask."""
+    plane = _integers(plane)
+    plane = ndimage.label(plane, np.ones((3, 3)))[0] if plane.max(initial=0) == 1 else plane
+    flat = plane.ravel()
+    counts = np.bincount(flat)
+    sums = [np.bincount(flat, np.broadcast_to(at, plane.shape).ravel()) for at in (
+        np.arange(plane.shape[0])[:, None], np.arange(plane.shape[1])[None])]  # fmt: skip
+    there = np.flatnonzero(counts)[1:][:MOST] if counts[0] else np.flatnonzero(counts)[:MOST]
+    return np.stack([s[there] / counts[there] for s in sums], 1)
+
+
 def _boxes(plane: np.ndarray) -> list[tuple[int, tuple[slice, slice]]]:
     """(number, box) of each object."""
     if plane.dtype == bool:
@@ -336,10 +358,14 @@ def _reduced(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def drawn(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray | None:
-    """What is drawn in colour over a picture without colours, as a mask; None if there is none."""
+    """What is drawn in colour over a picture without colours, as a mask; None if there is none.
+
+    The coloured parts of stained tissue on a white ground are one too.
+    """
     colours = np.stack([red, green, blue]).astype(np.int32)
     differ = np.ptp(colours, axis=0)
     for least in (0, 64):  # JPEG gives everything a little colour
-        if 0 < (differ > least).mean() < 0.3:
-            return differ > least
+        mask = differ > least
+        if 0 < mask.mean() < 0.3:
+            return mask if np.median(differ[~mask]) <= GRAY else None
     return None

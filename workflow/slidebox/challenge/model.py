@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 from ..scoring.section import Key, Section
 from ..scoring.settings import Settings, Task
 
+# Identifiers of one licence or several: CC-BY-4.0, MIT OR Apache-2.0
+SPDX = r"^[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*$"
 SLUG = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$")
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 
@@ -233,7 +235,7 @@ class Challenge(Section):
     title: str
     description: str
     organisers: list[Person] = Field(min_length=1)
-    license: str = Field(description="SPDX identifier of the release, e.g. CC-BY-4.0")
+    license: str = Field(pattern=SPDX, description="SPDX identifier of the release, e.g. CC-BY-4.0")
     citation: str | None = None
     released: date | None = Field(
         None, description="date that the release states; default: the newest of its studies'"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import tifffile
@@ -355,9 +356,11 @@ def read_points(
         if wanted is None:
             asked = ", ".join((columns or {}).get(a, a) for a in axes)
             asked += "" if columns else " (or row, col)"
+            there = ", ".join(repr(n.strip()) for n in rows.fieldnames or []) or "nothing"
+            mapping = ", ".join(f"{a}: ..." for a in axes)
             raise Unfit(
-                f"its truth {path.name} has no columns {asked} "
-                f"but {first.strip()!r}; name them in data.columns: {{{axes[-1]}: ...}}"
+                f"its truth {unquote(path.name)} has no columns {asked} but {there}; say which "
+                f"ones they are in data.columns: {{{mapping}}}"
             )
         points: list[tuple[float, ...]] = []
         for number, row in enumerate(rows):
@@ -368,8 +371,8 @@ def read_points(
                 if number < HEADERS and not points and words:
                     continue
                 raise Unfit(
-                    f"line {rows.line_num} of its truth {path.name} isn't {len(wanted)} numbers: "
-                    + ", ".join(repr(row[c]) for c in wanted)
+                    f"line {rows.line_num} of its truth {unquote(path.name)} isn't "
+                    f"{len(wanted)} numbers: " + ", ".join(repr(row[c]) for c in wanted)
                 ) from bad
         return points
 

@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import re
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -20,7 +21,7 @@ from scipy import ndimage
 from ..findings import Finding
 from ..images import UnreadableImage
 from ..scoring.release import sha256_file
-from . import anyimage, containers, lookalike, objects, pixels, restored, searched, tells
+from . import anyimage, containers, lookalike, objects, pixels, restored, searched, tables, tells
 from .archive import Study
 from .assemble import Pair
 from .digests import Digests
@@ -135,6 +136,7 @@ def check(writer: Writer, tell: Callable[[str, int, int], None]) -> list[Finding
                 where = _where(path, writer)
                 with suppress(FileNotFoundError):  # another release or study was being renamed
                     found += search.file(path, where, looked_at=_derived(path, known, writer))
+            found += search.regions(files, _where(files[0].parent, writer))
             findings += found
             if not found and done <= len(public):
                 before.add(f"public/{place}", state)
@@ -152,6 +154,11 @@ def _unsearched(where: str, why: str) -> Finding:
                    where, mend="look into it yourself")  # fmt: skip
 
 
+def _left(left: containers.Left, where: str) -> Iterator[Finding]:
+    for member, why in left.members:
+        yield _unsearched(f"{where}!/{member}" if member else where, why)
+
+
 AGAIN = "withdraw it, or choose another test set: what was public stays known"
 
 
@@ -167,6 +174,7 @@ class _Search:
         self.turns: set[int] = set()
         self.shapes: set[tuple[int, ...]] = set()
         self.planes: set[tuple[int, ...]] = set()
+        self.wholes: set[tuple[int, ...]] = set()  # of all planes, as they may lie in a row
         self.points: dict[str, list[tuple[str, set]]] = {axes: [] for axes in AXES}
         self.alike = lookalike.Lookalikes()
         self.restored = restored.Restored()
@@ -193,6 +201,8 @@ class _Search:
             told = (self._table if self.task == "points" else self._image)(pair, known)
             self.digests.beside(pair.id, _names(pair))
             files = list(_files(pair))
+            if told and len(files) == 1:
+                known[-1:] = [_with_size(one, files[0][1]) for one in known[-1:]]
             common = _common(files) if told else set()
             for name, path in files:
                 self.digests.name(name, pair.id)
@@ -234,6 +244,8 @@ class _Search:
         if _plain(planes):
             return False
         self.planes.add(_size("yx", shape[-2:]))
+        whole = (len(planes), *shape[-2:]) if len(planes) > 1 else shape[-2:]
+        self.wholes |= {whole, (*whole[:-2], whole[-1], whole[-2])}
         for size, digest in self.digests.values(planes, shape, pair.id):
             self.sizes[size].add((digest, pair.id, "the bare values of the hidden truth"))
         forms = [planes]
@@ -250,7 +262,7 @@ class _Search:
                 for each in sorted(classes)[:CLASSES] if len(classes) > 1 else ():
                     forms.append([plane == each for plane in planes])
                     numbered += [ndimage.label(plane == each)[0] for plane in few]
-            self.alike.add(pair.id, numbered, _planes_of(pair, 3))
+            self.alike.add(pair.id, numbered, _planes_of(pair, 3), _stains_of(pair, 3))
         for plane in itertools.chain.from_iterable(forms):
             if _turns(plane) >= TURNS:
                 for turned in _turned(plane):
@@ -291,12 +303,14 @@ class _Search:
 
     def _packed_in(self, path: Path, where: str) -> Iterator[Finding]:
         """What a file of an image holds beside its pixels."""
+        left = containers.Left()
         try:
-            for member, inner in containers.everything(path):
+            for member, inner in containers.everything(path, left):
                 if member:
                     yield from self._texts(inner, f"{where}!/{member}", inner.suffix.lower())
         except containers.TooMuch as why:
             yield _unsearched(where, str(why))
+        yield from _left(left, where)
 
     def file(
         self, path: Path, where: str, name: str | None = None, looked_at: bool = False
@@ -304,25 +318,31 @@ class _Search:
         """A file and all that is packed in it. `looked_at`: its pixels have been elsewhere."""
         if path.stat().st_size and (why := containers.shut(path)):
             yield _unsearched(where, why)
+        left = containers.Left()
         try:
-            yield from self._unpacked(path, where, name, looked_at)
+            yield from self._unpacked(path, where, name, looked_at, left)
         except containers.TooMuch as why:
             yield _unsearched(where, str(why))
+        yield from _left(left, where)
 
     def _unpacked(
-        self, path: Path, where: str, name: str | None, looked_at: bool
+        self, path: Path, where: str, name: str | None, looked_at: bool, left: containers.Left
     ) -> Iterator[Finding]:
-        for member, inner in containers.everything(path):
+        for member, inner in containers.everything(path, left):
             shown = f"{where}!/{member}" if member else where
             ending = Path(member or name or path.name).suffix.lower()
             yield from self._same(inner, where, member)
             if (size := inner.stat().st_size) == 0:
                 continue
-            if size <= LARGEST_TEXT and containers.may_be_text(inner):
-                yield from self._texts(inner, shown, ending)
+            if containers.may_be_text(inner):
+                if size <= LARGEST_TEXT:
+                    yield from self._texts(inner, shown, ending)
+                if size > tables.LARGEST:
+                    yield _unsearched(shown, f"a text of more than {tables.LARGEST >> 20} MB isn't "
+                                      "looked at as a table")  # fmt: skip
             if looked_at or (inner.name in containers.ZARR and _smaller(inner)):
                 continue
-            if not self.shapes and ending not in anyimage.NUMPY | anyimage.HDF5:
+            if not self.shapes and ending not in anyimage.LISTS:
                 continue
             for source in anyimage.arrays(inner):
                 try:
@@ -331,13 +351,44 @@ class _Search:
                     yield _unsearched(shown, f"it can't be read: {broken}")
                     break
 
+    def regions(self, files: list[Path], where: str) -> Iterator[Finding]:
+        """ImageJ's regions of a folder, a file each."""
+        rois = []
+        for path in files:
+            with suppress(FileNotFoundError):
+                if path.suffix == ".roi" and path.stat().st_size <= containers.LARGEST_ROI:
+                    rois.append(path.read_bytes())
+        if len(rois) >= tells.FEWEST:
+            with tempfile.TemporaryDirectory(prefix="slidebox-regions-") as folder:
+                together = Path(folder, "rois.json")
+                together.write_bytes(containers.boxes_of(rois))
+                for which, what in sorted(self.tells.told(together)[0]):
+                    yield _error(f"{where}/*.roi", f"{what} of the hidden truth of {which}", AGAIN)
+
     def _array(self, source: pixels.Source, where: str) -> Iterator[Finding]:
-        """An image, or a list of places."""
-        yield from self._seen(source, where)
-        if len(source.shape) == 2 and source.shape[1] <= tells.COLUMNS:
+        """An image, its pixels one after the other, or a list of places."""
+        for form in self._formed(source):
+            yield from self._seen(form, where)
+        if len(source.shape) == 2 and 1 < min(source.shape) <= tells.COLUMNS:
             listed = np.stack(list(source.planes()))[0].astype(float)
+            listed = listed if listed.shape[1] <= tells.COLUMNS else listed.T
             for which, what in sorted(self.tells.places(listed)):
                 yield _error(where, f"{what} of the hidden truth of {which}", AGAIN)
+
+    def _formed(self, source: pixels.Source) -> Iterator[pixels.Source]:
+        """An array as it is, and as a hidden image may be in it: its pixels in one row, its planes
+        along the last axis."""
+        if source.shape[0] == 1 and len(source.shape) == 2:
+            for shape in sorted(self.wholes):
+                if math.prod(shape) == source.shape[1]:
+                    yield anyimage.plain(source.read(()).reshape(shape))
+            return
+        yield source
+        size = math.prod(source.shape)
+        if (len(source.shape) >= 3 and source.shape[-1] > 1 and size <= LARGEST_PLANE
+                and _size("yx", source.shape[-3:-1]) in self.planes):  # fmt: skip
+            whole = np.stack(list(source.planes())).reshape(source.shape)
+            yield anyimage.plain(np.moveaxis(whole, -1, 0))
 
     def _same(self, path: Path, where: str, member: str) -> Iterator[Finding]:
         known = self.sizes.get(path.stat().st_size)
@@ -395,6 +446,13 @@ class _Search:
                 return
             if large:
                 continue
+            if (
+                self.alike
+                and c >= 0
+                and (told := self._centres(planes(_spread(indices, 3)), where))
+            ):
+                yield from told
+                return
             if seen := self._alike(source, indices, channel, c, planes, where):
                 told = _error(where, f"{seen.what} the hidden truth of {seen.id}", AGAIN)
                 yield replace(told, severity="warning") if seen.id in self.waived else told
@@ -412,6 +470,19 @@ class _Search:
                     return which
         return None
 
+    def _centres(self, planes: Iterable[np.ndarray], where: str) -> list[Finding]:
+        """Hidden objects whose places areas of one value have: dots, discs, stretched labels."""
+        for plane in planes:
+            if plane.size <= lookalike.LARGEST and lookalike.is_flat(plane):
+                told = self.tells.places(lookalike.centres(plane))
+                if told:
+                    return [
+                        replace(_error(where, f"{what} of the hidden truth of {which}", AGAIN),
+                                severity="warning" if which in self.waived else "error")
+                        for which, what in sorted(told)
+                    ]  # fmt: skip
+        return []
+
     def _alike(
         self, source: pixels.Source, indices: list, channel: int, c: int, planes: Callable,
         where: str,
@@ -423,11 +494,7 @@ class _Search:
         if not self.alike:
             return None
         if c < 0:
-            drawings = [
-                lookalike.drawn(*(source.read((*i[:channel], k, *i[channel + 1 :]))
-                                  for k in range(3))) for i in few
-            ]  # fmt: skip
-            found = self.alike.find(d for d in drawings if d is not None)
+            found = self.alike.find(_drawings(source, few, channel), coloured=True)
             return found or self.alike.find(planes(few))
         # A micrograph is told from labels by some of its planes
         if not self.alike.may_show(planes(_spread(few, 3))):
@@ -445,6 +512,32 @@ def _planes_of(pair: Pair, most: int) -> list[np.ndarray]:
         return []
 
 
+def _stains_of(pair: Pair, most: int) -> list[np.ndarray]:
+    """What is coloured in some planes of a pair's image, as masks."""
+    try:
+        with pixels.archived(pair.study, pair.image, pair.series) as image:
+            channel = image.axes.find("c")
+            if not image.rgb or channel < 0 or image.shape[channel] < 3:
+                return []
+            indices = [i for i in itertools.product(*map(range, image.shape[:-2]))
+                       if i[channel] == 0]  # fmt: skip
+            return list(_drawings(image, _spread(indices, most), channel))
+    except (UnreadableImage, OSError, ValueError):
+        return []
+
+
+def _drawings(
+    source: pixels.Source, indices: list[tuple[int, ...]], channel: int
+) -> Iterator[np.ndarray]:
+    """What is drawn in colour, or stained, in planes of a colour picture."""
+    for i in indices:
+        mask = lookalike.drawn(
+            *(source.read((*i[:channel], k, *i[channel + 1 :])) for k in range(3))
+        )
+        if mask is not None:
+            yield mask
+
+
 def _turns(plane: np.ndarray) -> int:
     """How often the value changes in C order."""
     flat = np.ascontiguousarray(plane).reshape(-1)
@@ -456,6 +549,12 @@ def _spread(items: list, most: int) -> list:
     if len(items) <= most:
         return items
     return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
+
+
+def _with_size(one: tells.Objects, path: Path) -> tells.Objects:
+    """How many bytes labels take tells how much there is on them."""
+    one.facts["the size of the file"] = float(path.stat().st_size)
+    return one
 
 
 def _names(pair: Pair) -> set[str]:

@@ -17,6 +17,7 @@ NAME = "challenge.yaml"
 FORMS = {
     "version": "three numbers with points between them, such as 1.0.0",
     "slug": "a-z, 0-9 and -",
+    "license": "an SPDX identifier such as CC-BY-4.0 or CC0-1.0 (spdx.org/licenses)",
     "organisers.orcid": "0000-0000-0000-0000",
     "phases.name": "letters, digits, - and _",
     "custom.name": "a letter, then letters, digits and _",

@@ -109,7 +109,9 @@ def _unmet(rules: Splits, pairs: list[Pair], groups: dict[str, list[Pair]]) -> l
 
 
 def _matches(pair: Pair, glob: str) -> bool:
-    return like(pair.id, glob) or like(pair.image["path"], glob)
+    """By its id, its path, or its path with the study's accession before it, as findings say it."""
+    path = pair.image["path"]
+    return any(like(name, glob) for name in (pair.id, path, f"{pair.study.accession}/{path}"))
 
 
 def _fixed(challenge: Challenge, pair: Pair, group: str) -> set[str]:

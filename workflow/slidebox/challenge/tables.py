@@ -8,7 +8,8 @@ import html
 import itertools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..scoring.masks import expand_counts
-from . import containers
+from . import containers, jsonpieces, loose
 
 LARGEST = 128 << 20
 MOST_ROWS = 1_000_000  # of a Parquet table, which may pack very many into few bytes
+NESTED, MOST_BELOW = 3, 24  # objects within a JSON object that are one row; cells of it
 MATRIX = 8  # rows and columns of numbers that may be an image
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_OUTLINE = re.compile(r"(?:MULTI)?(?:POLYGON|LINESTRING)?[\s\d.,;()\[\]eE+MLZz-]{12,}")
+_OUTLINE = re.compile(r"(?:MULTI)?(?:POLYGON|LINESTRING)?[\s\d.,;()\[\]eE+MLZmlz-]{12,}")
 # x and y of the first corner, then of the last, or width and height
 CORNERS = [
     ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
@@ -32,6 +34,18 @@ CORNERS = [
 ]  # fmt: skip
 SIDES = [("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"),
          ("bx", "by", "width", "height")]  # fmt: skip
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+# What tells a shape's corners, or an object's pixels, from those of others
+PLACES = [
+    ("axis_1", "axis_2"),
+    ("axis_0", "axis_1"),
+    ("y", "x"),
+    ("row", "col"),
+    ("vertex_y", "vertex_x"),
+]
+OF_ONE = {"index", "id", "label", "object", "object_id", "cell", "cell_id", "nucleus", "roi",
+          "shape", "track_id", "instance", "instance_id", "value"}  # fmt: skip
+FEWEST_CORNERS = 3
 csv.field_size_limit(1 << 30)
 
 
@@ -52,22 +66,34 @@ class Content:
     tables : its tables. runs : run lengths of masks as text: start, length, start, ... from 1.
     boxes : x, y of the first corner, then of the last, of outlines and boxes.
     matrices : tables of numbers alone, which may be images.
+    lines : words and numbers of a line of text each.
+    places : (N, 2 to 4) lists of points.
     """
 
     tables: list[Table] = field(default_factory=list)
     runs: set[str] = field(default_factory=set)
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     matrices: list[np.ndarray] = field(default_factory=list)
+    places: list[np.ndarray] = field(default_factory=list)
+    lines: list[list[str]] = field(default_factory=list)
 
     def cell(self, text: str) -> None:
         """Run lengths or an outline in a cell."""
-        if len(text) < 3 or (text[0].isalpha() and text[0] not in "PML"):
+        if len(text) < 3 or (text[0].isalpha() and text[0] not in "PMLm"):
+            return
+        if text[0] in "{[" and text[-1] in "}]":  # VIA's shapes
+            with suppress(ValueError):
+                _Json(self).node(json.loads(text), "")
             return
         if re.fullmatch(r"\s*\d+ \d+( \d+)*\s*", text):
             self.runs.add(" ".join(text.split()))
-        elif len(text) >= 12 and ("," in text or text[0] == "M") and _OUTLINE.fullmatch(text):
+        elif len(text) >= 12 and ("," in text or text[0] in "Mm") and _OUTLINE.fullmatch(text):
+            steps = text[0] == "m" and not re.search("[ML]", text)  # from corner to corner
             for part in re.split(r"[Mm]|\)\s*,\s*\(", text):
-                self.outline([float(n) for n in _NUMBER.findall(part)])
+                numbers = [float(n) for n in _NUMBER.findall(part)]
+                if steps and len(numbers) % 2 == 0:
+                    numbers = np.cumsum(np.reshape(numbers, (-1, 2)), axis=0).ravel().tolist()
+                self.outline(numbers)
 
     def outline(self, numbers: list[float]) -> None:
         """x, y, x, y, ... of a shape's corners."""
@@ -90,22 +116,40 @@ def read(path: Path) -> Content:
     if path.suffix.lower() in containers.TABLES:
         rows = list(itertools.islice(containers.frames(path), MOST_ROWS))
         if rows:
-            cells = [[str(v) for v in row.values() if not isinstance(v, bytes)] for row in rows]
-            _table(content, [str(k) for k in rows[0]], cells)
+            plain = [k for k, v in rows[0].items() if not isinstance(v, bytes | list | dict)]
+            _table(content, plain, [[str(row.get(k)) for k in plain] for row in rows])
+            walk = _Json(content)
+            for row in rows:
+                content.boxes += [b for v in row.values() if isinstance(v, bytes) for b in _wkb(v)]
+                walk.node({k: v for k, v in row.items() if isinstance(v, list | dict)}, "")
         return content
-    text = path.read_text("utf-8-sig")
+    text = decoded(path.read_bytes())
     start = text.lstrip()[:1000].lower()
-    if start.startswith(("{", "[")):
-        _json(text, content)
-    elif "<html" in start or "<table" in start or "<!doctype html" in start:
+    if "<html" in start or "<table" in start or "<!doctype html" in start:
         _html(text, content)
-    elif start.startswith("<"):
-        _xml(text, content)
     else:
-        _delimited(text, content)
+        kind = {"{": _json, "[": _json, "<": _xml}.get(start[:1], _delimited)
+        try:
+            kind(text, content)
+        except (ValueError, SyntaxError, IndexError, RecursionError):
+            if kind is _delimited:
+                raise
+            _loose(text, content)  # a log that begins with a bracket, a script
     for table in content.tables:
         content.boxes += _boxes(table)
+        content.boxes += _of_vertices(table)
     return content
+
+
+def decoded(data: bytes) -> str:
+    """A text in UTF-8 or, with a mark, UTF-16; else in Latin-1, in which tables of numbers are
+    as in any other."""
+    if data[:2] in containers.UTF16:
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def named(cells: Iterable[str]) -> list[str]:
@@ -116,7 +160,7 @@ def number(cell: str) -> float | None:
     try:
         return float(cell)
     except ValueError:
-        return None
+        return float(cell.replace(",", ".")) if DECIMAL_COMMA.fullmatch(cell) else None
 
 
 def _table(content: Content, head: list[str], rows: list[list[str]]) -> None:
@@ -138,6 +182,8 @@ def _delimited(text: str, content: Content) -> None:
         counts = [(text[:4000].count(c), c) for c in "\t,;"]
         most, mark = max(counts)
         mark = mark if most >= min(3, len(lines)) else " "
+        # Commas may be in the numbers
+        mark = next((m for m in "\t;" if m in first and "," not in first), mark)
     if mark == " ":
         rows = [line.split() for line in lines]
     else:
@@ -150,8 +196,20 @@ def _delimited(text: str, content: Content) -> None:
             content.outline(row)
         if mark == " ":  # run lengths, a mask a line
             content.runs |= {" ".join(row) for row in rows if all(c.isdigit() for c in row)}
+    cells = [cell is not None for row in plain for cell in row]
+    if (mark == " " and len(numeric) < len(rows)) or 2 * sum(cells) < len(cells):
+        _loose(text, content)
     has_head = None in plain[0] and any(n is not None for row in plain[1:3] for n in row)
     _table(content, rows[0] if has_head else [], rows[has_head:])
+
+
+def _loose(text: str, content: Content) -> None:
+    """What stands in lines that aren't rows of a table."""
+    content.places += loose.places(text)
+    head, rows = loose.fields(text)
+    if rows:
+        content.tables.append(Table(named(head), rows))
+    content.lines += loose.lines(text)
 
 
 def _matrix(content: Content, rows: list[list[float]]) -> None:
@@ -166,6 +224,7 @@ def _html(text: str, content: Content) -> None:
         for row in re.split(r"<tr", text, flags=re.I)[1:]
     ]  # fmt: skip
     _table(content, [], rows)
+    _loose(re.sub(r"<[^<>]*>", "\n", text[: loose.LARGEST]), content)
 
 
 def _xml(text: str, content: Content) -> None:
@@ -187,13 +246,9 @@ def _xml(text: str, content: Content) -> None:
 
 
 def _json(text: str, content: Content) -> None:
-    try:
-        nodes = [json.loads(text)]
-    except json.JSONDecodeError:
-        nodes = [json.loads(line) for line in text.splitlines() if line.strip()]
     walk = _Json(content)
-    for node in nodes:
-        walk.node(node, "")
+    for key, node in jsonpieces.pieces(text):
+        walk.node(node, key)
     for head, rows in walk.tables.items():
         content.tables.append(Table(named(head), rows))
     content.tables.append(Table([], walk.loose))
@@ -223,7 +278,15 @@ class _Json:
             self.loose.append([key, *plain.values()])
             self.loose += [[k, v] for k, v in plain.items()]  # {image: number}
             self.tables.setdefault(tuple(plain), []).append(list(plain.values()))
-        lists = {k: v for k, v in node.items() if isinstance(v, list) and _numeric(v)}
+        if any(isinstance(v, dict) for v in node.values()):
+            below = list(itertools.islice(_below(node, NESTED), MOST_BELOW + 1))
+            if 0 < len(below) <= MOST_BELOW:
+                self.loose.append([key, *below])  # {image: {...: {...: number}}}
+        cells = {k: v for k, v in node.items() if isinstance(v, list) and _plain(v)}
+        lists = {k: v for k, v in cells.items() if _numeric(v)}
+        if len(cells) > len(lists) and len({len(v) for v in cells.values()}) == 1:
+            rows = [list(map(str, row)) for row in zip(*cells.values(), strict=True)]
+            self.content.tables.append(Table(named(cells), rows))
         sizes = {len(v) for v in lists.values()}
         if len(lists) > 1 and len(sizes) == 1 and min(sizes) > 2:
             rows = [list(map(str, row)) for row in zip(*lists.values(), strict=True)]
@@ -245,8 +308,7 @@ class _Json:
             if all(len(p) == 2 for p in node):
                 self.content.outline([v for p in node for v in p])
             if 2 <= len(node[0]) <= 4 and len({len(p) for p in node}) == 1:
-                rows = [list(map(str, p)) for p in node]
-                self.content.tables.append(Table([], rows))
+                self.content.places.append(np.array(node, float))
             else:
                 _matrix(self.content, node)
                 for part in node:
@@ -270,6 +332,19 @@ class _Json:
         self.content.runs.add(" ".join(f"{s} {n}" for s, n in pairs))
 
 
+def _plain(node: list) -> bool:
+    return len(node) > 2 and all(isinstance(v, int | float | str) for v in node)
+
+
+def _below(node: dict, depth: int) -> Iterator[str]:
+    """Words and numbers in objects within objects."""
+    for value in node.values():
+        if isinstance(value, dict) and depth:
+            yield from _below(value, depth - 1)
+        elif isinstance(value, str | int | float):
+            yield str(value)
+
+
 def _numeric(node: list) -> bool:
     return bool(node) and all(isinstance(v, int | float) for v in node)
 
@@ -287,3 +362,37 @@ def _boxes(table: Table) -> list[tuple[float, float, float, float]]:
                     found.append((x, y, a, b) if names in CORNERS else (x, y, x + a, y + b))
             return found
     return []
+
+
+def _wkb(data: bytes) -> Iterator[tuple[float, float, float, float]]:
+    """The box of a polygon's outer ring as geographers write it (WKB, little-endian)."""
+    if data[:5] == b"\1\3\0\0\0" and len(data) >= 13:
+        corners = int.from_bytes(data[9:13], "little")
+        if FEWEST_CORNERS <= corners <= (len(data) - 13) // 16:
+            ring = np.frombuffer(data, "<f8", 2 * corners, 13).reshape(-1, 2)
+            yield (*ring.min(0), *ring.max(0))
+
+
+def _of_vertices(table: Table) -> list[tuple[float, float, float, float]]:
+    """Boxes of a table that has a row for each corner, or pixel, of a shape."""
+    head = {name: k for k, name in enumerate(table.head)}
+    of_one = [k for name, k in head.items() if name in OF_ONE]
+    where = next(((head[y], head[x]) for y, x in PLACES if y in head and x in head), None)
+    if not of_one or where is None:
+        return []
+    width = len(table.head)
+    rows = [[number(c) for c in row] for row in table.rows if len(row) == width]
+    cells = np.array([[np.nan if n is None else n for n in row] for row in rows], float)
+    cells = cells[np.isfinite(cells[:, list(where)]).all(1)] if len(cells) else cells
+    found = []
+    for k in of_one:
+        _, shape, count = np.unique(cells[:, k], return_inverse=True, return_counts=True) if len(
+            cells) else (None, None, np.zeros(0))  # fmt: skip
+        if not count.size or np.median(count) < FEWEST_CORNERS:
+            continue
+        low, high = np.full((count.size, 2), np.inf), np.full((count.size, 2), -np.inf)
+        places = cells[:, list(where)][:, ::-1]
+        np.minimum.at(low, shape.ravel(), places)
+        np.maximum.at(high, shape.ravel(), places)
+        found += [tuple(box) for box in np.hstack([low, high]).tolist()]
+    return found

@@ -11,6 +11,7 @@ import csv
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from . import tables
+from .nearby import Owned, Sizes, Straight
 from .tables import Content, Table, number
 
 MOST = 0.8  # of an image's objects
@@ -28,6 +30,8 @@ CHANCE = 1e-5  # that the places of any hidden image are met in a table of other
 SEVERAL = 6  # objects whose places are known in another unit, or whose areas are
 NEAR = 1.5  # pixels between the sides of two boxes that are one
 STRAIGHT = 0.9995  # correlation of the sorted places along an axis in two units
+SHARE = 1e-3  # parts by which shares may differ that are one
+SURE_RUNS = 10  # of a whole mask, by which it is known
 SURE = 6  # decimal digits in which numbers of hidden images agree
 LIKELY = 2.5  # those of three images or more, equal ones counted too
 COLUMNS = 12  # of a table that are looked at as places
@@ -45,7 +49,8 @@ class Objects:
     ----------
     names : what a table may call it. count : its objects, or points.
     facts : numbers that tell of it, by what they are.
-    runs : of each object (y, x), its start, length, start, ... column by column from 1, as text.
+    runs : of each object, its start, length, start, ... column by column from 1, as hashes of text.
+    other_runs : those from 0, those along rows, and those of all objects together.
     boxes : (N, 4) x, y of the first corner, then of the last.
     places : (N, 2) y, x of the objects' centres, of their boxes' centres and first corners.
     areas : pixels of each object. area : pixels of the image.
@@ -55,7 +60,8 @@ class Objects:
     names: set[str]
     count: int
     facts: dict[str, float] = field(default_factory=dict)
-    runs: set[str] = field(default_factory=set)
+    runs: set[int] = field(default_factory=set)
+    other_runs: list[set[int]] = field(default_factory=list)
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     places: list[np.ndarray] = field(default_factory=list)
     areas: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -85,11 +91,10 @@ def objects(
     made = Objects(which, set(names), len(numbers))
     foreground = sum(int(np.count_nonzero(p)) for p in planes)
     made.area = float(planes[0].size)
-    made.facts |= {
-        "the largest label": float(max(p.max() for p in planes)),
-        "the foreground's pixels": float(foreground),
-        "the foreground's share": foreground / sum(p.size for p in planes),
-    }
+    made.facts["the largest label"] = float(max(p.max() for p in planes))
+    if foreground < (size := sum(p.size for p in planes)):  # all of it is the image's size
+        made.facts["the foreground's pixels"] = float(foreground)
+        made.facts["the foreground's share"] = foreground / size
     centres: dict = {}
     for t, plane in enumerate(planes):
         for value, y, x, n in _sums(plane):
@@ -102,19 +107,19 @@ def objects(
     if len(planes) != 1:
         return made
     height = planes[0].shape[0]
-    flat = planes[0].T.ravel()
-    first = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
-    # A run that goes on in the next column is one
-    lengths = np.diff(first, append=flat.size)
-    by: dict[int, list[tuple[int, int]]] = {}
-    for value, start, length in zip(
-        flat[first].tolist(), first.tolist(), lengths.tolist(), strict=True
-    ):
-        if value:
-            by.setdefault(value, []).append((start, length))
+    by = _runs(planes[0].T)
+    made.runs |= {_written(runs, 1) for runs in by.values()}
+    across = _runs(planes[0]).values()
+    made.other_runs = [
+        {_written(runs, 0) for runs in by.values()}, {_written(runs, 0) for runs in across},
+        {_written(runs, 1) for runs in across},
+    ]  # fmt: skip
+    for whole in (planes[0].T > 0, planes[0] > 0):
+        runs = _runs(whole).get(True, [])
+        if len(runs) >= SURE_RUNS:
+            made.other_runs += [{_written(runs, 0)}, {_written(runs, 1)}]
     boxes = []
     for runs in by.values():
-        made.runs.add(" ".join(f"{s + 1} {n}" for s, n in runs))
         rows = [divmod(s, height) for s, _ in runs]
         tall = any(r + n > height for (_, r), (_, n) in zip(rows, runs, strict=True))
         low = 0 if tall else min(r for _, r in rows)
@@ -124,6 +129,25 @@ def objects(
     made.boxes = np.array(boxes, float).reshape(-1, 4)
     made.places += [(made.boxes[:, [1, 0]] + made.boxes[:, [3, 2]]) / 2, made.boxes[:, [1, 0]]]
     return made
+
+
+def _runs(plane: np.ndarray) -> dict[int, list[tuple[int, int]]]:
+    """(start, length) of each object's runs along the rows; one that goes on in the next is one."""
+    flat = plane.ravel()
+    first = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    lengths = np.diff(first, append=flat.size)
+    by: dict[int, list[tuple[int, int]]] = {}
+    for value, start, length in zip(
+        flat[first].tolist(), first.tolist(), lengths.tolist(), strict=True
+    ):
+        if value:
+            by.setdefault(value, []).append((start, length))
+    return by
+
+
+def _written(runs: list[tuple[int, int]], base: int) -> int:
+    """Run lengths as text, of which the hash is kept."""
+    return hash(" ".join(f"{s + base} {n}" for s, n in runs))
 
 
 def _sums(plane: np.ndarray) -> Iterator[tuple[int, float, float, int]]:
@@ -144,24 +168,32 @@ class Tells:
 
     def __init__(self, hidden: list[Objects]) -> None:
         self.hidden = hidden
-        self._by_name = {name: one for one in hidden for name in one.names}
-        # One after the other, those of few objects first, so that all are asked for at once
-        marks = [(one, p) for one in hidden for p in one.places[:1] if len(p) >= FEWEST]
-        marks.sort(key=lambda mark: len(mark[1]))
-        self._marked = [one for one, _ in marks]
-        self._marks = np.concatenate([np.zeros((0, 2)), *(p for _, p in marks)])
-        self._starts = np.cumsum([0, *(len(p) for _, p in marks)])[:-1].astype(int)
-        self._sizes = np.array([len(p) for _, p in marks], int)
-        self._by_areas: dict[int, list[Objects]] = {}
+        self._by_name = {_bare(n): one for one in hidden for n in one.names if _bare(n)}
+        self._marked = [one for one in hidden if one.places and len(one.places[0]) >= FEWEST]
+        self._marks = Owned([one.places[0] for one in self._marked])
+        self._boxed = [one for one in hidden if len(one.boxes) >= FEWEST]
+        self._boxes = Owned([one.boxes for one in self._boxed], math.inf)
+        # Run lengths of hidden images in each notation: (whose, how many there are)
+        self._written = [(one, len(runs)) for one in hidden for runs in (one.runs, *one.other_runs)]
+        self._of_run: dict[int, list[int]] = {}
+        every = (runs for one in hidden for runs in (one.runs, *one.other_runs))
+        for k, runs in enumerate(every):
+            whole = len(runs) == 1 and len(self._written[k][0].runs) != 1
+            for run in runs if len(runs) >= FEWEST or whole else ():
+                self._of_run.setdefault(run, []).append(k)
+        by_areas: dict[int, list[Objects]] = {}
+        by_count: dict[int, list[tuple[Objects, np.ndarray]]] = {}
         for one in hidden:
             # Areas of one or two pixels are as any small numbers
             if np.unique(one.areas).size >= SEVERAL and one.areas[0] * 1.5 <= one.areas[-1]:
-                self._by_areas.setdefault(len(one.areas), []).append(one)
-        self._by_count: dict[int, list[tuple[Objects, np.ndarray]]] = {}
-        for one in hidden:
+                by_areas.setdefault(len(one.areas), []).append(one)
             for places in one.places:
                 if len(places) >= SEVERAL:
-                    self._by_count.setdefault(len(places), []).append((one, places))
+                    by_count.setdefault(len(places), []).append((one, places))
+        self._by_areas = {n: (of, Sizes([o.areas for o in of])) for n, of in by_areas.items()}
+        self._by_count = {
+            n: (of, Straight([p for _, p in of], STRAIGHT)) for n, of in by_count.items()
+        }
 
     def told(self, path: Path) -> tuple[set[tuple[str, str]], list[np.ndarray]]:
         """((id, what) of hidden truth that a text or table tells of, tables that may be images)."""
@@ -175,25 +207,36 @@ class Tells:
             return set(), []  # no table after all
 
     def _all(self, content: Content) -> Iterator[tuple[str, str]]:
+        told = set()
+        for one in self._by_runs(content.runs):
+            told.add(one.id)
+            yield one.id, "has the objects (run lengths)"
         boxes = np.array(content.boxes, float).reshape(-1, 4)
         boxes = boxes[np.isfinite(boxes).all(1)]
-        tree = KDTree(boxes) if len(boxes) else None
-        for one in self.hidden:
-            if len(one.runs) >= FEWEST and len(one.runs & content.runs) >= MOST * len(one.runs):
-                yield one.id, "has the objects (run lengths)"
-            elif tree is not None and len(one.boxes) >= FEWEST:
-                near = tree.query(one.boxes, p=np.inf, distance_upper_bound=NEAR + 1e-9)[0]
-                if np.isfinite(near).mean() >= MOST and self._is_no_chance(
-                    one, _density(boxes, one)
-                ):
-                    yield one.id, "has the objects (outlines or boxes)"
+        many = np.flatnonzero(self._boxes.shares(boxes, NEAR) >= MOST)
+        sides = KDTree(boxes[:, 2:] - boxes[:, :2]) if many.size else None
+        for one in (self._boxed[k] for k in many):
+            if one.id not in told and self._is_no_chance(one, _density(sides, one)):
+                yield one.id, "has the objects (outlines or boxes)"
         if len(boxes) >= SEVERAL:
             middle = (boxes[:, :2] + boxes[:, 2:]) / 2
             for columns in (boxes[:, :2], middle):
                 yield from self._in_units(columns)
         for table in content.tables:
             yield from self._counted(table.rows)
+            if len(table.rows) <= COLUMNS:  # an image a column
+                every = [table.head, *table.rows] if table.head else table.rows
+                yield from self._counted([list(row) for row in zip(*every, strict=False)])
             yield from self._placed(table)
+        yield from self._counted(content.lines)
+        for places in content.places:
+            yield from self._columns(places, [])
+
+    def _by_runs(self, runs: set[str]) -> Iterator[Objects]:
+        """Hidden images of which most objects are among run lengths."""
+        hits = Counter(k for run in runs for k in self._of_run.get(hash(run), ()))
+        found = (self._written[k] for k, n in hits.items() if n >= MOST * self._written[k][1])
+        yield from {one.id: one for one, _ in found}.values()
 
     def _placed(self, table: Table) -> Iterator[tuple[str, str]]:
         """Places in the columns of a table.
@@ -223,16 +266,11 @@ class Tells:
             yield from self._areas(values)
 
     def _in_pixels(self, places: np.ndarray) -> Iterator[tuple[str, str]]:
-        if not self._marked or len(places) < MOST * self._sizes.min():
+        if not self._marked or len(places) < MOST * self._marks.sizes.min():
             return
+        shares = self._marks.shares(places, NEAR)
         # What has many more objects than there are places isn't there
-        some = int(np.searchsorted(self._sizes, len(places) / MOST, "right"))
-        if not some:
-            return
-        marks = self._marks[: self._sizes[:some].sum()]
-        near = KDTree(places).query(marks, distance_upper_bound=NEAR)[0] <= NEAR
-        shares = np.add.reduceat(near, self._starts[:some]) / self._sizes[:some]
-        for k in np.flatnonzero(shares >= MOST):
+        for k in np.flatnonzero((shares >= MOST) & (self._marks.sizes * MOST <= len(places))):
             covered = len(places) * np.pi * NEAR**2 / self._marked[k].area
             if self._is_no_chance(self._marked[k], covered):
                 yield self._marked[k].id, "has the objects (centres)"
@@ -249,13 +287,14 @@ class Tells:
 
     def _in_units(self, values: np.ndarray) -> Iterator[tuple[str, str]]:
         """As many places as a hidden image has, by a factor and a shift of each axis."""
-        listed = self._by_count.get(len(values), ())
-        if not listed or values.shape[1] < 2:
+        if len(values) not in self._by_count or values.shape[1] < 2:
             return
+        listed, straight = self._by_count[len(values)]
         values = values[:, np.isfinite(values).all(0)][:, :COLUMNS]
         columns = [values[:, k] for k in range(values.shape[1]) if np.ptp(values[:, k]) > 0]
         told = set()
-        for one, places in listed:
+        for k in straight.like(columns) if columns else ():
+            one, places = listed[k]
             if one.id in told:
                 continue
             fits = [[fit for c in columns for fit in _fits(c, places[:, axis])] for axis in (0, 1)]
@@ -267,14 +306,13 @@ class Tells:
 
     def _areas(self, values: np.ndarray) -> Iterator[tuple[str, str]]:
         """A column with the sizes of all objects, in any unit."""
-        for one in self._by_areas.get(len(values), ()):
-            areas = one.areas
-            for column in values.T:
-                if np.isfinite(column).all() and column.min() > 0:
-                    ratio = np.sort(column) / areas
-                    if ratio.max() < 1.01 * ratio.min():
-                        yield one.id, "has the objects (areas)"
-                        break
+        if len(values) not in self._by_areas:
+            return
+        listed, sizes = self._by_areas[len(values)]
+        for column in values.T:
+            if np.isfinite(column).all() and column.min() > 0:
+                for k in sizes.same(column, 0.01):
+                    yield listed[k].id, "has the objects (areas)"
 
     def _counted(self, rows: list[list[str]]) -> Iterator[tuple[str, str]]:
         """A column that has a number of each hidden image that the table names."""
@@ -301,21 +339,25 @@ class Tells:
                     yield one.id, f"has {what}"
 
 
-def _density(boxes: np.ndarray, one: Objects) -> float:
-    """Share of all places of a box of the same size at which it would be near one of the boxes."""
-    size, own = boxes[:, 2:] - boxes[:, :2], one.boxes[:, 2:] - one.boxes[:, :2]
-    alike = KDTree(size).query_ball_point(own, 2 * NEAR, p=np.inf, return_length=True)
+def _density(sides: KDTree, one: Objects) -> float:
+    """Share of all places of a box of the same size at which it would be near one of the boxes,
+    of which the sides (x, y) are given."""
+    own = one.boxes[:, 2:] - one.boxes[:, :2]
+    alike = sides.query_ball_point(own, 2 * NEAR, p=np.inf, return_length=True)
     return float(alike.mean()) * (2 * NEAR) ** 2 / one.area
 
 
 def _digits(a: float) -> float:
-    return 4 if isinstance(a, float) and a < 1 else math.log10(a + 1)
+    """Decimal digits by which a hidden number is known; those of a share that `_same` compares."""
+    if isinstance(a, float) and a < 1:
+        return 4 if a < 1 - SHARE else 0  # nearly 1 is as any number 1
+    return math.log10(a + 1)
 
 
 def _same(a: float, b: float) -> bool:
     """Whether a table's number is a hidden one; shares may be rounded or in percent."""
     if 0 < a < 1:
-        return math.isclose(a, b, rel_tol=1e-3) or math.isclose(100 * a, b, rel_tol=1e-3)
+        return math.isclose(a, b, rel_tol=SHARE) or math.isclose(100 * a, b, rel_tol=SHARE)
     return a == b
 
 
@@ -370,5 +412,5 @@ def _near(places: np.ndarray, known: np.ndarray) -> bool:
 
 
 def _bare(cell: str) -> str:
-    """A name as tables have it, without folder and endings."""
-    return cell.rpartition("/")[2].partition(".")[0].strip()
+    """A name as tables have it, without folder and endings; also as the head of a column."""
+    return "_".join(tables.named([cell.rpartition("/")[2].partition(".")[0]]))

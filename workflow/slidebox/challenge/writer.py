@@ -10,6 +10,7 @@ from typing import Any
 from ..findings import Finding
 from ..images import UnreadableImage
 from ..scoring.release import sha256_file
+from ..scoring.task_points import MARGIN
 from . import objects, pixels, splits
 from .archive import Archive
 from .assemble import Pair, resolve
@@ -21,6 +22,8 @@ COLUMNS = [
     "accession", "study_version", "source", "series", "box", "license", "attribution",
     "pixels_sha256", "truth_sha256",
 ]  # fmt: skip
+
+CROWD = 20  # points that are in one corner of all images by no chance
 
 
 class Writer:
@@ -39,6 +42,8 @@ class Writer:
         self.truths = objects.Truths()
         self.pinned: dict[str, int] | None = None
         self.threads = 1
+        # Points of the truth, and the largest share of each side of an image that one has
+        self._points, self._reach = 0, dict[str, float]()
 
     def is_hidden(self, pair: Pair) -> bool:
         return self.split_of[pair.id] in self.challenge.hidden
@@ -55,6 +60,20 @@ class Writer:
                             mend="leave it out with data.sources.images, or mend the study")
                 )  # fmt: skip
             tell("writing images", done, len(self.pairs))
+        findings += self._unit_doubted()
+
+    def _unit_doubted(self) -> list[Finding]:
+        """A warning when all points of all images are where another unit would put them."""
+        if self._points < CROWD or max(self._reach.values(), default=1.0) >= 0.5:
+            return []
+        reach = ", ".join(f"{a} up to {100 * r:.0f} %" for a, r in self._reach.items())
+        return [
+            Finding("POINTS_UNIT_DOUBT", "warning",
+                    f"all {self._points} points of the truth are in one corner of their images "
+                    f"({reach} of the side), read as {self.challenge.scoring.unit}s",
+                    "challenge.yaml", field="scoring.unit",
+                    mend="say the unit that the tables are in: pixel or micrometer")
+        ]  # fmt: skip
 
     def _one(self, pair: Pair) -> None:
         challenge, split = self.challenge, self.split_of[pair.id]
@@ -151,7 +170,8 @@ class Writer:
         self, pair: Pair, points: list[tuple[float, ...]], spatial: dict[str, int],
         sizes: dict[str, float],
     ) -> None:  # fmt: skip
-        """Unfit when points lie outside of their image: a wrong unit, order or image."""
+        """Unfit when points lie outside of their image: a wrong unit, order or image. What they
+        reach is kept for `_unit_doubted`."""
         scoring = self.challenge.scoring
         micrometers = scoring.unit == "micrometer"
         if micrometers and (unsized := [a for a in spatial if not sizes.get(a)]):
@@ -160,10 +180,14 @@ class Writer:
             )
         out = 0
         for point in points:
-            places = (
-                v / sizes[a] if micrometers else v for v, a in zip(point, spatial, strict=True)
-            )
-            out += any(not -1 <= v <= n for v, n in zip(places, spatial.values(), strict=True))
+            places = {
+                a: v / sizes[a] if micrometers else v for v, a in zip(point, spatial, strict=True)
+            }
+            out += any(not -MARGIN <= places[a] <= n - 1 + MARGIN for a, n in spatial.items())
+            for a, n in spatial.items():
+                if n > 1:
+                    self._reach[a] = max(self._reach.get(a, 0.0), places[a] / n)
+        self._points += len(points)
         if out:
             raise pixels.Unfit(
                 f"{out} of the {len(points)} points of its truth {pair.truth['path']} lie outside "

@@ -186,6 +186,7 @@ def init(a) -> int:
 
 def release(a) -> int:
     from slidebox import challenge
+    from slidebox.ingest import index
 
     config = load_config(a)
     made = challenge.release(
@@ -198,6 +199,10 @@ def release(a) -> int:
     )
     print_findings(made.findings)
     if made.ok:
+        try:
+            index.front(config)
+        except ModuleNotFoundError as lacking:
+            print(f"the site shows it after the next run of snakemake: {lacking.name} is missing")
         print(
             f"{made.slug} {made.version}: {'released' if made.new else 'stands'} in {made.folder}"
         )

@@ -84,11 +84,11 @@ def user() -> tuple[str, str]:
 
 
 def print_findings(findings: Iterable[Any]) -> None:
-    """A line a finding as compilers do it, and the mend below."""
-    for f in findings:
-        print(f"{f.severity}: {f.code}: {f.where + ': ' if f.where else ''}{f.message}")
-        if f.mend:
-            print(f"    {f.mend}")
+    """Findings as `slidebox.findings.lines` has them."""
+    from slidebox.findings import lines
+
+    for line in lines(findings):
+        print(line)
 
 
 def size(text: str | None) -> int | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slidebox import atomic, challenge
 from slidebox.config import Config
-from slidebox.findings import Finding, has_errors
+from slidebox.findings import Finding, has_errors, lines
 from slidebox.ingest import challenge_pages, index
 from slidebox.ingest.paths import now
 
@@ -53,12 +53,8 @@ def leaderboard(config: Config, slug: str, mark: Path, threads: int = 1) -> None
 
 
 def _say(slug: str, findings: list[Finding]) -> None:
-    for finding in findings:
-        log.info("%s: %s", slug, finding)
+    listed = list(lines(findings))
+    for line in listed:
+        log.info("%s: %s", slug, line.strip())
     if has_errors(findings):
-        lines = [
-            f"{f.code}: {f.where + ': ' if f.where else ''}{f.message}"
-            + (f" ({f.mend})" if f.mend else "")
-            for f in findings
-        ]
-        sys.exit(f"{slug} is refused:\n  " + "\n  ".join(lines))
+        sys.exit(f"{slug} is refused:\n  " + "\n  ".join(listed))

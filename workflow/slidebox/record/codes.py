@@ -743,6 +743,12 @@ _section(
             "a mask of zeros",
             "Check that it is the right file; say in coverage when an image has no object.",
         ),
+        "LABEL_LOSSY": (
+            "warning",
+            "A label image was saved with a compression that changes values.",
+            "a mask as JPEG: numbers of its own along each outline",
+            "Save labels as PNG or TIFF from where they were drawn; a converted JPEG stays wrong.",
+        ),
         "TRACK_PARENT": (
             "error",
             "A track's parent is no track.",

@@ -16,7 +16,8 @@ th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:left}
 td.n,th.n{white-space:nowrap;text-align:right;font-variant-numeric:tabular-nums}
 tr.primary td{font-weight:650}.scroll{overflow-x:auto}
 figure{display:inline-block;margin:0 1rem 1.2rem 0;vertical-align:top;width:20rem;max-width:100%}
-figure img{width:100%;image-rendering:pixelated;border-radius:4px;display:block}
+figure img{width:100%;max-height:30rem;object-fit:contain;object-position:0 0;
+image-rendering:pixelated;border-radius:4px;display:block}
 figcaption{font-size:.85rem;overflow-wrap:anywhere}
 .key{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin:0 .3em 0 .9em}
 svg{max-width:100%;height:auto}code{font-size:.85em;overflow-wrap:anywhere}

@@ -15,6 +15,7 @@ from .release import Item
 from .settings import Settings
 
 SHOWN = 20
+MARGIN = 1.0  # pixels beyond the middle of the first and last one where a point may lie
 # So many points in a corner are no chance
 CROWD = 5
 # As matrices are counted, in tables that have no x and y
@@ -109,13 +110,14 @@ def coordinates(
             )  # fmt: skip
     good = np.isfinite(found).all(1)
     scale = np.array(item.spacing if settings.unit == "micrometer" else (1.0,) * len(item.axes))
-    # Centres of the first and last pixel are 0 and n - 1: an image spans -1/2 to n - 1/2
-    low, high = -0.5 * scale, (np.array(item.shape) - 0.5) * scale
+    # Centres of the first and last pixel are 0 and n - 1: an image spans -1/2 to n - 1/2. Half a
+    # pixel more is let pass, as in the truth: some count from the corner, and so up to n
+    low, high = -MARGIN * scale, (np.array(item.shape) - 1 + MARGIN) * scale
     outside = good & ((found < low - 1e-9) | (found > high + 1e-9)).any(1)
     if outside.any():
         mend = f"coordinates are in {settings.unit}s, {item.axes} from 0"
         pixels_fit = settings.unit == "micrometer" and bool(
-            (found[good] <= np.array(item.shape)).all()
+            (found[good] <= np.array(item.shape)).all() and (found[outside] > 1.5 * high).any()
         )
         if pixels_fit:
             mend += f"; these look like pixels (a pixel is {_size(item)})"

@@ -52,6 +52,8 @@ def check_labels(filesets: list[dict[str, Any]], out: Collector) -> None:
     for fileset in filesets:
         if fileset["role"] != "labels":
             continue
+        if fileset.get("format") == "jpeg":
+            out.add("LABEL_LOSSY", "labels are a JPEG, which changes numbers", fileset["path"])
         for one in fileset["series"]:
             if one["dtype"].startswith(("float", "complex")):
                 out.add(
