@@ -23,7 +23,7 @@ forks = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked
 
 
 @pytest.fixture(params=[pytest.param(True, marks=forks, id="forked"),
-                        pytest.param(False, id="anew")])  # fmt: skip
+                        pytest.param(False, marks=pytest.mark.slow, id="anew")])  # fmt: skip
 def either(request, monkeypatch):
     """Both ways of running an evaluation: that of Linux and that of everywhere."""
     monkeypatch.setattr(custom, "FORKS", request.param)
