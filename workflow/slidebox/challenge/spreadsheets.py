@@ -68,7 +68,7 @@ def _open_document(text: bytes) -> Iterator[list[str]]:
             known = {key.rpartition("}")[2]: value for key, value in cell.attrib.items()}
             value = known.get("value") or "".join(cell.itertext())
             times = known.get("number-columns-repeated", "1")
-            more = min(int(times) if times.isdigit() else 1, MOST_COLUMNS - len(cells))
+            more = min(int(times[:9]) if times.isdigit() else 1, MOST_COLUMNS - len(cells))
             cells += [value] * (more if value else min(more, 16))
         while cells and not cells[-1]:
             cells.pop()
