@@ -17,7 +17,7 @@ import numpy as np
 from ..atomic import write_json
 from ..findings import Finding
 from ..scoring import catalog, coco, results, summary
-from ..scoring.custom import run_custom
+from ..scoring.custom import OwnMetrics
 from ..scoring.opening import open_release
 from ..scoring.predictions import Refused
 from ..scoring.release import Item, Release
@@ -50,27 +50,27 @@ def values(
     problems: list[Finding] = []
     telling: set[str] = set()
     objects = False
-    for item in items:
-        truth, known = module.read_truth(item), None
-        objects = objects or contrived.has_objects(truth)
-        try:
-            for name, pred in _each(release, item, truth):
-                known = pred if name == "truth" else known
-                if name in contrived.BLIND and contrived.differs(pred, known):
-                    telling.add(name)
-                if coco.wanted(settings):
-                    row, seen = module.measure_all(item, truth, pred, settings)
-                    detections.setdefault(name, []).append(seen)
-                else:
-                    row = module.measure(item, truth, pred, settings)
-                for custom in settings.custom:
-                    row[f"custom:{custom.name}"] = run_custom(release, custom, item, truth, pred)
-                rows.setdefault(name, []).append(row)
-                del pred  # before the next one is made
-        except Refused as refused:
-            problems += refused.findings
-            if any(f.code == "METRIC_FAILED" for f in refused.findings):
-                break  # it may take its time with every image
+    with OwnMetrics(release) as own:
+        for item in items:
+            truth, known = module.read_truth(item), None
+            objects = objects or contrived.has_objects(truth)
+            try:
+                for name, pred in _each(release, item, truth):
+                    known = pred if name == "truth" else known
+                    if name in contrived.BLIND and contrived.differs(pred, known):
+                        telling.add(name)
+                    if coco.wanted(settings):
+                        row, seen = module.measure_all(item, truth, pred, settings)
+                        detections.setdefault(name, []).append(seen)
+                    else:
+                        row = module.measure(item, truth, pred, settings)
+                    row |= own.measure(item, truth, pred)
+                    rows.setdefault(name, []).append(row)
+                    del pred  # before the next one is made
+            except Refused as refused:
+                problems += refused.findings
+                if any(f.code == "METRIC_FAILED" for f in refused.findings):
+                    break  # it may take its time with every image
     if problems:
         raise Refused(*problems)
     groups = [item.group for item in items]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..findings import Finding, has_errors
 from . import arrays, coco, results
-from .custom import run_custom
+from .custom import OwnMetrics
 from .opening import open_release
 from .orientation import looks_transposed
 from .predictions import Refused, Submission, names, opened
@@ -148,8 +148,7 @@ def _score(
                     detections[item.id] = seen
             else:
                 row = module.measure(item, truth, pred, settings)
-            for custom in settings.custom:
-                row[f"custom:{custom.name}"] = run_custom(release, custom, item, truth, pred)
+            row |= own.measure(item, truth, pred)
             turned = (
                 looks_transposed(item, truth, pred, item.id)
                 if item.id not in gone and release.task in LABELS else []
@@ -162,7 +161,7 @@ def _score(
             arrays.close(truth)
 
     there = [item for item in items if item.id not in submission.refused]
-    with ThreadPoolExecutor(max(1, threads)) as pool:
+    with OwnMetrics(release) as own, ThreadPoolExecutor(max(1, threads)) as pool:
         for done, (item, found, row) in enumerate(pool.map(one, there), 1):
             findings.extend(found)
             if row is not None:
