@@ -1031,7 +1031,7 @@ def test_init_knows_the_study_and_needs_no_change(bench, tmp_path):
     assert made.hidden == ["test"] and made.splits.rules["test"].annotations == "Nuclei, test"
     result = release(bench, path.parent)
     assert result.ok, result.findings
-    left = {f.field for f in result.findings if f.code == "CHALLENGE_PLACEHOLDER"}
+    left = {f.field or f.file for f in result.findings if f.code == "CHALLENGE_PLACEHOLDER"}
     assert left == {"description", "organisers", "README.md"}
     with pytest.raises(ValueError, match="there is SB-NUCLEI"):
         challenge.init(tmp_path / "other", accession="SB-NONE", archive=bench.archive())

@@ -73,6 +73,6 @@ def _placeholders(challenge: Challenge, folder: Path) -> Iterator[Finding]:
         if is_left:
             yield Finding(
                 "CHALLENGE_PLACEHOLDER", "warning", "is still what `slidebox challenge init` wrote",
-                "challenge.yaml" if field != "README.md" else field, field=field,
+                *("challenge.yaml", None, field) if field != "README.md" else (field,),
                 mend="say it in your words before others read it",
             )  # fmt: skip
