@@ -231,8 +231,8 @@ def report(writer: Writer, shown: list[tuple], total: int) -> str:
         "<style>body{font:16px sans-serif;max-width:60em;margin:2em auto}img{max-width:100%}"
         "figure{margin:2em 0}</style>"
         f"<h1>{title}</h1><p>Pairs of images that are alike: {total}.{more} Left and middle: "
-        "the two images; right: the second (cyan) laid over the first (red); grey where they agree. Lines "
-        "of waivers go below <code>leakage: {waivers: ...}</code> in challenge.yaml, one for each "
+        "the two images; right: the second (cyan) laid over the first (red); grey where they "
+        "agree. Lines of waivers go below <code>leakage: {waivers: ...}</code> in challenge.yaml, one for each "
         "pair that may stay, with the reason; they are published.</p>"
         + "\n".join(parts) + "</html>\n"
     )  # fmt: skip
