@@ -232,7 +232,7 @@ def report(writer: Writer, shown: list[tuple], total: int) -> str:
         "figure{margin:2em 0}</style>"
         f"<h1>{title}</h1><p>Pairs of images that are alike: {total}.{more} Left and middle: "
         "the two images; right: the second (cyan) laid over the first (red); grey where they "
-        "agree. Lines of waivers go below <code>leakage: {waivers: ...}</code> in challenge.yaml, one for each "
-        "pair that may stay, with the reason; they are published.</p>"
+        "agree. Lines of waivers go below <code>leakage: {waivers: ...}</code> in challenge.yaml, "
+        "one for each pair that may stay, with the reason; they are published.</p>"
         + "\n".join(parts) + "</html>\n"
     )  # fmt: skip
